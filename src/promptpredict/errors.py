@@ -1,0 +1,39 @@
+"""The faults a user can mend, each shown as one line.
+
+* PromptPredictError
+  + PromptError   a prompt file: its front matter, its blocks, its columns
+  + DataError     a table: its columns, its rows, its labels
+  + ModelError    a language model or sentence encoder: missing, unfit, too small
+
+Every text says what was found, where, and what is possible. Our own mistakes are ordinary
+Python exceptions and show a traceback. This module knows nothing of the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class PromptPredictError(ValueError):
+    """A fault in the user's prompt file, data or model choice."""
+
+
+class PromptError(PromptPredictError):
+    """A prompt file that cannot be used as it stands."""
+
+
+class DataError(PromptPredictError):
+    """A table, or a row of it, that cannot be used as it stands."""
+
+
+class ModelError(PromptPredictError):
+    """A language model or sentence encoder that cannot serve."""
+
+
+def nearest(name: str, possible: Iterable[str]) -> str:
+    """Return ``" (nearest: 'x')"`` for a likely misspelling, else the empty string."""
+    names = list(possible)
+    folded = {candidate.casefold(): candidate for candidate in reversed(names)}
+    match = get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return f" (nearest: '{folded[match[0]]}')" if match else ""
