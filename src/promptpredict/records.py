@@ -1,0 +1,319 @@
+"""Tables in blocks of rows, and the records in them.
+
+Knows which column is id, target and text; knows nothing of prompts or models. The target and the
+ignored columns are removed here, at the door, so that nothing behind it can show them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from promptpredict.csvrows import RawRow
+from promptpredict.errors import DataError, nearest
+from promptpredict.tables import Table, check_columns, new_key, open_table
+from promptpredict.values import Value, spelling, typed, written
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One customer.
+
+    ``row`` counts data rows from 1. ``values`` holds every column in table order but the target
+    and the ignored ones; a missing value is None. ``label`` is the target as ``spelling`` writes
+    it, None where it is unknown; it is never among ``values``.
+    """
+
+    row: int
+    id: str
+    values: Mapping[str, Value]
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which column is what, as a prompt file says it."""
+
+    id: str | None = None
+    target: str | None = None
+    text: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A data row that gives no record, and why; ``id`` is empty where it could not be read."""
+
+    row: int
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fixed stretch of data rows: from ``index * block_rows + 1``, rejected rows included.
+
+    ``kept`` stands beside ``records``: for each, the columns of ``keep`` as they were written.
+    """
+
+    index: int
+    records: list[Record]
+    rejects: list[Reject]
+    kept: list[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A labelled table: records with a label, those whose target is blank, and the rejects."""
+
+    records: list[Record]
+    unlabelled: list[Record]
+    rejects: list[Reject]
+
+
+def read_header(
+    path: str | Path, *, delimiter: str | None = None, encoding: str | None = None
+) -> list[str]:
+    """Return the columns of a table, which has been found to have rows as well."""
+    with closing(open_table(path, delimiter=delimiter, encoding=encoding)) as table:
+        return table.columns
+
+
+def read_blocks(
+    path: str | Path,
+    roles: Roles,
+    *,
+    block_rows: int = 1024,
+    limit: int | None = None,
+    keep: Sequence[str] = (),
+    labelled: bool = False,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+) -> Iterator[Block]:
+    """Read a table in blocks that are the same for every file format.
+
+    The header is checked at once, the rows are read as the blocks are asked for. ``limit`` counts
+    data rows. Raises DataError if a column of id, text or keep is missing, or with ``labelled``
+    that of the target.
+    """
+    table = open_table(path, delimiter=delimiter, encoding=encoding)
+    try:
+        reading = _Reading(table.name, table.columns, roles)
+        asked = (roles.id, *roles.text, roles.target if labelled else None, *keep)
+        reading.require([column for column in asked if column is not None])
+    except DataError:
+        table.close()
+        raise
+    return _blocks(table, reading, block_rows, limit, keep)
+
+
+def read_records(
+    path: str | Path,
+    roles: Roles,
+    *,
+    limit: int | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+) -> Labelled:
+    """Read all of a labelled table.
+
+    Raises DataError if the target's column is missing or blank throughout.
+    """
+    found = Labelled([], [], [])
+    for block in read_blocks(
+        path, roles, limit=limit, labelled=True, delimiter=delimiter, encoding=encoding
+    ):
+        for record in block.records:
+            (found.unlabelled if record.label is None else found.records).append(record)
+        found.rejects.extend(block.rejects)
+    if not found.records:
+        rows = len(found.unlabelled) + len(found.rejects)
+        raise DataError(f"{path}: none of {rows} rows has a value in column '{roles.target}'")
+    return found
+
+
+def records_from_frame(X: Any, roles: Roles, *, y: Any = None) -> list[Record]:
+    """Return the records of a pandas DataFrame, a numpy array or a list of dicts.
+
+    An array's columns are ``x0``, ``x1``, …. Labels come from ``y``, else from the target's
+    column where there is one. A frame without the id's column has its row numbers as ids. Raises
+    DataError for the first row that gives no record.
+    """
+    columns, rows = _frame(X)
+    check_columns("X", columns)
+    reading = _Reading("X", columns, replace(roles, id=roles.id if roles.id in columns else None))
+    reading.require(roles.text)
+    records = []
+    for number, cells in enumerate(rows, 1):
+        try:
+            records.append(reading.record(number, cells))
+        except DataError as error:
+            raise DataError(f"X, row {number}: {error}") from None
+    if y is None:
+        return records
+    try:
+        labels = [_label(value) for value in y]
+    except DataError as error:
+        raise DataError(f"y holds {error}") from None
+    if len(labels) != len(records):
+        raise DataError(f"X has {len(records)} rows and y has {len(labels)} values")
+    return [replace(record, label=label) for record, label in zip(records, labels, strict=True)]
+
+
+# ----------------------------------------------------------------------------- cells to records
+
+
+class _Reading:
+    """How the cells of one table become values, id and label."""
+
+    def __init__(self, name: str, columns: Sequence[str], roles: Roles) -> None:
+        self.name = name
+        self.columns = columns
+        self.roles = roles
+        hidden = {*roles.ignore, *([roles.target] if roles.target else [])}
+        for column in sorted(hidden.difference(columns)):
+            _check_disguise(name, column, [other for other in columns if other not in hidden])
+        self.shown = [
+            (at, column, self._reader(column))
+            for at, column in enumerate(columns)
+            if column not in hidden
+        ]
+
+    def _reader(self, column: str) -> Callable[[Any], Value]:
+        if column == self.roles.id:
+            return written
+        return _text if column in self.roles.text else typed
+
+    def require(self, columns: Sequence[str]) -> None:
+        for column in columns:
+            if column not in self.columns:
+                possible = nearest(column, self.columns) or f"; it has {_listed(self.columns)}"
+                raise DataError(f"{self.name} has no column '{column}'{possible}")
+
+    def id(self, number: int, cells: Sequence[Any]) -> str:
+        """Return the id as written, the row number where there is no such column, else ''."""
+        if self.roles.id is None:
+            return str(number)
+        try:
+            return written(cells[self.columns.index(self.roles.id)]) or ""
+        except DataError:
+            return ""
+
+    def record(self, number: int, cells: Sequence[Any]) -> Record:
+        values: dict[str, Value] = {}
+        column, label, target = "", None, self.roles.target
+        try:
+            for at, column, read in self.shown:
+                values[column] = read(cells[at])
+            if target in self.columns:
+                column = str(target)
+                label = _label(cells[self.columns.index(column)])
+        except DataError as error:
+            raise DataError(f"column '{column}' holds {error}") from None
+        id = self.id(number, cells)
+        if not id:
+            raise DataError("the id is missing")
+        return Record(number, id, values, label)
+
+
+def _blocks(
+    table: Table, reading: _Reading, block_rows: int, limit: int | None, keep: Sequence[str]
+) -> Iterator[Block]:
+    kept_at = [(column, table.columns.index(column)) for column in keep]
+    with closing(table):
+        rows = enumerate(islice(table.rows, limit), 1)
+        index = 0
+        while batch := list(islice(rows, block_rows)):
+            block = Block(index, [], [], [])
+            for number, row in batch:
+                found = _found(reading, number, row)
+                if isinstance(found, Reject):
+                    block.rejects.append(found)
+                else:
+                    block.records.append(found)
+                    block.kept.append({column: _raw(row.cells[at]) for column, at in kept_at})
+            yield block
+            index += 1
+
+
+def _found(reading: _Reading, number: int, row: RawRow) -> Record | Reject:
+    if row.fault:  # its cells are not to be trusted, the id's neither
+        id = "" if reading.roles.id else str(number)
+        return Reject(number, id, row.place + row.fault)
+    try:
+        return reading.record(number, row.cells)
+    except DataError as error:
+        return Reject(number, reading.id(number, row.cells), f"{row.place}{error}")
+
+
+def _check_disguise(name: str, column: str, shown: Sequence[str]) -> None:
+    """Raise DataError if a column to hide stands in the table under another spelling.
+
+    It would be shown: ``target: is_churn`` does not hide the column ``Is Churn``.
+    """
+    folded = _folded(column)
+    for other in shown:
+        if folded and _folded(other) == folded:
+            raise DataError(
+                f"{name} has no column '{column}', which must not be shown, but has '{other}'; "
+                "name it as the table does"
+            )
+
+
+def _folded(column: str) -> str:
+    return "".join(filter(str.isalnum, column.casefold()))
+
+
+def _listed(columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - 12} more" if len(columns) > 12 else ""
+    return ", ".join(columns[:12]) + more
+
+
+def _text(value: Any) -> str | None:
+    text = written(value)
+    return None if text is None else text.strip()
+
+
+def _label(value: Any) -> str | None:
+    if written(value) is None:
+        return None
+    # spelling compares text as written; other types first become what CSV would hold
+    return spelling(value if isinstance(value, str) else typed(value))
+
+
+def _raw(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return written(value) or ""
+    except DataError:  # nested, in a column that is ignored
+        return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _frame(X: Any) -> tuple[list[str], Sequence[Sequence[Any]]]:
+    """Return columns and rows of whatever scikit-learn may hand over."""
+    if hasattr(X, "columns"):
+        names = [str(column) for column in X.columns]
+        check_columns("X", names)  # before X[column], which would give every column of that name
+        # to_numpy column by column keeps each type; pandas' own iteration widens float32
+        return names, list(zip(*(X[column].to_numpy() for column in X.columns), strict=True))
+    if isinstance(X, list | tuple) and X and all(isinstance(row, Mapping) for row in X):
+        names = list(X[0])
+        for number, row in enumerate(X, 1):
+            if fault := new_key(row, names):
+                raise DataError(f"X, row {number}: {fault}")
+        return names, [[row.get(column) for column in names] for row in X]
+    import numpy
+
+    array = X if isinstance(X, numpy.ndarray) else numpy.array(X, dtype=object)
+    if array.ndim != 2:
+        raise DataError(
+            "X must be a table: a pandas DataFrame, a numpy array of two dimensions "
+            f"or a list of dicts, got {type(X).__name__}"
+        )
+    return [f"x{number}" for number in range(array.shape[1])], list(array)

@@ -1,0 +1,334 @@
+"""Table files as rows: formats by name, encodings, and the place of a row in its file.
+
+Knows files and cells; knows nothing of roles, types or records. A row that cannot be read comes
+out as a row with a fault, so that none is lost in silence; a file that is no table is a DataError.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import json
+import re
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from promptpredict.csvrows import RawRow, check_delimiter, find_delimiter, read_rows
+from promptpredict.errors import DataError, nearest
+
+FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet")
+
+_SAMPLE = 1 << 23  # bytes from which the encoding is found
+_MARKS = (  # the mark of UTF-32 begins with that of UTF-16
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_NOT_TEXT = {
+    b"PAR1": "a Parquet file",
+    b"\x1f\x8b": "gzip data",
+    b"PK\x03\x04": "a zip or Excel file",
+    b"\xd0\xcf\x11\xe0": "an Excel file",
+    b"\x89PNG": "a PNG image",
+    b"%PDF": "a PDF",
+    b"<": "HTML or XML",
+}
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An open table: its name in messages, its columns, and its rows, which can be read once."""
+
+    name: str
+    columns: list[str]
+    rows: Iterator[RawRow]
+    close: Callable[[], None]
+
+
+def open_table(
+    path: str | Path, *, delimiter: str | None = None, encoding: str | None = None
+) -> Table:
+    """Open the table at a path; ``-`` is CSV on standard input.
+
+    Delimiter and encoding are found where they are not given. Raises DataError for a file that
+    is missing, empty, without rows, or not what its name says.
+    """
+    if str(path) == "-":
+        return _text("standard input", io.BytesIO(_stdin()), ".csv", delimiter, encoding)
+    path = Path(path)
+    name = str(path)
+    with ExitStack() as opened:
+        with _readable(name):
+            ending = _ending(path)
+            if ending == ".parquet":
+                return _parquet(name)
+            opener: Any = gzip.open if ending.endswith(".gz") else open
+            stream = opened.enter_context(opener(path, "rb"))
+        table = _text(name, stream, ending.removesuffix(".gz"), delimiter, encoding)
+        opened.pop_all()  # the table closes it from here on
+        return table
+
+
+def check_columns(name: str, columns: Sequence[str]) -> None:
+    """Raise DataError unless there are columns and each has a name of its own."""
+    if not columns:
+        raise DataError(f"{name} has no columns")
+    for position, column in enumerate(columns, 1):
+        if not column:
+            raise DataError(f"{name}: column {position} of {len(columns)} has no name")
+        if columns.index(column) < position - 1:
+            raise DataError(f"{name} has more than one column '{column}'")
+
+
+@cache
+def _stdin() -> bytes:
+    # Kept, because header and rows are read one after the other; in memory, because customers
+    # that came through a pipe have no business on the disk.
+    return sys.stdin.buffer.read()
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{name} cannot be read: {reason}") from None
+
+
+def _ending(path: Path) -> str:
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; a table is one file: {', '.join(FORMATS)}")
+    if not path.exists():
+        beside = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"there is no file {path}{nearest(path.name, beside)}")
+    for ending in FORMATS:
+        if path.name.lower().endswith(ending):
+            return ending
+    raise DataError(f"{path} is not named as a table; possible: {', '.join(FORMATS)}")
+
+
+def _table(
+    name: str, columns: list[str], rows: Iterator[RawRow], close: Callable[[], None]
+) -> Table:
+    check_columns(name, columns)
+    first = next(rows, None)
+    if first is None:
+        raise DataError(f"{name} has a header and no rows")
+    return Table(name, columns, chain([first], rows), close)
+
+
+# --------------------------------------------------------------------------------------- text
+
+
+def _text(
+    name: str, stream: BinaryIO, kind: str, delimiter: str | None, encoding: str | None
+) -> Table:
+    with _readable(name):
+        head = stream.read(_SAMPLE)
+        stream.seek(0)
+    for mark, what in _NOT_TEXT.items():
+        if head.startswith(mark):
+            raise DataError(f"{name} holds {what}, not {kind[1:]} text")
+    if kind == ".jsonl" and head.lstrip().startswith(b"["):
+        raise DataError(f"{name} holds a JSON array; JSON lines hold one object a line")
+    encoding = _known(encoding) if encoding else _encoding(head)
+    text = io.TextIOWrapper(stream, encoding, "surrogateescape", newline="")
+    lines = _lines(name, text)
+    if kind == ".jsonl":
+        columns, rows = _jsonl(name, lines)
+    else:
+        if delimiter is None:
+            sample = head.decode(encoding, "ignore").removeprefix("\ufeff")
+            delimiter = "\t" if kind == ".tsv" else find_delimiter(sample)
+        columns, rows = _csv(name, lines, check_delimiter(delimiter))
+    if odd := _CONTROL.search("".join(columns)):
+        raise DataError(
+            f"{name} is no table in {encoding}: its header holds {odd[0]!r}; "
+            "if it is text in another encoding, give that"
+        )
+    return _table(name, columns, _fit(columns, rows, encoding), text.close)
+
+
+def _known(encoding: str) -> str:
+    try:
+        "".encode(encoding)
+    except LookupError:
+        possible = ("utf-8", "utf-16", "cp1252", "latin-1")
+        raise DataError(
+            f"'{encoding}' is no encoding{nearest(encoding, possible)}; "
+            f"possible: {', '.join(possible)} and whatever else Python knows"
+        ) from None
+    return encoding
+
+
+def _encoding(head: bytes) -> str:
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return name
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # its last character may be cut
+    except UnicodeDecodeError:
+        # Chance makes no valid UTF-8: where half of the lines are, the others are damaged.
+        lines = [line for line in head.split(b"\n") if not line.isascii()]
+        valid = sum(line == line.decode("utf-8", "ignore").encode() for line in lines)
+        return "utf-8" if 2 * valid >= len(lines) else "cp1252"
+    return "utf-8"
+
+
+def _lines(name: str, text: Iterable[str]) -> Iterator[str]:
+    with _readable(name):
+        for number, line in enumerate(text):
+            yield line if number else line.removeprefix("\ufeff")
+
+
+def _fit(columns: Sequence[str], rows: Iterator[RawRow], encoding: str) -> Iterator[RawRow]:
+    for row in rows:
+        yield row if row.fault else row._replace(fault=_unfit(columns, row.cells, encoding))
+
+
+def _unfit(columns: Sequence[str], cells: Sequence[object], encoding: str) -> str:
+    if len(cells) != len(columns):
+        return f"the header has {len(columns)} cells, this row {len(cells)}"
+    for column, cell in zip(columns, cells, strict=True):
+        if isinstance(cell, str):
+            if "\0" in cell:
+                return f"column '{column}' holds a NUL byte"
+            # Bytes that could not be decoded stand here as surrogates, which nothing can encode.
+            if not cell.isascii() and cell != cell.encode("utf-8", "ignore").decode():
+                return f"column '{column}' is not valid {encoding}"
+    return ""
+
+
+def _csv(name: str, lines: Iterator[str], delimiter: str) -> tuple[list[str], Iterator[RawRow]]:
+    rows = read_rows(lines, delimiter)
+    header = next(rows, None)
+    if header is None:
+        raise DataError(f"{name} is empty")
+    if header.fault:
+        raise DataError(f"{name}, {header.place}{header.fault}")
+    columns = [str(column).strip() for column in header.cells]
+    if columns[0].startswith("{"):
+        raise DataError(f"{name} holds JSON, not CSV; name it .jsonl")
+    return columns, rows
+
+
+def _jsonl(name: str, lines: Iterator[str]) -> tuple[list[str], Iterator[RawRow]]:
+    objects = (
+        (f"line {number}: ", *_object(line)) for number, line in enumerate(lines, 1) if line.strip()
+    )
+    begun = []
+    for place, found, fault in islice(objects, 100):
+        begun.append((place, found, fault))
+        if not fault:
+            break
+    if not begun:
+        raise DataError(f"{name} is empty")
+    place, found, fault = begun[0]
+    if begun[-1][2]:
+        raise DataError(f"{name} is not JSON lines, one object a line; {place}{fault}")
+    columns = list(begun[-1][1])
+    return columns, (
+        RawRow(place, [found.get(column) for column in columns], fault or new_key(found, columns))
+        for place, found, fault in chain(begun, objects)
+    )
+
+
+def _object(line: str) -> tuple[Mapping[str, Any], str]:
+    try:
+        found = json.loads(line.rstrip(), object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        return {}, f"not JSON ({error.msg} at character {error.colno})"
+    except RecursionError:
+        return {}, "not usable JSON (nested too deeply)"
+    except ValueError as error:
+        return {}, f"not usable JSON ({error})"
+    return (found, "") if isinstance(found, dict) else ({}, "not a JSON object")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key comes twice")
+    return found
+
+
+def new_key(found: Mapping[str, Any], columns: Sequence[str]) -> str:
+    """Return the fault of an object with a key that is no column, else the empty string."""
+    for key in found:
+        if key not in columns:
+            return f"the key '{key}' is not in the first object{nearest(key, columns)}"
+    return ""
+
+
+# ------------------------------------------------------------------------------------ Parquet
+
+
+def _parquet(name: str) -> Table:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(name)
+    except pa.ArrowException as error:
+        raise DataError(f"{name} is not a Parquet file: {error}") from None
+    # pandas writes the index of a filtered table as a column of this name; it is no data.
+    columns = [column for column in file.schema_arrow.names if not _PANDAS_INDEX.fullmatch(column)]
+    return _table(name, columns, _parquet_rows(name, file, columns), file.close)
+
+
+def _parquet_rows(name: str, file: Any, columns: Sequence[str]) -> Iterator[RawRow]:
+    import pyarrow as pa
+
+    try:
+        for batch in file.iter_batches(batch_size=1024, columns=columns):
+            cells = [_cells(batch.column(column)) for column in columns]
+            for row in zip(*cells, strict=True):
+                yield RawRow("", row)
+    except (pa.ArrowException, OSError, OverflowError, ValueError) as error:
+        raise DataError(f"{name} cannot be read: {' '.join(str(error).split())}") from None
+
+
+def _cells(column: Any) -> Iterable[Any]:
+    """Return Python values of an Arrow array, float32 as numpy's: its own would grow digits."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    if pa.types.is_float32(kind) or pa.types.is_float16(kind):
+        return column.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        # Python has no nanoseconds, and pyarrow would import pandas for them
+        column = column.cast(pa.timestamp("us", kind.tz), safe=False)
+    return column.to_pylist()  # type: ignore[no-any-return]
+
+
+def count_rows(path: str | Path, limit: int | None = None) -> int | None:
+    """Return about how many data rows a table has, for a time estimate; None where it is not known.
+
+    Lines of a text file are counted, so cells that hold line breaks make it an upper bound.
+    """
+    if str(path) == "-":
+        return limit
+    if str(path).endswith(".parquet"):
+        from pyarrow import parquet
+
+        rows = int(parquet.ParquetFile(path).metadata.num_rows)
+    else:
+        opener: Any = gzip.open if str(path).endswith(".gz") else open
+        with opener(path, "rb") as stream:
+            rows = sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 20), b""))
+    return rows if limit is None else min(rows, limit)

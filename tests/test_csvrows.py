@@ -1,0 +1,126 @@
+"""CSV text as rows: delimiters, quotes, lines."""
+
+import io
+
+import pytest
+
+from promptpredict.csvrows import check_delimiter, find_delimiter, read_rows
+from promptpredict.errors import DataError
+
+HEADER = "id,plan,months,text\n"
+LARGE = 1 << 20
+
+
+def rows(text, delimiter=","):
+    found = read_rows(iter(io.StringIO(text, newline="")), delimiter)
+    return [(row.place, list(row.cells), row.fault) for row in found]
+
+
+def body(text):
+    return rows(HEADER + text)[1:]
+
+
+@pytest.mark.parametrize(
+    ("text", "delimiter"),
+    [
+        ("id,text\n1,a; b; c\n", ","),
+        ("id;amount\n1;2,50\n2;3,75\n", ";"),
+        ("id\ttext\n1\tone, two\n", "\t"),
+        ("id|text|n\n1|a,b,c|2\n", "|"),
+        ("a;b,c;d\n1;2,3;4\n1;2;3\n", ";"),
+        ("a;b,c;d\n1;2,3;4\n1,2;3\n", ","),
+        ('id;"note, long"\n1;x\n', ";"),
+        ("feedback\nfine, thanks\n", ","),
+        ("id,text\n", ","),
+        ("", ","),
+    ],
+)
+def test_the_delimiter_splits_header_and_rows_alike(text, delimiter):
+    assert find_delimiter(text) == delimiter
+
+
+def test_the_row_that_the_sample_cuts_does_not_count():
+    text = "id;text,long\n" + "1;a,b\n" * 20_000
+    assert find_delimiter(text) == ","
+    assert find_delimiter("id;text\n" + "1;" + "a" * 70_000) == ";"
+
+
+def test_a_tab_may_be_given_as_a_shell_hands_it_over():
+    assert [check_delimiter(given) for given in ("\t", r"\t", ";")] == ["\t", "\t", ";"]
+
+
+@pytest.mark.parametrize("given", ["", "||", '"'])
+def test_a_delimiter_is_one_character(given):
+    with pytest.raises(DataError) as error:
+        check_delimiter(given)
+    assert str(error.value) == f"the delimiter must be one character and no quote, got '{given}'"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_places_count_physical_lines_under_every_line_end(end):
+    text = end.join(["", "a,b", "1,x", "", '2,"two', "", 'lines"', "  ", "3,y"])
+    assert [place for place, _, _ in rows(text)] == ["line 2: ", "line 3: ", "line 5: ", "line 9: "]
+
+
+def test_cells_are_handed_over_as_written():
+    assert rows('a,b\n007," said ""hi"",\r\n twice "\n')[1][1] == ["007", ' said "hi",\r\n twice ']
+
+
+def test_an_open_quote_at_the_end_costs_its_own_row_only():
+    assert body('1,A,3,"good"\n2,A,4,"bad\n') == [
+        ("line 2: ", ["1", "A", "3", "good"], ""),
+        ("line 3: ", [], "a quote is opened and never closed"),
+    ]
+
+
+def test_rows_that_an_open_quote_swallowed_come_back():
+    found = body('1,A,3,"bad\n2,B,4,good\n3,C,"5",good\n4,A,6,"multi\nline"\n')
+    assert found == [
+        ("line 2: ", [], "a quote is opened and never closed"),
+        ("line 3: ", ["2", "B", "4", "good"], ""),
+        ("line 4: ", ["3", "C", "5", "good"], ""),
+        ("line 5: ", ["4", "A", "6", "multi\nline"], ""),
+    ]
+
+
+def test_several_open_quotes_cost_their_rows_only():
+    found = body("".join(f'{n},A,1,"bad\n{n},A,1,good\n' for n in range(50)))
+    assert [fault for _, _, fault in found] == ["a quote is opened and never closed", ""] * 50
+
+
+def test_a_line_of_feedback_with_a_comma_is_never_taken_for_a_customer():
+    # In two columns it has the shape of a row: then all of it is rejected together.
+    text = 'id,text\n1,fine\n2,"first line\nwell, thanks\n'
+    assert rows(text)[2:] == [("lines 3 to 4: ", [], "a quote is opened and never closed")]
+    text = 'id,text\n2,"she said\n"no", twice\n3,fine\n'
+    assert rows(text)[1:] == [
+        ("lines 2 to 3: ", [], "text follows a closing quote"),
+        ("line 4: ", ["3", "fine"], ""),
+    ]
+
+
+def test_lines_that_are_no_rows_of_their_own_are_rejected_together():
+    assert body('1,A,3,"first\nsecond\n"third" x\n2,A,4,good\n') == [
+        ("lines 2 to 4: ", [], "text follows a closing quote"),
+        ("line 5: ", ["2", "A", "4", "good"], ""),
+    ]
+
+
+def test_text_after_a_closing_quote_is_a_fault_and_not_mangled():
+    assert body('1,A,3,"he said "no" to me"\n2,A,4,good\n') == [
+        ("line 2: ", [], "text follows a closing quote"),
+        ("line 3: ", ["2", "A", "4", "good"], ""),
+    ]
+
+
+def test_a_quote_inside_an_unquoted_cell_is_text():
+    assert body('1,5" screen,3,so "so"\n') == [("line 2: ", ["1", '5" screen', "3", 'so "so"'], "")]
+
+
+def test_cells_may_be_large_but_not_endless():
+    found = body(f"1,A,3,{'x' * LARGE}\n2,A,4,{'x' * (LARGE + 1)}\n3,A,5,good\n")
+    assert [(place, fault) for place, _, fault in found] == [
+        ("line 2: ", ""),
+        ("line 3: ", "a cell has more than 1,048,576 characters"),
+        ("line 4: ", ""),
+    ]
