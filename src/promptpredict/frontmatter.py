@@ -1,0 +1,364 @@
+"""The front matter of a prompt file: cut from the text, read, merged, checked.
+
+Knows YAML and which keys there are. Knows nothing of blocks, tables or models. Every scalar is
+read as it is written ("no" stays "no", "1" stays "1") and typed by the schema alone; every fault
+is one line that names the file and, where it is known, the line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+
+from promptpredict.errors import PromptError, nearest
+from promptpredict.values import spelling
+
+KeyPath = tuple[str, ...]
+Name = Annotated[str, Field(min_length=1)]
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Word = Annotated[str, AfterValidator(str.strip), Field(min_length=1)]
+Words = Annotated[list[Word], BeforeValidator(_as_list), Field(min_length=1)]
+Columns = Annotated[list[Name], BeforeValidator(_as_list)]
+
+
+class _Strict(BaseModel, extra="forbid", frozen=True):
+    pass
+
+
+class Column(_Strict):
+    """How a column reads in ``customer.fields``."""
+
+    name: str = ""
+    unit: str = ""
+    format: str = ""
+
+
+class Question(_Strict):
+    """A side question of the panel; ``words`` are the one for and the one against."""
+
+    question: Word
+    answer: str = ""
+    words: Annotated[list[Word], Field(min_length=2, max_length=2)]
+
+
+class Bins(_Strict):
+    """The ordered answers of a regression; ``edges`` are one more than ``words``."""
+
+    words: Annotated[list[Word], Field(min_length=2)]
+    edges: list[Annotated[float, Field(allow_inf_nan=False)]] | None = None
+
+
+class FrontMatter(_Strict):
+    """The merged front matter of a prompt file and its parents, checked."""
+
+    task: Literal["binary", "multiclass", "regression"]
+    target: Name
+    labels: dict[str, Words] = {}
+    positive: str | None = None
+    id: Name | None = None
+    text: Columns = []
+    ignore: Columns = []
+    base_rate: float | None = None
+    fields: dict[str, Column] = {}
+    panel: dict[str, Question] = {}
+    missing: Word = "not recorded"
+    layout: Literal["turns", "one"] = "turns"
+    join: Literal["", " "] | None = None
+    bins: Bins | None = None
+    numbers: Literal["plain"] = "plain"
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Front matter as it was read; ``places`` holds file and line of every key."""
+
+    values: dict[str, Any]
+    places: dict[KeyPath, tuple[str, int]]
+
+
+def fault(name: str, line: int | None, text: str) -> PromptError:
+    """Return the error for a place in a prompt file, as one line."""
+    where = f"{name}, line {line}" if line else name
+    return PromptError(f"{where}: {' '.join(text.split())}")
+
+
+# Jinja comments may stand before the front matter: what the file is for.
+_START = re.compile(r"\A(?:\s|(?>\{#.*?#\}))*^---[ \t]*\n", re.DOTALL | re.MULTILINE)
+_END = re.compile(r"^---[ \t]*(?:\n|\Z)", re.MULTILINE)
+
+
+def split(text: str, name: str) -> tuple[Raw, str]:
+    """Return the front matter and the blocks; the blocks keep their line numbers."""
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    start = _START.match(text)
+    if start is None:
+        return Raw({}, {}), text
+    above = start[0].count("\n")
+    end = _END.search(text, start.end())
+    if end is None:
+        raise fault(name, above, "the front matter is not closed; end it with a line '---'")
+    body = "\n" * text.count("\n", 0, end.end()) + text[end.end() :]
+    return read(text[start.end() : end.start()], name, above=above), body
+
+
+def read(text: str, name: str, *, above: int = 0) -> Raw:
+    """Read YAML whose first line is line ``above + 1`` of the file ``name``."""
+    try:
+        for token in yaml.scan(text, Loader=yaml.BaseLoader):
+            # Anchors, aliases and tags are never meant here: '*', '&' and '!' begin a text.
+            if isinstance(token, _SIGNS):
+                line = token.start_mark.line + above + 1
+                sign = text[token.start_mark.index]
+                raise fault(name, line, f"a text may not begin with '{sign}'; put it in quotes")
+        tree = yaml.compose(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        raise _yaml_fault(error, text, name, above) from None
+    if tree is None:
+        return Raw({}, {})
+    if not isinstance(tree, yaml.MappingNode):
+        raise fault(name, above + 1, "the front matter must be keys and values, as 'task: binary'")
+    places: dict[KeyPath, tuple[str, int]] = {}
+    return Raw(_plain(tree, (), places, name, above), places)
+
+
+def merge(child: Raw, parent: Raw) -> Raw:
+    """Return the parent's front matter with the child's keys in place of its own."""
+    values = dict(parent.values)
+    replaced: set[KeyPath] = set()
+    for key, value in child.values.items():
+        above = values.get(key)
+        if key in ("fields", "panel") and isinstance(value, dict) and isinstance(above, dict):
+            values[key] = above | value
+            replaced |= {(key, inner) for inner in value}
+        else:
+            values[key] = value
+            replaced.add((key,))
+    kept = {
+        path: place
+        for path, place in parent.places.items()
+        if path[:1] not in replaced and path[:2] not in replaced
+    }
+    return Raw(values, kept | child.places)
+
+
+def validate(raw: Raw, name: str) -> FrontMatter:
+    """Check a merged front matter; ``name`` is the file to blame for what is missing."""
+    for path, text in _empty(raw.values):
+        raise _located(raw, name, path, text)
+    given = {key: value for key, value in raw.values.items() if value is not None}
+    try:
+        front = FrontMatter.model_validate(given)
+    except ValidationError as error:
+        # A misspelt key is also a missing one: the misspelling is the cause.
+        first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+        path = tuple(part for part in first["loc"] if isinstance(part, str))
+        raise _located(raw, name, path, _schema_text(path, first)) from None
+    for path, text in _faults(front):
+        raise _located(raw, name, path, text)
+    if front.positive is None:
+        return front
+    key = next(key for key in front.labels if spelling(key) == spelling(front.positive))
+    return front.model_copy(update={"positive": key})
+
+
+_SIGNS = (yaml.AnchorToken, yaml.AliasToken, yaml.TagToken, yaml.DirectiveToken)
+
+
+def _yaml_fault(error: yaml.YAMLError, text: str, name: str, above: int) -> PromptError:
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + above + 1
+        return fault(name, line, "a control character, which YAML does not allow")
+    assert isinstance(error, yaml.MarkedYAMLError)
+    problem = str(error.problem).replace("mapping values are", "': ' is")
+    mark = error.problem_mark
+    advice = "put it in quotes"
+    if "end of stream" in problem:
+        problem, advice = "a quote is opened", "close it"
+        mark = error.context_mark
+    elif "'\\t'" in problem:
+        advice = "indent with spaces"
+    elif "<block mapping start>" in problem:
+        advice = "check the indentation, or put it in quotes"
+    return fault(name, mark.line + above + 1 if mark else None, f"{problem}; {advice}")
+
+
+def _plain(
+    node: yaml.Node, path: KeyPath, places: dict[KeyPath, tuple[str, int]], name: str, above: int
+) -> Any:
+    """Return a YAML tree as dicts, lists and texts; None where a key has no value."""
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, path, places, name, above) for item in node.value]
+    if isinstance(node, yaml.ScalarNode):
+        return None if node.style is None and not node.value else node.value
+    values: dict[str, Any] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + above + 1
+        if not isinstance(key, yaml.ScalarNode):
+            raise fault(name, line, "a key may not begin with '[' or '{'; put it in quotes")
+        inner = (*path, key.value)
+        if key.value in values:
+            first = places[inner][1]
+            raise fault(name, line, f"duplicate key '{key.value}' (first on line {first})")
+        places[inner] = (name, line)
+        values[key.value] = _plain(value, inner, places, name, above)
+    return values
+
+
+def _located(raw: Raw, name: str, path: KeyPath, text: str) -> PromptError:
+    """Blame the innermost key of ``path`` whose place is known."""
+    for depth in range(len(path), 0, -1):
+        if place := raw.places.get(path[:depth]):
+            return fault(*place, text)
+    return fault(name, None, text)
+
+
+def _empty(value: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the keys that have no value, where an empty one has no meaning."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _empty(inner, (*path, key))
+    elif value is None and path not in {("text",), ("ignore",), ("fields",), ("panel",)}:
+        text = f"'{'.'.join(path)}' has no value (an empty text, or one with '#', needs quotes)"
+        yield path, text
+
+
+_MODELS: dict[str, type[BaseModel]] = {"fields": Column, "panel": Question, "bins": Bins}
+_KINDS = {
+    "string_type": "a text",
+    "list_type": "a list",
+    "dict_type": "keys with values",
+    "model_type": "keys with values",
+}
+
+
+def _schema_text(path: KeyPath, error: Any) -> str:
+    """Say in our own words what pydantic found."""
+    kind, found, where = error["type"], error["input"], ".".join(path)
+    got = (
+        f"'{found}'" if isinstance(found, str) else "a list" if isinstance(found, list) else "keys"
+    )
+    if kind == "extra_forbidden":
+        allowed = list((FrontMatter if len(path) == 1 else _MODELS[path[0]]).model_fields)
+        return f"unknown key '{where}'{nearest(path[-1], allowed)}; possible: {', '.join(allowed)}"
+    if kind == "missing":
+        return f"'{where}' is missing"
+    if kind == "literal_error":
+        close = nearest(str(found), re.findall(r"'(\w+)'", error["ctx"]["expected"]))
+        return f"'{where}' must be {error['ctx']['expected']}, got {got}{close}"
+    if not found or (isinstance(found, str) and found.isspace()):
+        return f"'{where}' is empty"
+    if kind in ("too_short", "too_long"):
+        need = "exactly two" if path[0] == "panel" else "two or more"
+        return f"'{where}' needs {need}, got {error['ctx']['actual_length']}"
+    return f"'{where}' must be {_KINDS.get(kind, 'a number')}, got {got}"
+
+
+def _faults(front: FrontMatter) -> Iterator[tuple[KeyPath, str]]:
+    """Yield what the schema cannot see: keys that do not go together."""
+    yield from _task_faults(front)
+    yield from _label_faults(front)
+    yield from _column_faults(front)
+    for key, question in front.panel.items():
+        yield from _twice(("panel", key, "words"), {key: question.words})
+    if front.bins:
+        yield from _twice(("bins", "words"), {"bins": front.bins.words})
+        if front.bins.edges is not None:
+            yield from _edge_faults(front.bins.edges, len(front.bins.words))
+    if front.missing in ("nan", "None", "NaT", "<NA>"):
+        yield ("missing",), f"'missing' may not be '{front.missing}', which reads as a fault"
+
+
+def _task_faults(front: FrontMatter) -> Iterator[tuple[KeyPath, str]]:
+    binary = front.task == "binary"
+    fits = {
+        "labels": front.task != "regression",
+        "positive": binary,
+        "base_rate": binary,
+        "bins": front.task == "regression",
+    }
+    for key, fitting in fits.items():
+        given = getattr(front, key)
+        if given and not fitting:
+            yield (key,), f"'{key}' does not go with task: {front.task}"
+        if not given and fitting and key != "base_rate":
+            yield (), f"'{key}' is missing, which task: {front.task} needs"
+    if front.base_rate is not None and not 0 < front.base_rate < 1:
+        yield ("base_rate",), f"'base_rate' must lie between 0 and 1, got {front.base_rate:g}"
+
+
+def _label_faults(front: FrontMatter) -> Iterator[tuple[KeyPath, str]]:
+    count = len(front.labels)
+    if front.task == "binary" and count != 2:
+        yield ("labels",), f"task: binary needs two labels, got {count}"
+    if front.task == "multiclass" and count < 3:
+        yield ("labels",), f"task: multiclass needs three labels or more, got {count}"
+    keys: dict[str, str] = {}
+    for key in front.labels:
+        other = keys.setdefault(spelling(key), key)
+        if other != key:
+            yield ("labels", key), f"the labels '{other}' and '{key}' are spellings of one value"
+    if front.positive is not None and spelling(front.positive) not in keys:
+        possible = ", ".join(f"'{key}'" for key in front.labels)
+        yield ("positive",), f"'positive' is '{front.positive}', not one of the labels {possible}"
+    yield from _twice(("labels",), front.labels)
+
+
+def _twice(path: KeyPath, groups: dict[str, list[str]]) -> Iterator[tuple[KeyPath, str]]:
+    """Yield words that stand twice: their probability would count twice, or for both sides."""
+    seen: dict[str, str] = {}
+    for key, words in groups.items():
+        for word in words:
+            other = seen.get(word.casefold())
+            if other is not None:
+                both = f"of both '{other}' and '{key}'" if other != key else f"twice in '{key}'"
+                yield (*path, key), f"the word '{word}' (in any case) is {both}"
+            seen[word.casefold()] = key
+
+
+def _column_faults(front: FrontMatter) -> Iterator[tuple[KeyPath, str]]:
+    roles: dict[str, str] = {front.target: "target"}
+    columns: list[tuple[str, Sequence[str]]] = [
+        ("id", [front.id] if front.id else []),
+        ("text", front.text),
+        ("ignore", front.ignore),
+    ]
+    for role, names in columns:
+        for column in names:
+            if other := roles.get(column):
+                where = "twice in" if other == role else f"in '{other}' and in"
+                yield (role,), f"column '{column}' is {where} '{role}'"
+            roles[column] = role
+    for column, look in front.fields.items():
+        if look.format and not _suits_something(look.format):
+            text = f"'{look.format}' is no format; possible: '.2f', ',', '.0%', '%Y-%m-%d', …"
+            yield ("fields", column, "format"), text
+
+
+def _suits_something(format: str) -> bool:
+    for value in (0, 0.5, "text"):
+        try:
+            value.__format__(format)
+        except ValueError:
+            continue
+        return True
+    return "%" in format  # a date takes any text with '%' in it
+
+
+def _edge_faults(edges: list[float], count: int) -> Iterator[tuple[KeyPath, str]]:
+    if len(edges) != count + 1:
+        text = f"'bins.edges' must hold {count + 1} numbers for {count} words, got {len(edges)}"
+        yield ("bins", "edges"), text
+    if any(low >= high for low, high in pairwise(edges)):
+        yield ("bins", "edges"), "'bins.edges' must rise from each number to the next"

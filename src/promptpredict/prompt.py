@@ -1,0 +1,348 @@
+"""The prompt file: loaded, checked against a table, rendered for a record.
+
+Knows how blocks, labels and shots make a prompt, and what stands between answer and word.
+Knows nothing of tokens, chat templates or models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from promptpredict import shipped
+from promptpredict.errors import DataError, PromptError, nearest
+from promptpredict.frontmatter import Column, FrontMatter, merge, validate
+from promptpredict.records import Record, Roles
+from promptpredict.sandbox import Cell, Customer, Environment, Missing
+from promptpredict.template import PARTS, Blocks, Source, file_source, load_chain, text_source
+from promptpredict.values import show, spelling
+
+# CJK, kana, Hangul and Thai, with their punctuation and full-width forms
+_UNSPACED = (
+    "\u0e00-\u0e7f\u1100-\u11ff\u2e80-\u2fdf\u3000-\u318f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U0001aff0-\U0001b16f\U00020000-\U000323af"
+)
+_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_WORD = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A shot as it is shown; ``reply`` is answer, joiner and the label's first word."""
+
+    user: str
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model is given: ``user`` is customer and question, ``answer`` is to be continued.
+
+    ``n_shots`` and ``n_words`` (of feedback) are what it can lose where it is too long.
+    """
+
+    system: str
+    shots: tuple[Turn, ...]
+    user: str
+    answer: str
+    n_shots: int = 0
+    n_words: int = 0
+    shorter: Callable[[int, int], Prompt] | None = field(default=None, compare=False, repr=False)
+
+    def shrink(self, shots: int, words: int) -> Prompt:
+        """Return it without its first ``shots`` shots and its first ``words`` words of feedback."""
+        return self if self.shorter is None else self.shorter(shots, words)
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """One of the ordered answers of a regression, for targets from ``low`` up to ``high``."""
+
+    word: str
+    low: float
+    high: float
+    formatted: str
+
+
+def joiner(answer: str, word: str, join: str | None) -> str:
+    """Return what stands between an answer and a word: one space, or nothing."""
+    if join is not None:
+        return join
+    answer = answer.rstrip()
+    if not answer or _opens(answer):
+        return ""
+    between = _IS_UNSPACED.match(answer[-1]) and _IS_UNSPACED.match(word)
+    return "" if between else " "
+
+
+def _opens(answer: str) -> bool:
+    """Whether a text ends in an opening quote, an opening bracket or a currency sign."""
+    last, before = answer[-1], answer[-2:-1]
+    if last == '"':
+        return answer.count('"') % 2 == 1
+    if last in "'`":  # else an apostrophe, or it closes
+        return not before or before.isspace() or unicodedata.category(before) in ("Ps", "Pi")
+    return unicodedata.category(last) in ("Ps", "Pi", "Sc")
+
+
+class PromptFile:
+    """Wording, labels and columns of one task, ready to render.
+
+    ``needed`` are the columns that the effective blocks name, in order of appearance;
+    ``uses_fields`` says whether they show ``customer.fields``; ``fingerprint`` tells the wording
+    from any other.
+    """
+
+    name: str
+    path: Path | None
+    front: FrontMatter
+    needed: tuple[str, ...]
+    uses_fields: bool
+    warnings: list[str]
+    fingerprint: str
+
+    def __init__(self, source: Source) -> None:
+        """Load the parents and check everything that can be checked without a table."""
+        self.name, self.path = source.name, source.path
+        environment = Environment()
+        links = load_chain(source, environment)
+        texts = "".join(f"{link.source.raw!r}\n{link.source.body}" for link in links)
+        self.fingerprint = hashlib.sha256(texts.encode()).hexdigest()[:16]
+        raw = reduce(merge, (link.source.raw for link in links))
+        self.front = validate(raw, self.name)
+        environment.missing = Missing(self.front.missing)
+        regression = self.front.task == "regression"
+        self._blocks = Blocks(
+            links,
+            environment,
+            hidden={column: "ignored" for column in self.front.ignore}
+            | {self.front.target: "the target"},
+            variables=["labels", "bins"] if regression else ["labels"],
+        )
+        self.needed, self.uses_fields = self._blocks.needed, self._blocks.uses_fields
+        self.warnings = self._blocks.warnings + [
+            f"{self.name}: no block shows the text column '{column}'"
+            for column in self.front.text
+            if column not in self.needed
+        ]
+        self._never = {self.front.target, *self.front.ignore}
+        self._apart = {*self._never, *self.front.text, self.front.id}  # not in customer.fields
+
+    @classmethod
+    def load(cls, source: str | Path) -> PromptFile:
+        """Load a prompt file by its path, or a shipped one by its name."""
+        path = Path(source)
+        if not path.is_file():
+            path = shipped.path(str(source))
+            return cls(file_source(path, path.name))
+        return cls(file_source(path, str(source)))
+
+    @classmethod
+    def from_text(
+        cls, text: str, *, name: str = "<text>", folder: Path | None = None
+    ) -> PromptFile:
+        """Load a prompt file from its text; parents are looked up in ``folder``, then shipped."""
+        return cls(text_source(text, name=name, folder=folder))
+
+    @property
+    def words(self) -> dict[str, list[str]]:
+        """Label key, as the file writes it, to its words; of a regression, each bin's word."""
+        if self.front.bins:
+            return {word: [word] for word in self.front.bins.words}
+        return self.front.labels
+
+    @property
+    def roles(self) -> Roles:
+        """Which column of a table is what."""
+        front = self.front
+        return Roles(front.id, front.target, tuple(front.text), tuple(front.ignore))
+
+    def label_of(self, value: object, *, bins: Sequence[Bin] | None = None) -> str:
+        """Return the label key of a data value in any of its spellings; of a regression, the bin.
+
+        Raises DataError for a value that is none of them.
+        """
+        if self.front.bins:
+            return self._bin_of(value, self.bins() if bins is None else bins)
+        keys = {spelling(key): key for key in self.front.labels}
+        key = keys.get(spelling(value))
+        if key is None:
+            found = "no value" if value is None else f"'{value}'{nearest(str(value), keys)}"
+            possible = ", ".join(f"'{key}'" for key in self.front.labels)
+            raise DataError(
+                f"column '{self.front.target}' holds {found}; the labels of {self.name} are {possible}"
+            )
+        return key
+
+    def _bin_of(self, value: object, bins: Sequence[Bin]) -> str:
+        if not bins:
+            raise PromptError(f"{self.name}: a target has no bin without 'bins.edges'")
+        try:
+            number = float(str(value))
+        except ValueError:
+            text = f"column '{self.front.target}' holds '{value}', which is not a number"
+            raise DataError(text) from None
+        return bins[bisect_right([bin.low for bin in bins[1:]], number)].word
+
+    def bins(self, edges: Sequence[float] | None = None) -> tuple[Bin, ...]:
+        """Return the bins of a regression between ``edges``, or the file's own edges.
+
+        Empty where the edges are not known, and for other tasks.
+        """
+        if self.front.bins is None:
+            return ()
+        edges = self.front.bins.edges if edges is None else edges
+        if edges is None:
+            return ()
+        look = self.front.fields.get(self.front.target, Column())
+        whole = [int(edge) if float(edge).is_integer() else float(edge) for edge in edges]
+        marks = [(edge, show(edge, format=look.format, unit=look.unit)) for edge in whole]
+        spans = zip(self.front.bins.words, pairwise(marks), strict=True)
+        return tuple(
+            Bin(word, low, high, f"{first} to {last}")
+            for word, ((low, first), (high, last)) in spans
+        )
+
+    def __sklearn_clone__(self) -> PromptFile:
+        """Return itself: a clone of an estimator shares what is loaded."""
+        return self
+
+    def check_columns(self, header: Sequence[str], table: str, *, labelled: bool = False) -> None:
+        """Raise DataError for the first column that the file needs and the table lacks.
+
+        An ignored column may be absent; where another has nearly its name, a warning is added.
+        """
+        front = self.front
+        wanted = [(column, "") for column in self.needed]
+        wanted += [(column, " (its text)") for column in front.text]
+        wanted += [(front.id, " (its id)")] if front.id else []
+        wanted += [(front.target, " (its target)")] if labelled else []
+        wanted += [(c, " (its fields)") for c in front.fields if c not in self._never]
+        for column, role in wanted:
+            if column not in header:
+                raise DataError(
+                    f"{self.name} needs column '{column}'{role}; {table} has no such column"
+                    f"{nearest(column, header)}"
+                )
+        known = {*self._apart, *self.needed, *front.fields}
+        for column in front.ignore:
+            close = nearest(column, [other for other in header if other not in known])
+            if column not in header and close:
+                text = f"{self.name} ignores '{column}', which {table} does not have{close}"
+                self.warnings += [text] if text not in self.warnings else []
+
+    def render(
+        self,
+        record: Record,
+        shots: Sequence[Record] = (),
+        *,
+        bins: Sequence[Bin] | None = None,
+        drop_words: int = 0,
+    ) -> Prompt:
+        """Render a record after its shots.
+
+        ``bins`` are needed where the edges come from training targets; ``drop_words`` leaves out
+        the first words of the record's text columns. Raises DataError with the row that failed.
+        """
+        bins = self.bins() if bins is None else bins
+        system, user, answer = self._render(record, bins, drop_words)
+        turns = tuple(self._turn(shot, bins) for shot in shots)
+        if self.front.layout == "one":
+            user = "\n\n".join([*(f"{turn.user}\n{turn.reply}" for turn in turns), user])
+            turns = ()
+
+        def shorter(dropped: int, words: int) -> Prompt:
+            return self.render(record, shots[dropped:], bins=bins, drop_words=drop_words + words)
+
+        left = max(self.text_words(record) - drop_words, 0)
+        return Prompt(system, turns, user, answer, len(shots), left, shorter)
+
+    def render_customer(self, record: Record) -> str:
+        """Render the customer block alone, which is what the sentence encoder reads."""
+        return self._parts(["customer"], record, self.bins(), 0)[0]
+
+    def render_panel(self, record: Record, question: str, *, drop_words: int = 0) -> Prompt:
+        """Render a record with one question of the panel in place of the file's own."""
+        aside = self.front.panel[question]
+        system, customer = self._parts(["system", "customer"], record, self.bins(), drop_words)
+        user = f"{customer}\n{aside.question}".strip()
+
+        def shorter(_: int, words: int) -> Prompt:
+            return self.render_panel(record, question, drop_words=drop_words + words)
+
+        left = max(self.text_words(record) - drop_words, 0)
+        return Prompt(system, (), user, aside.answer.strip(), 0, left, shorter)
+
+    def text_words(self, record: Record) -> int:
+        """Count the words of the text columns, which ``drop_words`` may leave out."""
+        texts = (record.values.get(column) for column in self.front.text)
+        return sum(len(_WORD.findall(text)) for text in texts if isinstance(text, str))
+
+    def _render(self, record: Record, bins: Sequence[Bin], drop_words: int) -> tuple[str, str, str]:
+        system, customer, question, answer = self._parts(PARTS, record, bins, drop_words)
+        return system, f"{customer}\n{question}".strip(), answer
+
+    def _turn(self, shot: Record, bins: Sequence[Bin]) -> Turn:
+        _, user, answer = self._render(shot, bins, 0)
+        try:
+            word = self.words[self.label_of(shot.label, bins=bins)][0]
+        except DataError as error:
+            raise DataError(f"row {shot.row}: {error}") from None
+        return Turn(user, f"{answer}{joiner(answer, word, self.front.join)}{word}")
+
+    def _parts(
+        self, parts: Sequence[str], record: Record, bins: Sequence[Bin], drop_words: int
+    ) -> list[str]:
+        if "bins" in self._blocks.names and not bins:
+            raise PromptError(
+                f"{self.name}: a block shows 'bins', which need 'bins.edges', or edges from "
+                "labelled records"
+            )
+        variables = {"labels": tuple(words[0] for words in self.words.values()), "bins": bins}
+        customer = self._customer(record, drop_words)
+        return self._blocks.render(parts, customer, variables, row=record.row)
+
+    def _customer(self, record: Record, drop_words: int) -> Customer:
+        for column in self.needed:
+            if column not in record.values:
+                close = nearest(column, record.values)
+                text = f"the record has no column '{column}'{close}"
+                raise DataError(f"{self.name}, row {record.row}: {text}")
+        values: dict[str, Any] = {
+            column: Missing(self.front.missing, column) if value is None else value
+            for column, value in record.values.items()
+        }
+        self._shorten(values, drop_words)
+        cells = self._cells(values, record.row) if self.uses_fields else ()
+        return Customer(values, tuple(cells))
+
+    def _shorten(self, values: dict[str, Any], drop_words: int) -> None:
+        """Leave out the first words, the text columns being declared oldest first."""
+        for column in self.front.text:
+            text = values.get(column)
+            if drop_words and isinstance(text, str) and not isinstance(text, Missing):
+                words = list(_WORD.finditer(text))
+                kept = words[drop_words:]
+                values[column] = text[kept[0].start() :] if kept else ""
+                drop_words -= len(words) - len(kept)
+
+    def _cells(self, values: Mapping[str, Any], row: int) -> Iterator[Cell]:
+        for column, value in values.items():
+            if column in self._apart:
+                continue
+            look = self.front.fields.get(column, Column())
+            shown = value
+            try:
+                if not isinstance(value, Missing):
+                    shown = show(value, format=look.format, unit=look.unit)
+            except DataError as error:
+                raise DataError(f"{self.name}, row {row}, column '{column}': {error}") from None
+            yield Cell(look.name or column, column, shown, value)
