@@ -1,0 +1,97 @@
+"""Token lists in batches: fit, common prefix, order.
+
+Knows token ids and lengths; knows nothing of tokenizers, models or tables, and does not import
+torch. Which prompts share a batch depends on the prompts of their block alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from promptpredict.encoding import Encoded
+from promptpredict.errors import DataError
+from promptpredict.prompt import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A prompt that fits, encoded, and what it lost: whole shots, words of feedback."""
+
+    encoded: Encoded
+    shots_dropped: int = 0
+    words_dropped: int = 0
+
+    @property
+    def truncated(self) -> bool:
+        """Whether anything was dropped."""
+        return bool(self.shots_dropped or self.words_dropped)
+
+
+def fit(prompt: Prompt, encode: Callable[[Prompt], Encoded], limit: int) -> Fitted:
+    """Encode a prompt within ``limit`` tokens.
+
+    An over-long prompt loses whole shots, the first first, then the oldest words of its feedback;
+    never the question or the customer's fields. Raises DataError where that does not suffice.
+    """
+    encoded = encode(prompt)
+    if len(encoded.ids) <= limit:
+        return Fitted(encoded)
+
+    def attempt(shots: int, words: int) -> Encoded:
+        return encode(prompt.shrink(shots, words))
+
+    def fits(shots: int, words: int) -> bool:
+        return len(attempt(shots, words).ids) <= limit
+
+    shots = _least(lambda count: fits(count, 0), prompt.n_shots)
+    if shots is not None:
+        return Fitted(attempt(shots, 0), shots_dropped=shots)
+    words = _least(lambda count: fits(prompt.n_shots, count), prompt.n_words)
+    if words is None:
+        bare = len(attempt(prompt.n_shots, prompt.n_words).ids)
+        raise DataError(
+            f"its prompt has {len(encoded.ids):,} tokens, and {bare:,} without shots and feedback; "
+            f"the model reads {limit:,}"
+        )
+    return Fitted(attempt(prompt.n_shots, words), prompt.n_shots, words)
+
+
+def _least(suffices: Callable[[int], bool], most: int) -> int | None:
+    """Return the least count from 1 to ``most`` that suffices (it stays so above), or None."""
+    if most < 1 or not suffices(most):
+        return None
+    low, high = 1, most
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if suffices(middle) else (middle + 1, high)
+    return low
+
+
+def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
+    """Return how many first ids all sequences share, at least one id short of the shortest.
+
+    Every sequence keeps an id of its own, because the last one predicts the label words. A single
+    sequence shares nothing.
+    """
+    if len(sequences) < 2:
+        return 0
+    low, high = min(sequences), max(sequences)  # in lexical order all others lie between
+    shared = next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+    return min(shared, min(map(len, sequences)) - 1)
+
+
+def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Group indices, longest first, so that rows x longest stays within ``budget`` tokens.
+
+    Longest first: what does not fit in memory shows at once, and a time estimate is an upper
+    bound. A single sequence above the budget makes a batch of its own.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    groups: list[list[int]] = []
+    for index in order:
+        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= budget:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
