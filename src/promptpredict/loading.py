@@ -1,0 +1,152 @@
+"""Loads a language model or a sentence encoder: device, dtype, weights, once-converted GGUF.
+
+Knows transformers and sentence-transformers; knows nothing of prompts, labels or tables. Every
+automatic choice comes with its reason.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from promptpredict.errors import ModelError
+from promptpredict.lm import CausalLM
+from promptpredict.models import Source, check_weights, conversion_folder
+
+Say = Callable[[str], object]
+
+
+def load_language_model(
+    source: Source, *, dtype: str = "auto", device: str = "auto", batch_tokens: int | None = None, say: Say = lambda _: None
+) -> CausalLM:
+    """Load a causal language model with its tokenizer.
+
+    ``dtype`` is auto, float32 or bfloat16; ``device`` is auto or what torch knows. ``say`` is
+    given each automatic choice with its reason. Raises ModelError for what cannot be loaded.
+    """
+    device, why_device = choose_device(device)
+    chosen, why_dtype = choose_dtype(dtype, device)
+    say(f"device: {device}, {str(chosen).removeprefix('torch.')} ({why_device}; {why_dtype})")
+    place = _prepared(source, say)
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = load_tokenizer(source)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(place, dtype=chosen)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{source.name} cannot be loaded as a causal language model: {_first_line(error)}") from error
+    return CausalLM(model.to(device), tokenizer, name=source.name, batch_tokens=batch_tokens)
+
+
+def load_tokenizer(source: Source) -> Any:
+    """Load the tokenizer alone: no weights are read but where a GGUF file has to be converted."""
+    _quiet()
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(_prepared(source, lambda _: None))
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"the tokenizer of {source.name} cannot be loaded: {_first_line(error)}") from error
+
+
+def load_sentence_encoder(source: Source, *, device: str = "auto") -> Any:
+    """Load a sentence encoder (a sentence_transformers.SentenceTransformer)."""
+    _quiet()
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        return SentenceTransformer(str(source.path or source.name), device=choose_device(device)[0])
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{source.name} cannot be loaded as a sentence encoder: {_first_line(error)}") from error
+
+
+def choose_device(device: str = "auto") -> tuple[str, str]:
+    """Return the device to run on and the reason."""
+    if device != "auto":
+        return device, "as given"
+    if torch.cuda.is_available():
+        return "cuda", torch.cuda.get_device_name()
+    return "cpu", "there is no GPU"
+
+
+def choose_dtype(dtype: str, device: str) -> tuple[torch.dtype, str]:
+    """Return the dtype of the weights and the reason: bfloat16 where the processor multiplies it."""
+    if dtype != "auto":
+        return getattr(torch, dtype), "as given"
+    if device.startswith("cuda"):
+        good = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        good = device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    if good:
+        return torch.bfloat16, "it has bfloat16 instructions"
+    return torch.float32, "it has no bfloat16 instructions"
+
+
+def _prepared(source: Source, say: Say) -> str:
+    """Return what from_pretrained is given: a folder, or the hub id of what it will download."""
+    if source.path is None:
+        return source.name
+    if source.path.is_dir():
+        return str(source.path)
+    return str(_converted(source, source.path, say))
+
+
+def _converted(source: Source, gguf: Path, say: Say) -> Path:
+    """Dequantise a GGUF file once into the cache: it takes 10 to 40 seconds, later starts a few.
+
+    float32 keeps the dequantised values exactly; bfloat16 would round them.
+    """
+    folder = conversion_folder(source, gguf)
+    if (folder / "config.json").is_file():
+        return folder
+    check_weights(source, gguf)
+    say(f"converting {gguf.name} once to {folder}")
+    _quiet()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent))
+    try:
+        _convert(gguf, scratch)
+        os.replace(scratch, folder)
+    except OSError:
+        if not (folder / "config.json").is_file():  # else another run was faster
+            raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        given = {"gguf_file": gguf.name}
+        model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), dtype=torch.float32, **given)
+        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), **given)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{gguf} cannot be read as a causal language model: {_first_line(error)}") from error
+    # The weights are plain numbers now; saving refuses while the model calls itself quantised.
+    model.hf_quantizer = None
+    del model.config.quantization_config
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _quiet() -> None:
+    """Keep the libraries' bars and warnings off stderr, where our own lines stand."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from huggingface_hub.utils import disable_progress_bars
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    disable_progress_bars()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

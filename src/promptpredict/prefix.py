@@ -1,0 +1,111 @@
+"""The keys and values of a shared prefix, and the masks of what is read behind it.
+
+Knows tensors and attention masks; knows nothing of tokenizers, labels or tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+
+from promptpredict.words import WordTree
+
+
+class _SharedLayer(DynamicLayer):
+    """Keys and values of one layer that every row of a batch has in front, never grown."""
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        super().__init__()
+        self.lazy_initialization(keys, values)
+        self.keys, self.values = keys, values  # (1, heads, p, d)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the prefix with a batch's own states (b, heads, s, d) behind it; keep only the prefix."""
+        shape = (len(key_states), -1, -1, -1)
+        keys = torch.cat([self.keys.expand(shape), key_states], dim=-2)
+        return keys, torch.cat([self.values.expand(shape), value_states], dim=-2)
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Token ids that all prompts of a block begin with, and their keys and values per layer."""
+
+    ids: tuple[int, ...]
+    layers: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+
+    @classmethod
+    def empty(cls) -> Prefix:
+        """Return the prefix of prompts that share nothing."""
+        return cls((), ())
+
+    def cache(self) -> Cache | None:
+        """Return the cache to hand to a forward pass; None where nothing is shared."""
+        return Cache(layers=[_SharedLayer(*layer) for layer in self.layers]) if self.ids else None
+
+
+def read_prefix(model: Any, ids: tuple[int, ...]) -> Prefix:
+    """Read a prefix once and keep its keys and values, (1, heads, p, d) per layer."""
+    if not ids:
+        return Prefix.empty()
+    # Without the model's config every layer keeps all its states, sliding ones too: the mask
+    # alone decides what is seen.
+    cache = DynamicCache()
+    tokens = torch.tensor([ids], device=model.device)
+    model.get_decoder()(input_ids=tokens, past_key_values=cache, use_cache=True)
+    return Prefix(ids, tuple((layer.keys, layer.values) for layer in cache.layers))
+
+
+def attention_masks(
+    model: Any, answers: torch.Tensor, tree: WordTree, positions: torch.Tensor, prefix: int
+) -> torch.Tensor | dict[str, torch.Tensor] | None:
+    """Return what a batch's tokens may see: additive masks (b, 1, s, p + s), 0 or the least number.
+
+    ``answers`` (b,) are the columns of the answer positions, ``positions`` (b, s) the token
+    positions. Models with layers of several kinds get one mask per kind. None stands for plain
+    causal attention: right padding is seen by no real token.
+    """
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ())
+    window = getattr(config, "sliding_window", None)
+    if not prefix and not tree.tokens:
+        return None
+    seen = _visible(answers, tree, positions.shape[1], prefix)  # (b, s, p + s)
+    if "sliding_attention" in kinds:
+        near = _near(positions, prefix, window)
+        return {"full_attention": _additive(seen, model), "sliding_attention": _additive(seen & near, model)}
+    if window and not kinds and getattr(config, "use_sliding_window", True):
+        seen &= _near(positions, prefix, window)
+    return _additive(seen, model)
+
+
+def _visible(answers: torch.Tensor, tree: WordTree, width: int, prefix: int) -> torch.Tensor:
+    """Causal among a row's own tokens, but that a node of the tree does not see its cousins."""
+    own = torch.ones(width, width, dtype=torch.bool).tril().repeat(len(answers), 1, 1)  # (b, s, s)
+    for node, parent in enumerate(tree.parents):
+        ancestors = {node}
+        while parent >= 0:
+            ancestors.add(parent)
+            parent = tree.parents[parent]
+        hidden = [other for other in range(node) if other not in ancestors]
+        for row, answer in enumerate(answers.tolist()):
+            own[row, answer + 1 + node, [answer + 1 + other for other in hidden]] = False
+    before = torch.ones(len(answers), width, prefix, dtype=torch.bool)
+    return torch.cat([before, own], dim=2)
+
+
+def _near(positions: torch.Tensor, prefix: int, window: int) -> torch.Tensor:
+    """Whether a key is within the sliding window of a query, by position: (b, s, p + s)."""
+    before = torch.arange(prefix).repeat(len(positions), 1)
+    keys = torch.cat([before, positions], dim=1)  # (b, p + s)
+    return positions[:, :, None] - keys[:, None, :] < window
+
+
+def _additive(seen: torch.Tensor, model: Any) -> torch.Tensor:
+    # Floats serve every attention implementation; a boolean mask only some.
+    mask = torch.zeros(seen.shape, dtype=model.dtype)
+    return mask.masked_fill_(~seen, torch.finfo(model.dtype).min)[:, None].to(model.device)

@@ -1,0 +1,152 @@
+"""Scores of the fast path against the slow reference: same prompts, same label log-probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import build_model, build_tokenizer
+from reference import reference_scores
+
+from promptpredict.errors import ModelError
+from promptpredict.lm import CausalLM, Labels
+from promptpredict.prompt import Prompt, Turn
+
+SINGLE = Labels({"1": ["Yes"], "0": ["No"]})
+SEVERAL = Labels({"1": ["disappointed", "very angry"], "0": ["happy", "not sure at all"]})
+NESTED = Labels({"1": ["no"], "0": ["not sure"], "2": ["not"]})
+LABELS = {"one word": SINGLE, "several tokens": SEVERAL, "one begins another": NESTED}
+
+
+def prompts(count=9, *, shots=2, answer="The customer feels"):
+    shown = tuple(Turn(f"Plan: {n}\nHow?", f"{answer} happy".strip()) for n in range(shots))
+    texts = [f"Plan: {n % 4}\nFeedback: {'never again ' * (n % 5)}ok {n}\nHow?" for n in range(count)]
+    return [Prompt("You judge customers.", shown, text, answer) for text in texts]
+
+
+@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+@pytest.mark.parametrize("family", ["chatml", "llama3", "gemma", "plain"])
+def test_scores_equal_the_reference(tokenizers, family, labels):
+    lm = CausalLM(build_model(), tokenizers[family], name="tiny", batch_tokens=300)
+    expected, hidden = reference_scores(lm, prompts(), labels)
+    scores = lm.score(prompts(), labels)
+    np.testing.assert_allclose(scores.logprobs, expected, atol=1e-4)
+    np.testing.assert_allclose(scores.hidden, hidden, atol=1e-4)
+    np.testing.assert_allclose(scores.mass, np.exp(expected).sum(1), rtol=1e-4)
+    assert scores.faults == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("qwen2", {}),
+        ("qwen3", {}),
+        ("mistral", {"sliding_window": 24}),
+        ("gemma2", {"sliding_window": 24}),
+        ("gemma3", {"sliding_window": 24}),
+        ("granite", {"logits_scaling": 3.0}),
+        ("phi", {}),
+    ],
+)
+def test_every_architecture_equals_the_reference(tokenizers, kind, changes):
+    """Sliding windows shorter than the prefix, soft caps, logit scaling and a biased output matrix."""
+    lm = CausalLM(build_model(kind, **changes), tokenizers["chatml"], name=kind)
+    expected, _ = reference_scores(lm, prompts(), SEVERAL)
+    np.testing.assert_allclose(lm.score(prompts(), SEVERAL).logprobs, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 200, 100_000])
+@pytest.mark.parametrize("share", [True, False])
+def test_batch_budget_and_sharing_do_not_change_scores(tiny_lm, batch_tokens, share):
+    lm = CausalLM(tiny_lm.model, tiny_lm.encoder.tokenizer, name="tiny", batch_tokens=batch_tokens, share_prefix=share)
+    np.testing.assert_allclose(
+        lm.score(prompts(), SEVERAL).logprobs, tiny_lm.score(prompts(), SEVERAL).logprobs, atol=1e-4
+    )
+
+
+def test_order_of_rows_does_not_change_scores(tiny_lm):
+    order = np.random.default_rng(0).permutation(9)
+    shuffled = [prompts()[index] for index in order]
+    np.testing.assert_allclose(
+        tiny_lm.score(shuffled, SEVERAL).logprobs, tiny_lm.score(prompts(), SEVERAL).logprobs[order], atol=1e-4
+    )
+
+
+def test_an_empty_and_a_single_prompt_are_scored(tiny_lm):
+    assert tiny_lm.score([], SINGLE).logprobs.shape == (0, 2)
+    one = tiny_lm.score(prompts(1), SINGLE)
+    np.testing.assert_allclose(one.logprobs, reference_scores(tiny_lm, prompts(1), SINGLE)[0], atol=1e-4)
+
+
+def test_sharing_reads_the_prefix_once(tiny_lm):
+    alone = CausalLM(tiny_lm.model, tiny_lm.encoder.tokenizer, name="tiny", share_prefix=False)
+    shared = CausalLM(tiny_lm.model, tiny_lm.encoder.tokenizer, name="tiny")
+    encoded = [alone.encoder.encode(prompt, SINGLE.words) for prompt in prompts()]
+    whole = sum(len(each.ids) for each in encoded) + 9 * len(encoded[0].words.tree().tokens)
+    assert alone.score(prompts(), SINGLE).tokens == whole
+    first = shared.score(prompts(), SINGLE).tokens
+    again = shared.score(prompts(), SINGLE).tokens
+    assert first - again == len(shared._prefix.ids) > 40
+    assert whole - again == 9 * len(shared._prefix.ids)
+
+
+def test_a_prompt_that_does_not_fit_is_a_fault_and_the_others_are_scored(tiny_lm):
+    long = Prompt("You judge.", (), "word " * 2000, "So:")
+    scores = tiny_lm.score([prompts(1)[0], long], SINGLE)
+    assert np.isfinite(scores.logprobs[0]).all()
+    assert np.isnan(scores.logprobs[1]).all()
+    count = len(tiny_lm.encoder.ids(long))
+    assert scores.faults == {
+        1: f"its prompt has {count:,} tokens, and {count:,} without shots and feedback; the model reads 1,008"
+    }
+
+
+def test_logits_that_are_not_finite_are_a_fault(tokenizers):
+    lm = CausalLM(build_model(), tokenizers["chatml"], name="tiny")
+    with torch.no_grad():
+        lm.model.lm_head.weight[5] = torch.nan
+    assert lm.score(prompts(2), SINGLE).faults == {
+        0: "the language model gave logits that are not finite",
+        1: "the language model gave logits that are not finite",
+    }
+
+
+def test_an_architecture_that_changes_its_logits_is_refused(tokenizers):
+    model = build_model()
+    head = model.lm_head.forward
+    model.lm_head.forward = lambda states: head(states).sin()
+    with pytest.raises(ModelError) as error:
+        CausalLM(model, tokenizers["chatml"], name="odd")
+    assert str(error.value) == "odd: the architecture LlamaForCausalLM changes its logits in a way that is not known here"
+
+
+def test_layers_without_keys_and_values_are_refused(tokenizers):
+    model = build_model("qwen2")
+    model.config.layer_types = ["full_attention", "linear_attention", "mamba"]
+    with pytest.raises(ModelError) as error:
+        CausalLM(model, tokenizers["chatml"], name="hybrid")
+    assert str(error.value) == (
+        "hybrid: its layers are of the kind linear_attention, mamba; "
+        "possible: models whose layers are all full or sliding attention"
+    )
+
+
+def test_progress_counts_every_prompt(tiny_lm):
+    done = []
+    tiny_lm.score([*prompts(), Prompt("", (), "word " * 2000, "")], SINGLE, progress=done.append)
+    assert sum(done) == 10
+
+
+def test_label_mass_is_the_share_of_the_whole_vocabulary(tiny_lm):
+    """A model whose logits are all equal gives every entry the same share: entries / vocabulary."""
+    with torch.no_grad():
+        flat = build_model()
+        flat.lm_head.weight.zero_()
+    lm = CausalLM(flat, build_tokenizer("chatml"), name="flat")
+    labels = Labels({"1": ["a"], "0": ["b"]}, join="")
+    entries = lm.encoder.encode(prompts(1)[0], labels.words, "").words.entries
+    single = sum(1 for entry in entries if len(entry.ids) == 1)
+    double = sum(1 for entry in entries if len(entry.ids) == 2)
+    assert len(entries) == single + double
+    expected = single / 448 + double / 448**2
+    np.testing.assert_allclose(lm.score(prompts(1), labels).mass, [expected], rtol=1e-5)
