@@ -1,0 +1,295 @@
+"""From label log-probabilities to probabilities: what a calibrator learned, and how it learns it.
+
+Knows label log-probabilities (n, k), label keys and rates; knows nothing of prompts or models,
+whose fingerprints it only carries so that a caller can refuse the wrong ones. Everything stays in
+log space until the last step: float32 log-probabilities of -80 are ordinary.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from promptpredict.errors import DataError, nearest
+
+MIN_ROWS = 200  # a base-rate shift found on fewer says more about those rows than about the prompt
+
+Floats = npt.NDArray[np.float64]
+
+
+class Calibration(BaseModel):
+    """What a calibrator learned, saved as JSON so that other rows get the same probabilities.
+
+    ``labels`` are the label keys in column order. With two labels the log-odds of ``positive``
+    become ``slope`` * log-odds + ``shift``; with more, the log-probabilities are multiplied by
+    ``slope``. ``rows`` counts the rows it was found on. ``prompt`` and ``model`` are fingerprints
+    of what gave the log-probabilities, empty where the caller set none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    method: Literal["none", "base_rate", "platt", "temperature"]
+    labels: tuple[str, ...] = Field(min_length=2)
+    positive: str | None
+    slope: float = Field(default=1.0, gt=0)
+    shift: float = 0.0
+    base_rate: float | None = Field(default=None, gt=0, lt=1)
+    rows: int = Field(ge=0)
+    prompt: str = ""
+    model: str = ""
+
+    @model_validator(mode="after")
+    def _fits_its_labels(self) -> Calibration:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("a label stands twice")
+        if self.positive is not None and self.positive not in self.labels:
+            raise ValueError(f"the positive label '{self.positive}' is not among the labels")
+        if self.method in ("base_rate", "platt") and (
+            len(self.labels) > 2 or self.positive is None
+        ):
+            raise ValueError(f"the method '{self.method}' needs two labels, one of them positive")
+        return self
+
+    def apply(self, logprobs: npt.ArrayLike) -> Floats:
+        """Return probabilities (n, k) whose rows sum to 1.
+
+        ``logprobs`` (n, k) need not be normalised. A row with a number that is not finite has no
+        probability and is NaN throughout.
+        """
+        table = _table(logprobs, self.labels)
+        scored = np.isfinite(table).all(axis=1)
+        column = 0 if self.positive is None else self.labels.index(self.positive)
+        # Relative to one column before anything else, so that two labels are one number, the
+        # log-odds: slope and shift then keep the order of the rows to the last bit.
+        scores = self.slope * (table[scored] - table[scored, column, None]) - self.shift
+        scores[:, column] = 0.0
+        scores -= scores.max(axis=1, keepdims=True)
+        weights = np.exp(scores)
+        probabilities = np.full(table.shape, np.nan)
+        probabilities[scored] = weights / weights.sum(axis=1, keepdims=True)
+        return probabilities
+
+    def describe(self) -> str:
+        """Return one line for the summary of a run."""
+        rows = f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}"
+        if self.method == "none":
+            return "not calibrated"
+        if self.method == "base_rate":
+            return f"base rate {self.base_rate} by a log-odds shift of {self.shift:.2f} found on {rows}"
+        if self.method == "temperature":
+            return f"temperature {1 / self.slope:.2f} found on {rows} with labels"
+        moved = "" if self.base_rate is None else f", moved to base rate {self.base_rate}"
+        return f"Platt slope {self.slope:.2f} and shift {self.shift:.2f} found on {rows} with labels{moved}"
+
+    def save(self, path: str | Path) -> None:
+        """Write the calibration as JSON, whole or not at all."""
+        target = Path(path)
+        draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            draft.replace(target)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise DataError(
+                f"{target}: the calibration cannot be written ({error.strerror})"
+            ) from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Calibration:
+        """Read a calibration that ``save`` wrote."""
+        try:
+            return cls.model_validate_json(Path(path).read_bytes())
+        except OSError as error:
+            raise DataError(f"{path}: the calibration cannot be read ({error.strerror})") from None
+        except ValidationError as error:
+            fault = error.errors()[0]
+            where = ".".join(str(part) for part in fault["loc"])
+            what = f"{where}: {fault['msg']}" if where else fault["msg"]
+            raise DataError(
+                f"{path} is not a calibration ({what}); give a file that an earlier run saved"
+            ) from None
+
+
+def none(labels: Sequence[str], positive: str | None) -> Calibration:
+    """Return the calibration that only normalises over the labels."""
+    return Calibration(method="none", labels=tuple(labels), positive=positive, rows=0)
+
+
+def fit_base_rate(
+    logprobs: npt.ArrayLike, rate: float, *, labels: Sequence[str], positive: str
+) -> Calibration:
+    """Find the log-odds shift at which the mean probability of ``positive`` is ``rate``.
+
+    It changes no ranking, only the level. The rows have to stand for the customers to whom the
+    rate belongs. Raises DataError for fewer than MIN_ROWS finite rows, whose mean would be forced
+    to the rate whoever they are: a single customer would score exactly the rate.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import log_expit, logsumexp
+
+    _check_rate(rate, labels, positive)
+    odds = _log_odds(logprobs, labels, positive)
+    odds = odds[np.isfinite(odds)]
+    if len(odds) < MIN_ROWS:
+        raise DataError(
+            f"found {len(odds)} scored rows, but a shift to the base rate {rate} needs at least {MIN_ROWS}; "
+            "reuse the shift of a larger run with --calibration FILE"
+        )
+
+    def excess(shift: float) -> float:
+        return float(logsumexp(log_expit(odds + shift)) - np.log(len(odds)) - np.log(rate))
+
+    # At the ends every row is below the rate, and every row above it; 1 makes it strictly so.
+    level = _logit(rate)
+    shift = brentq(excess, level - odds.max() - 1, level - odds.min() + 1, xtol=1e-12)
+    return Calibration(
+        method="base_rate",
+        labels=tuple(labels),
+        positive=positive,
+        shift=float(shift),
+        base_rate=rate,
+        rows=len(odds),
+    )
+
+
+def fit_platt(
+    logprobs: npt.ArrayLike,
+    y: Sequence[str],
+    *,
+    labels: Sequence[str],
+    positive: str | None,
+    base_rate: float | None = None,
+) -> Calibration:
+    """Fit log-odds' = slope * log-odds + shift to labelled rows; a temperature for more labels.
+
+    ``y`` holds one label key a row. Four labels, one class or separable rows give finite numbers:
+    the targets are Platt's (a pseudo-count of one a class), and log slope has a standard normal
+    prior. The slope is positive, so a few labels cannot turn the ranking round. ``base_rate``
+    moves the shift from the share of positives in ``y`` to the known one, for labelled rows that
+    were not drawn at random (balanced, say).
+    """
+    if base_rate is not None:
+        _check_rate(base_rate, labels, positive)
+    if len(labels) > 2 or positive is None:
+        return fit_temperature(logprobs, y, labels=labels, positive=positive)
+    odds = _log_odds(logprobs, labels, positive)
+    scored = np.isfinite(odds)
+    hit = columns_of(y, labels)[scored] == list(labels).index(positive)
+    _check_labelled(hit)
+    slope, shift = _platt(odds[scored], hit)
+    if base_rate is not None:
+        share = (hit.sum() + 1) / (len(hit) + 2)
+        shift += _logit(base_rate) - _logit(float(share))
+    return Calibration(
+        method="platt",
+        labels=tuple(labels),
+        positive=positive,
+        slope=slope,
+        shift=shift,
+        base_rate=base_rate,
+        rows=len(hit),
+    )
+
+
+def fit_temperature(
+    logprobs: npt.ArrayLike, y: Sequence[str], *, labels: Sequence[str], positive: str | None
+) -> Calibration:
+    """Fit the one slope (1 / temperature) under which labelled rows are most probable.
+
+    Log slope has a standard normal prior, so that rows that are all right give a finite slope.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    scores = _table(logprobs, labels)
+    scored = np.isfinite(scores).all(axis=1)
+    scores, truth = scores[scored], columns_of(y, labels)[scored]
+    _check_labelled(scores)
+    gaps = scores - scores[np.arange(len(truth)), truth, None]
+
+    def loss(log_slope: float) -> float:
+        return float(np.sum(logsumexp(np.exp(log_slope) * gaps, axis=1)) + log_slope**2 / 2)
+
+    fit = minimize_scalar(loss, bounds=(-20, 20), method="bounded", options={"xatol": 1e-9})
+    return Calibration(
+        method="temperature",
+        labels=tuple(labels),
+        positive=positive,
+        slope=float(np.exp(fit.x)),
+        rows=len(truth),
+    )
+
+
+def columns_of(y: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.intp]:
+    """Return the column (n,) of each label key; DataError for one that is not among ``labels``."""
+    columns = {label: column for column, label in enumerate(labels)}
+    for label in y:
+        if label not in columns:
+            possible = f"{', '.join(labels)}{nearest(str(label), labels)}"
+            raise DataError(f"found the label '{label}'; the labels are {possible}")
+    return np.array([columns[label] for label in y], dtype=np.intp)
+
+
+def _platt(odds: Floats, hit: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the slope and shift that ``fit_platt`` describes."""
+    from scipy.optimize import minimize
+
+    hits = int(hit.sum())
+    targets = np.where(hit, (hits + 1) / (hits + 2), 1 / (len(hit) - hits + 2))
+    # Around the middle, or slope and shift pull on the same thing where all log-odds lie at -8.
+    middle = float(np.median(odds))
+    centred = odds - middle
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        log_slope, level = parameters
+        scores = np.exp(log_slope) * centred + level
+        residual = np.exp(-np.logaddexp(0, -scores)) - targets
+        value = np.sum(np.logaddexp(0, scores) - targets * scores) + log_slope**2 / 2
+        by_log_slope = np.exp(log_slope) * (residual @ centred) + log_slope
+        return float(value), np.array([by_log_slope, residual.sum()])
+
+    # The bounds are far outside what the prior allows; they keep a line search from exp(1000).
+    fit = minimize(loss, [0.0, 0.0], jac=True, bounds=[(-20, 20), (None, None)], tol=1e-12)
+    slope, level = float(np.exp(fit.x[0])), float(fit.x[1])
+    return slope, level - slope * middle
+
+
+def _logit(rate: float) -> float:
+    return float(np.log(rate) - np.log1p(-rate))
+
+
+def _table(logprobs: npt.ArrayLike, labels: Sequence[str]) -> Floats:
+    table = np.asarray(logprobs, dtype=np.float64)
+    if table.ndim != 2 or table.shape[1] != len(labels):
+        raise ValueError(f"log-probabilities of shape {table.shape} for {len(labels)} labels")
+    return table
+
+
+def _log_odds(logprobs: npt.ArrayLike, labels: Sequence[str], positive: str) -> Floats:
+    """Return the log-odds (n,) of ``positive`` against the one other label."""
+    table = _table(logprobs, labels)
+    column = list(labels).index(positive)
+    # -inf less -inf, a row that was never scored: NaN, and NaN rows are left out
+    with np.errstate(invalid="ignore"):
+        return np.asarray(table[:, column] - table[:, 1 - column])
+
+
+def _check_rate(rate: float, labels: Sequence[str], positive: str | None) -> None:
+    if not 0 < rate < 1:
+        raise DataError(f"the base rate {rate} has to lie between 0 and 1 (0.12 for 12 %)")
+    if len(labels) != 2 or positive is None:
+        raise DataError(
+            f"the base rate {rate} needs two labels, one of them positive; "
+            f"found the labels {', '.join(labels)} and the positive label {positive}"
+        )
+
+
+def _check_labelled(rows: npt.NDArray[Any]) -> None:
+    if not len(rows):
+        raise DataError("no labelled row could be scored; calibration on labels needs at least one")

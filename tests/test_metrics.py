@@ -1,0 +1,243 @@
+"""Metrics against scikit-learn and against slow loops, and their bootstrap intervals."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from promptpredict.errors import DataError
+from promptpredict.metrics import bootstrap, ece, evaluate, interval, resample
+
+# neither order of columns is the sorted one
+BINARY = {"labels": ("stays", "leaves"), "positive": "leaves"}
+THREE = {"labels": ("c", "a", "b"), "positive": None}
+
+
+def binary(n, seed=0):
+    """Label keys and probabilities (n, 2) with signal, ties, and probabilities of 0 and 1."""
+    rng = np.random.default_rng(seed)
+    score = np.round(rng.random(n), 2)
+    y = np.where(rng.random(n) < 0.6 * score, "leaves", "stays")
+    return y, np.column_stack([1 - score, score])
+
+
+def three(n, seed=0):
+    rng = np.random.default_rng(seed)
+    table = rng.dirichlet([1, 1, 1], n)
+    y = np.array([rng.choice(THREE["labels"], p=row) for row in table])
+    return y, table
+
+
+def test_binary_metrics_are_those_of_scikit_learn():
+    y, table = binary(500)
+    hit, score = y == "leaves", table[:, 1]
+    expected = {
+        "roc_auc": reference.roc_auc_score(hit, score),
+        "pr_auc": reference.average_precision_score(hit, score),
+        "brier": reference.brier_score_loss(hit, score),
+        "log_loss": reference.log_loss(hit, score),
+        "ece": ece(score, hit),
+        "accuracy": reference.accuracy_score(hit, score >= 0.3),
+        "f1": reference.f1_score(hit, score >= 0.3),
+    }
+    assert evaluate(y, table, threshold=0.3, **BINARY) == pytest.approx(expected, rel=1e-12)
+
+
+def test_multiclass_metrics_are_those_of_scikit_learn():
+    y, table = three(500)
+    in_order = table[:, [1, 2, 0]]  # scikit-learn's columns: a, b, c
+    predicted = np.array(THREE["labels"])[table.argmax(axis=1)]
+    expected = {
+        "roc_auc": reference.roc_auc_score(y, in_order, multi_class="ovr", average="macro"),
+        "brier": reference.brier_score_loss(y, in_order),
+        "log_loss": reference.log_loss(y, in_order),
+        "ece": ece(table.max(axis=1), y == predicted),
+        "accuracy": reference.accuracy_score(y, predicted),
+        "f1": reference.f1_score(y, predicted, average="macro"),
+    }
+    assert evaluate(y, table, **THREE) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_order_of_the_labels_changes_nothing():
+    y, table = binary(300)
+    turned = evaluate(y, table[:, ::-1], labels=("leaves", "stays"), positive="leaves")
+    assert turned == pytest.approx(evaluate(y, table, **BINARY), rel=1e-12)
+
+
+def test_a_confident_right_answer_costs_little_in_any_column_order():
+    table = [[0.8, 0.2], [0.8, 0.2]]
+    values = evaluate(["1", "1"], table, labels=("1", "0"), positive="1")
+    assert values["log_loss"] == pytest.approx(-np.log(0.8))
+    assert values["brier"] == pytest.approx(0.04)
+
+
+def test_the_positive_label_is_the_one_that_is_named():
+    y, table = binary(300)
+    other = evaluate(y, table, labels=BINARY["labels"], positive="stays")
+    assert other["roc_auc"] == pytest.approx(evaluate(y, table, **BINARY)["roc_auc"])
+    assert other["pr_auc"] == pytest.approx(
+        reference.average_precision_score(y == "stays", table[:, 0])
+    )
+
+
+def test_the_threshold_itself_predicts_the_positive_label():
+    y, table = ["leaves", "stays"], [[0.7, 0.3], [0.71, 0.29]]
+    assert evaluate(y, table, threshold=0.3, **BINARY)["accuracy"] == 1
+    assert evaluate(y, table, **BINARY)["accuracy"] == 0.5
+
+
+def test_one_label_alone_has_no_ranking_but_everything_else():
+    table = [[0.9, 0.1], [0.6, 0.4]]
+    values = evaluate(["stays", "stays"], table, **BINARY)
+    assert {name for name, value in values.items() if np.isnan(value)} == {"roc_auc", "pr_auc"}
+    assert (values["accuracy"], values["f1"]) == (1, 0)
+    assert values["brier"] == pytest.approx((0.01 + 0.16) / 2)
+
+
+def test_a_label_that_does_not_occur_is_left_out_of_the_mean():
+    table = np.array([[0.2, 0.7, 0.1], [0.1, 0.3, 0.6], [0.5, 0.1, 0.4]])
+    values = evaluate(["a", "b", "b"], table, **THREE)
+    assert values["roc_auc"] == 1
+    # a: 1; b: one of two found, nothing else taken for it: 2/3; c: predicted in vain: 0
+    assert values["f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert np.isnan(evaluate(["a"], table[:1], **THREE)["roc_auc"])
+
+
+def test_ece_is_the_gap_of_ten_bins_of_equal_mass():
+    rng = np.random.default_rng(0)
+    confidence = rng.random(200)
+    confirmed = rng.random(200) < confidence**2
+    order = np.argsort(confidence)
+    slow = np.mean(
+        [
+            abs(confidence[part].mean() - confirmed[part].mean())
+            for part in np.array_split(order, 10)
+        ]
+    )
+    assert ece(confidence, confirmed) == pytest.approx(slow)
+
+
+@pytest.mark.parametrize(("level", "gap"), [(0.3, 0.0), (0.5, 0.2)])
+def test_one_probability_for_everybody_is_judged_by_its_level_alone(level, gap):
+    confirmed = np.arange(100) < 30  # sorted, as a table may be
+    assert ece(np.full(100, level), confirmed) == pytest.approx(gap)
+
+
+@pytest.mark.parametrize(("sample", "task"), [(binary, BINARY), (three, THREE)])
+def test_each_resample_is_evaluated_as_scikit_learn_would(sample, task):
+    y, table = sample(60)
+    values = resample(y, table, n=20, seed=3, **task)
+    drawn = np.random.default_rng(3).integers(60, size=(20, 60))
+    for index, rows in enumerate(drawn):
+        expected = evaluate(y[rows], table[rows], **task)
+        assert values.keys() == expected.keys()
+        for name in expected.keys() - {"ece"}:  # keeps the bins of the whole sample
+            assert values[name][index] == pytest.approx(expected[name], rel=1e-9), name
+
+
+def test_ece_of_a_resample_keeps_the_bins_of_the_sample():
+    y, table = binary(60)
+    score = table[:, 1]
+    bins = np.searchsorted(np.quantile(score, np.arange(1, 10) / 10), score)
+    rows = np.random.default_rng(3).integers(60, size=60)
+    gap = (score - (y == "leaves"))[rows]
+    slow = sum(abs(gap[bins[rows] == one].sum()) for one in range(10)) / 60
+    assert resample(y, table, n=1, seed=3, **BINARY)["ece"][0] == pytest.approx(slow)
+
+
+def test_resamples_do_not_depend_on_how_they_are_chunked(monkeypatch):
+    y, table = binary(60)
+    whole = resample(y, table, n=25, **BINARY)
+    monkeypatch.setattr("promptpredict.metrics._CELLS", 600)
+    parts = resample(y, table, n=25, **BINARY)
+    for name, values in whole.items():
+        np.testing.assert_allclose(parts[name], values, rtol=1e-12)
+
+
+def test_resamples_with_one_label_are_left_out_of_the_interval():
+    y = np.array(["leaves", *["stays"] * 7])
+    table = np.column_stack([np.linspace(0.1, 0.9, 8), np.linspace(0.9, 0.1, 8)])
+    drawn = np.random.default_rng(0).integers(8, size=(200, 8))
+    alone = (drawn > 0).all(axis=1)
+    assert 0 < alone.sum() < 200
+    values = resample(y, table, n=200, **BINARY)
+    for name in ("roc_auc", "pr_auc"):
+        assert np.array_equal(np.isnan(values[name]), alone)
+        assert interval(values[name]) == (1, 1)
+    assert not np.isnan(values["brier"]).any()
+
+
+def test_interval_is_between_the_percentiles():
+    assert interval(np.arange(101.0), level=0.9) == pytest.approx((5, 95))
+    assert interval([np.nan, 2.0, np.nan]) == (2, 2)
+    assert np.isnan(interval([np.nan])).all()
+
+
+def test_bootstrap_interval_has_the_width_that_theory_gives():
+    y, table = binary(400)
+    low, high = bootstrap(y, table, **BINARY)["accuracy"]
+    accuracy = evaluate(y, table, **BINARY)["accuracy"]
+    error = np.sqrt(accuracy * (1 - accuracy) / 400)
+    assert (low, high) == pytest.approx(
+        (accuracy - 1.96 * error, accuracy + 1.96 * error), abs=0.01
+    )
+
+
+def test_two_approaches_on_the_same_rows_are_paired():
+    y, table = binary(200)
+    better = table.copy()
+    better[y == "leaves"] = [0.0, 1.0]
+    near = 0.999 * table + 0.001 * better
+    values = [resample(y, one, **BINARY)["brier"] for one in (table, near)]
+    low, high = interval(values[0] - values[1])
+    assert 0 < low < high  # far narrower than either interval
+    alone = interval(values[0])
+    assert high - low < 0.01 * (alone[1] - alone[0])
+
+
+def test_the_seed_decides_the_resamples():
+    y, table = binary(100)
+    first, again, other = (bootstrap(y, table, n=50, seed=seed, **BINARY) for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_a_thousand_resamples_of_400_rows_take_well_under_a_second():
+    y, table = binary(400)
+    start = time.process_time()
+    bootstrap(y, table, n=1000, **BINARY)
+    # measured .02 s; evaluate called a thousand times takes 20 s
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("y", "table", "fault", "text"),
+    [
+        (
+            ["stays", "leaves"],
+            [[0.5, 0.5], [np.nan, np.nan]],
+            DataError,
+            "1 of 2 rows have no probability; metrics need one for every row",
+        ),
+        (
+            ["stays", "leave"],
+            [[0.5, 0.5], [0.5, 0.5]],
+            DataError,
+            "found the label 'leave'; the labels are stays, leaves (nearest: 'leaves')",
+        ),
+        (
+            ["stays"],
+            [[0.2, 0.3, 0.5]],
+            ValueError,
+            "probabilities of shape (1, 3) for 1 rows and 2 labels",
+        ),
+    ],
+    ids=["unscored row", "unknown label", "other labels"],
+)
+def test_faults_say_what_was_found(y, table, fault, text):
+    for measure in (evaluate, bootstrap):
+        with pytest.raises(fault) as error:
+            measure(y, table, **BINARY)
+        assert str(error.value) == text
