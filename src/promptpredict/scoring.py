@@ -1,0 +1,66 @@
+"""Records to scores: shots chosen, prompts rendered, label words scored.
+
+The part of the walk that `score`, `benchmark` and the estimators share. Knows nothing of tables,
+output files or calibration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from promptpredict.errors import PromptPredictError
+from promptpredict.prompt import Prompt, PromptFile
+from promptpredict.records import Record
+from promptpredict.shots import Shots
+
+if TYPE_CHECKING:
+    from promptpredict.lm import LanguageModel, Scores
+
+
+def score_records(
+    lm: LanguageModel,
+    prompt_file: PromptFile,
+    records: Sequence[Record],
+    shots: Shots | None = None,
+    *,
+    progress: Callable[[int], object] = lambda _: None,
+) -> Scores:
+    """Score every record; row i of the scores is record i.
+
+    A record that cannot be rendered or scored has NaN in its row and its reason in ``faults``.
+    """
+    from promptpredict.lm import Labels
+
+    shown = shots.choose(records) if shots else [()] * len(records)
+    prompts: dict[int, Prompt] = {}
+    faults: dict[int, str] = {}
+    for index, record in enumerate(records):
+        try:
+            prompts[index] = prompt_file.render(record, shown[index])
+        except PromptPredictError as error:
+            faults[index] = str(error)
+    progress(len(faults))
+    labels = Labels(prompt_file.words, prompt_file.front.join)
+    scores = lm.score(list(prompts.values()), labels, progress=progress)
+    return _spread(scores, list(prompts), len(records), faults)
+
+
+def _spread(scores: Scores, rows: list[int], count: int, faults: dict[int, str]) -> Scores:
+    """Put the rows of scores at their places among ``count`` records."""
+    from promptpredict.lm import Scores
+
+    def full(values: np.ndarray) -> np.ndarray:
+        empty = False if values.dtype == bool else np.nan
+        spread = np.full((count, *values.shape[1:]), empty, dtype=values.dtype)
+        spread[rows] = values
+        return spread
+
+    arrays = (scores.logprobs, scores.mass, scores.hidden, scores.truncated)
+    return Scores(
+        *map(full, arrays),
+        faults=faults | {rows[index]: fault for index, fault in scores.faults.items()},
+        tokens=scores.tokens,
+    )
