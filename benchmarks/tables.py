@@ -16,6 +16,8 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 from promptpredict.benchmark import Benchmark, Comparison, Plan
 from promptpredict.encoders import Embedder
 from promptpredict.loading import load_language_model
@@ -68,7 +70,7 @@ def main() -> None:
         write_results(options.out / name, results, comparison.predictions)
         about = {
             "seconds": round(time.perf_counter() - start),
-            "processor": platform.processor() or platform.machine(),
+            "hardware": hardware(),
             "versions": {
                 each: version(each)
                 for each in ("torch", "transformers", "sentence-transformers", "scikit-learn")
@@ -77,6 +79,17 @@ def main() -> None:
             "dtype": str(lm.model.dtype),
         }
         (options.out / name / "about.json").write_text(json.dumps(about, indent=1) + "\n")
+
+
+def hardware() -> str:
+    """Return the processor, its cores, and whether it has bfloat16."""
+    import os
+    import re
+
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*: (.*)$", info.read_text(), re.M) if info.is_file() else []
+    flags = torch.cpu._is_avx512_bf16_supported()
+    return f"{os.cpu_count()} cores ({(names or [platform.machine()])[0]}, {torch.backends.cpu.get_cpu_capability()}{', bfloat16' if flags else ''})"
 
 
 if __name__ == "__main__":
