@@ -26,7 +26,11 @@ GEMMA = (
 )
 CONTROL = {
     "chatml": (["<|endoftext|>", "<|im_start|>", "<|im_end|>"], "<|im_end|>", CHATML),
-    "llama3": (["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"], "<|eot_id|>", LLAMA3),
+    "llama3": (
+        ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
+        "<|eot_id|>",
+        LLAMA3,
+    ),
     "gemma": (["<bos>", "<start_of_turn>", "<end_of_turn>"], "<end_of_turn>", GEMMA),
     "plain": (["<s>", "</s>"], "</s>", None),
 }

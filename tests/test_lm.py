@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import build_model, build_tokenizer
-from reference import reference_scores
 
+from conftest import build_model, build_tokenizer
 from promptpredict.errors import ModelError
-from promptpredict.lm import CausalLM, Labels
+from promptpredict.lm import CausalLM
 from promptpredict.prompt import Prompt, Turn
+from promptpredict.scores import Labels
+from reference import reference_scores
 
 SINGLE = Labels({"1": ["Yes"], "0": ["No"]})
 SEVERAL = Labels({"1": ["disappointed", "very angry"], "0": ["happy", "not sure at all"]})
@@ -20,7 +21,9 @@ LABELS = {"one word": SINGLE, "several tokens": SEVERAL, "one begins another": N
 
 def prompts(count=9, *, shots=2, answer="The customer feels"):
     shown = tuple(Turn(f"Plan: {n}\nHow?", f"{answer} happy".strip()) for n in range(shots))
-    texts = [f"Plan: {n % 4}\nFeedback: {'never again ' * (n % 5)}ok {n}\nHow?" for n in range(count)]
+    texts = [
+        f"Plan: {n % 4}\nFeedback: {'never again ' * (n % 5)}ok {n}\nHow?" for n in range(count)
+    ]
     return [Prompt("You judge customers.", shown, text, answer) for text in texts]
 
 
@@ -58,7 +61,13 @@ def test_every_architecture_equals_the_reference(tokenizers, kind, changes):
 @pytest.mark.parametrize("batch_tokens", [1, 200, 100_000])
 @pytest.mark.parametrize("share", [True, False])
 def test_batch_budget_and_sharing_do_not_change_scores(tiny_lm, batch_tokens, share):
-    lm = CausalLM(tiny_lm.model, tiny_lm.encoder.tokenizer, name="tiny", batch_tokens=batch_tokens, share_prefix=share)
+    lm = CausalLM(
+        tiny_lm.model,
+        tiny_lm.encoder.tokenizer,
+        name="tiny",
+        batch_tokens=batch_tokens,
+        share_prefix=share,
+    )
     np.testing.assert_allclose(
         lm.score(prompts(), SEVERAL).logprobs, tiny_lm.score(prompts(), SEVERAL).logprobs, atol=1e-4
     )
@@ -68,14 +77,18 @@ def test_order_of_rows_does_not_change_scores(tiny_lm):
     order = np.random.default_rng(0).permutation(9)
     shuffled = [prompts()[index] for index in order]
     np.testing.assert_allclose(
-        tiny_lm.score(shuffled, SEVERAL).logprobs, tiny_lm.score(prompts(), SEVERAL).logprobs[order], atol=1e-4
+        tiny_lm.score(shuffled, SEVERAL).logprobs,
+        tiny_lm.score(prompts(), SEVERAL).logprobs[order],
+        atol=1e-4,
     )
 
 
 def test_an_empty_and_a_single_prompt_are_scored(tiny_lm):
     assert tiny_lm.score([], SINGLE).logprobs.shape == (0, 2)
     one = tiny_lm.score(prompts(1), SINGLE)
-    np.testing.assert_allclose(one.logprobs, reference_scores(tiny_lm, prompts(1), SINGLE)[0], atol=1e-4)
+    np.testing.assert_allclose(
+        one.logprobs, reference_scores(tiny_lm, prompts(1), SINGLE)[0], atol=1e-4
+    )
 
 
 def test_sharing_reads_the_prefix_once(tiny_lm):
@@ -117,7 +130,10 @@ def test_an_architecture_that_changes_its_logits_is_refused(tokenizers):
     model.lm_head.forward = lambda states: head(states).sin()
     with pytest.raises(ModelError) as error:
         CausalLM(model, tokenizers["chatml"], name="odd")
-    assert str(error.value) == "odd: the architecture LlamaForCausalLM changes its logits in a way that is not known here"
+    assert (
+        str(error.value)
+        == "odd: the architecture LlamaForCausalLM changes its logits in a way that is not known here"
+    )
 
 
 def test_layers_without_keys_and_values_are_refused(tokenizers):

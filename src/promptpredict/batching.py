@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from promptpredict.encoding import Encoded
 from promptpredict.errors import DataError
 from promptpredict.prompt import Prompt
+from promptpredict.words import begin_alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +69,22 @@ def _least(suffices: Callable[[int], bool], most: int) -> int | None:
     return low
 
 
-def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
-    """Return how many first ids all sequences share, at least one id short of the shortest.
+def share(sequences: Sequence[tuple[int, ...]]) -> tuple[int, list[int]]:
+    """Return how many first ids are read once, and the indices of the sequences that share them.
 
-    Every sequence keeps an id of its own, because the last one predicts the label words. A single
-    sequence shares nothing.
+    Of the ways to share a beginning of the middle sequence (in lexical order) the one that saves
+    the most tokens: one prompt with other shots must not cost all the others their prefix. Every
+    sequence keeps at least one id of its own, because the last one predicts the label words.
     """
-    if len(sequences) < 2:
-        return 0
-    low, high = min(sequences), max(sequences)  # in lexical order all others lie between
-    shared = next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
-    return min(shared, min(map(len, sequences)) - 1)
+    middle = sorted(sequences)[len(sequences) // 2]
+    lengths = [min(begin_alike(ids, middle), len(ids) - 1) for ids in sequences]
+    longest_first = sorted(lengths, reverse=True)
+    # k + 1 sequences that share n ids save k times n; at a tie as many as can be
+    saved = [(others * length, others) for others, length in enumerate(longest_first)]
+    length = longest_first[max(saved)[1]]
+    if len(sequences) == 1:
+        return 0, [0]
+    return length, [index for index, alike in enumerate(lengths) if alike >= length]
 
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:

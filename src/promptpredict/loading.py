@@ -23,7 +23,12 @@ Say = Callable[[str], object]
 
 
 def load_language_model(
-    source: Source, *, dtype: str = "auto", device: str = "auto", batch_tokens: int | None = None, say: Say = lambda _: None
+    source: Source,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    batch_tokens: int | None = None,
+    say: Say = lambda _: None,
 ) -> CausalLM:
     """Load a causal language model with its tokenizer.
 
@@ -40,7 +45,9 @@ def load_language_model(
     try:
         model = AutoModelForCausalLM.from_pretrained(place, dtype=chosen)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"{source.name} cannot be loaded as a causal language model: {_first_line(error)}") from error
+        raise ModelError(
+            f"{source.name} cannot be loaded as a causal language model: {_first_line(error)}"
+        ) from error
     return CausalLM(model.to(device), tokenizer, name=source.name, batch_tokens=batch_tokens)
 
 
@@ -52,7 +59,9 @@ def load_tokenizer(source: Source) -> Any:
     try:
         return AutoTokenizer.from_pretrained(_prepared(source, lambda _: None))
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"the tokenizer of {source.name} cannot be loaded: {_first_line(error)}") from error
+        raise ModelError(
+            f"the tokenizer of {source.name} cannot be loaded: {_first_line(error)}"
+        ) from error
 
 
 def load_sentence_encoder(source: Source, *, device: str = "auto") -> Any:
@@ -63,7 +72,9 @@ def load_sentence_encoder(source: Source, *, device: str = "auto") -> Any:
     try:
         return SentenceTransformer(str(source.path or source.name), device=choose_device(device)[0])
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{source.name} cannot be loaded as a sentence encoder: {_first_line(error)}") from error
+        raise ModelError(
+            f"{source.name} cannot be loaded as a sentence encoder: {_first_line(error)}"
+        ) from error
 
 
 def choose_device(device: str = "auto") -> tuple[str, str]:
@@ -82,7 +93,9 @@ def choose_dtype(dtype: str, device: str) -> tuple[torch.dtype, str]:
     if device.startswith("cuda"):
         good = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        good = device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        good = device == "cpu" and (
+            torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        )
     if good:
         return torch.bfloat16, "it has bfloat16 instructions"
     return torch.float32, "it has no bfloat16 instructions"
@@ -129,7 +142,9 @@ def _convert(gguf: Path, folder: Path) -> None:
         model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), dtype=torch.float32, **given)
         tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), **given)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"{gguf} cannot be read as a causal language model: {_first_line(error)}") from error
+        raise ModelError(
+            f"{gguf} cannot be read as a causal language model: {_first_line(error)}"
+        ) from error
     # The weights are plain numbers now; saving refuses while the model calls itself quantised.
     model.hf_quantizer = None
     del model.config.quantization_config

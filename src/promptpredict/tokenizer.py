@@ -1,4 +1,4 @@
-"""A model's tokenizer and chat template from its folder, without importing torch or transformers.
+"""A model's tokenizer from its folder, without importing torch or transformers.
 
 Knows the files that save_pretrained writes; knows nothing of prompts. Only for looking at
 prompts (`render`): scoring takes the tokenizer of transformers, and a test holds the two together.
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from promptpredict.errors import ModelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,54 +29,69 @@ class _Added:
 
 
 class FolderTokenizer:
-    """What an Encoder needs of a tokenizer, read from ``tokenizer.json`` beside its template."""
+    """What an Encoder needs of a tokenizer, read from ``tokenizer.json`` and its neighbours.
+
+    Raises ModelError where they cannot be read.
+    """
 
     is_fast = True
 
     def __init__(self, folder: Path) -> None:
+        """Read the tokenizer, its special tokens and its chat template."""
         from tokenizers import Tokenizer
 
-        self.backend_tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-        template = folder / "chat_template.jinja"
-        self.chat_template = template.read_text(encoding="utf-8") if template.is_file() else config.get("chat_template")
-        spec = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        try:
+            text = (folder / "tokenizer.json").read_text(encoding="utf-8")
+            self.backend_tokenizer = Tokenizer.from_str(text)
+            config = _settings(folder / "tokenizer_config.json")
+        except Exception as error:  # tokenizers raises nothing narrower
+            raise ModelError(f"the tokenizer in {folder} cannot be read: {error}") from error
         self.added_tokens_decoder = {
-            token["id"]: _Added(*(token[name] for name in _Added.__slots__)) for token in spec["added_tokens"]
+            token["id"]: _Added(*(token[name] for name in _Added.__slots__))
+            for token in json.loads(text)["added_tokens"]
         }
-        self._names = {name: _content(config.get(name)) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
-        bos = self._names["bos_token"]
+        # Older folders keep the names of special tokens apart.
+        names = _settings(folder / "special_tokens_map.json") | config
+        self.special_tokens_map = {
+            name: content for name in _NAMES if (content := _content(names.get(name))) is not None
+        }
+        bos = self.special_tokens_map.get("bos_token")
         self.bos_token_id = self.backend_tokenizer.token_to_id(bos) if bos else None
+        self.chat_template = _template(folder, config)
 
     def __call__(self, text: str, *, add_special_tokens: bool = True) -> _Ids:
         """Return the ids of a text."""
-        return _Ids(self.backend_tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
+        encoding = self.backend_tokenizer.encode(text, add_special_tokens=add_special_tokens)
+        return _Ids(encoding.ids)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Return the text of ids."""
-        return str(self.backend_tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
+        text = self.backend_tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens)
+        return str(text)
 
-    def apply_chat_template(
-        self, messages: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool, **given: Any
-    ) -> str:
-        """Return messages as the template writes them; ``tokenize`` must be False."""
-        from jinja2.ext import loopcontrols
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-        assert not tokenize
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-        environment.globals["raise_exception"] = _raise
-        environment.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
-        template = environment.from_string(self.chat_template)
-        names = {name: text for name, text in self._names.items() if text is not None}
-        return template.render(messages=messages, add_generation_prompt=add_generation_prompt, **names, **given)
+_NAMES = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return settings
 
 
 def _content(token: Any) -> str | None:
-    return token["content"] if isinstance(token, dict) else token
+    content: str | None = token["content"] if isinstance(token, dict) else token
+    return content
 
 
-def _raise(message: str) -> None:
-    from jinja2.exceptions import TemplateError
-
-    raise TemplateError(message)
+def _template(folder: Path, config: dict[str, Any]) -> str | dict[str, str] | None:
+    """Return the chat template; older folders keep it, or several under names, in the settings."""
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    given = config.get("chat_template")
+    if isinstance(given, list):
+        return {each["name"]: each["template"] for each in given}
+    template: str | None = given
+    return template

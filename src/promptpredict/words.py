@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from promptpredict.errors import ModelError, PromptError
 from promptpredict.prompt import joiner
@@ -75,7 +76,9 @@ class WordTree:
             tokens=tuple(prefix[-1] for prefix in inner),
             parents=tuple(nodes[prefix[:-1]] for prefix in inner),
             depths=tuple(len(prefix) for prefix in inner),
-            steps=tuple(tuple((nodes[ids[:at]], ids[at]) for at in range(len(ids))) for ids in entries),
+            steps=tuple(
+                tuple((nodes[ids[:at]], ids[at]) for at in range(len(ids))) for ids in entries
+            ),
         )
 
 
@@ -98,13 +101,15 @@ def find_words(
     declared = [(word, joiner(answer, word.text, join) + word.text) for word in words]
     full = [tuple(encode(text)) for _, text in declared]
     # "assistant\n" + "yes" may merge across the joint: step back to what all words share.
-    start = min(_shared(context, ids) for ids in full)
+    start = min(begin_alike(context, ids) for ids in full)
     entries: list[Entry] = []
     for (word, text), ids in zip(declared, full, strict=True):
         _add_declared(entries, Entry(word.label, text, ids[start:]), name)
     clash = _first_clash(entry.ids for entry in entries)
     if clash and not terminator:
-        raise ModelError(f"{name}: one label word begins another, and no end-of-turn token is known to end them")
+        raise ModelError(
+            f"{name}: one label word begins another, and no end-of-turn token is known to end them"
+        )
     ending = terminator if clash else ()
     kept = [Entry(entry.label, entry.text, entry.ids + ending) for entry in entries]
     for word, text in declared:
@@ -119,10 +124,14 @@ def find_words(
 
 def _add_declared(entries: list[Entry], entry: Entry, name: str) -> None:
     if not entry.ids:
-        raise ModelError(f"{name}: the label word '{entry.text.strip()}' has no tokens of its own behind the answer")
+        raise ModelError(
+            f"{name}: the label word '{entry.text.strip()}' has no tokens of its own behind the answer"
+        )
     for other in entries:
         if other.ids == entry.ids:
-            raise PromptError(f"the label words '{other.text.strip()}' and '{entry.text.strip()}' are the same tokens")
+            raise PromptError(
+                f"the label words '{other.text.strip()}' and '{entry.text.strip()}' are the same tokens"
+            )
     entries.append(entry)
 
 
@@ -132,17 +141,18 @@ def _variants(word: str, declared: str) -> list[str]:
     return [space + case for space in ("", " ") for case in cases if space + case != declared]
 
 
-def _shared(one: Ids, other: Ids) -> int:
+def begin_alike(one: Ids, other: Ids) -> int:
+    """Return how many first ids two sequences have in common."""
     pairs = zip(one, other, strict=False)
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def _begins(one: Ids, other: Ids) -> bool:
     """Whether one of the two begins the other (or is the same)."""
-    return _shared(one, other) == min(len(one), len(other))
+    return begin_alike(one, other) == min(len(one), len(other))
 
 
 def _first_clash(entries: Iterable[Ids]) -> bool:
     # Sorted, a prefix stands directly before one of the sequences that it begins.
     ordered = sorted(entries)
-    return any(_begins(one, other) for one, other in zip(ordered, ordered[1:], strict=False))
+    return any(_begins(one, other) for one, other in pairwise(ordered))

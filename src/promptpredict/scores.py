@@ -1,0 +1,59 @@
+"""What a language model is asked and what it answers: label words in, log-probabilities out.
+
+Knows the shapes; knows nothing of tokens or weights and does not import torch, so that anything
+with ``score`` can stand in for a language model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from promptpredict.prompt import Prompt
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What prompts are scored on: the words of each label, and the joiner where one is given."""
+
+    words: Mapping[str, Sequence[str]]
+    join: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a language model says of n prompts and k labels; rows in the order of the prompts.
+
+    ``logprobs`` (n, k) are log P(label words | prompt), not normalised over the labels; ``mass``
+    (n,) is their sum as probabilities; ``hidden`` (n, d) is the hidden state at the answer
+    position; ``truncated`` (n,) whether a prompt lost shots or feedback to fit. A prompt that
+    could not be scored has NaN in its row and its reason in ``faults``.
+    """
+
+    logprobs: Array
+    mass: Array
+    hidden: Array
+    truncated: npt.NDArray[np.bool_]
+    faults: dict[int, str]
+    tokens: int
+
+
+class LanguageModel(Protocol):
+    """Anything that scores label words."""
+
+    name: str
+
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        labels: Labels,
+        *,
+        progress: Callable[[int], object] | None = None,
+    ) -> Scores:
+        """Return the label log-probabilities of every prompt."""
