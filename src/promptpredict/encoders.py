@@ -5,7 +5,9 @@ Knows sentence-transformers' interface; knows nothing of records, labels or tabl
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,41 +28,81 @@ class Embedder:
 
     ``encoder`` is a short name, a folder, a hub id or an object with ``encode``; it is loaded
     when it is first needed. ``truncated`` counts the distinct texts that are longer than the
-    encoder's window, and so were cut by it.
+    encoder's window, and so were cut by it. ``cost`` are the seconds that all texts asked for
+    would have taken, remembered ones too; ``waited`` are the seconds really spent.
     """
 
     def __init__(self, encoder: str | SentenceEncoder = DEFAULT_ENCODER) -> None:
+        """Take an encoder; nothing is loaded yet."""
         self.name = encoder if isinstance(encoder, str) else type(encoder).__name__
-        self._encoder: Any = encoder
-        self._seen: dict[str, npt.NDArray[np.float32]] = {}
         self.truncated = 0
+        self.cost = 0.0
+        self.waited = 0.0
+        self._encoder: Any = encoder
+        self._seen: dict[str, tuple[npt.NDArray[np.float32], float]] = {}
+
+    @classmethod
+    def of(cls, encoder: str | SentenceEncoder | Embedder) -> Embedder:
+        """Return an embedder as it is, or the one of an encoder."""
+        return encoder if isinstance(encoder, Embedder) else cls(encoder)
 
     def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return the unit vectors (n, d) of texts."""
+        """Return the unit vectors (n, d) of one text or more."""
         new = [text for text in dict.fromkeys(texts) if text not in self._seen]
         if new:
-            encoder = self._loaded()
-            vectors = encoder.encode(new, normalize_embeddings=True, show_progress_bar=False)
-            self._seen.update(zip(new, np.asarray(vectors, dtype=np.float32), strict=True))
-            self.truncated += _over_window(encoder, new)
-        return np.stack([self._seen[text] for text in texts])
+            self._read(new)
+        found = [self._seen[text] for text in texts]
+        self.cost += sum(spent for _, spent in found)
+        return np.stack([vector for vector, _ in found])
+
+    @property
+    def window(self) -> int | None:
+        """Return how many tokens the encoder reads of a text; None where it does not say."""
+        window = getattr(self._loaded(), "max_seq_length", None)
+        return int(window) if window and np.isfinite(window) else None
+
+    def describe(self) -> str:
+        """Return one line on the texts that were cut; the empty string where none was."""
+        if not self.truncated:
+            return ""
+        return (
+            f"{self.truncated:,} of {len(self._seen):,} texts are longer than the {self.window} "
+            f"tokens that the sentence encoder {self.name} reads, and were cut by it"
+        )
 
     def __sklearn_clone__(self) -> Embedder:
-        """Return itself: a clone of an estimator shares the loaded weights."""
+        """Return itself: a grid of parameters shares the loaded weights."""
         return self
+
+    def _read(self, texts: list[str]) -> None:
+        encoder = self._loaded()
+        start = time.perf_counter()
+        vectors = np.asarray(encoder.encode(texts, show_progress_bar=False), dtype=np.float32)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)  # (n, d)
+        spent = time.perf_counter() - start
+        self.waited += spent
+        for text, vector in zip(texts, vectors, strict=True):
+            self._seen[text] = (vector, spent / len(texts))
+        self.truncated += _over_window(encoder, self.window, texts)
 
     def _loaded(self) -> Any:
         if isinstance(self._encoder, str):
-            from promptpredict.loading import load_sentence_encoder
-
-            self._encoder = load_sentence_encoder(find(self._encoder, "sentence encoder"))
+            self._encoder = _load(self._encoder)
         return self._encoder
 
 
-def _over_window(encoder: Any, texts: list[str]) -> int:
+@lru_cache(maxsize=1)
+def _load(name: str) -> Any:
+    """Load an encoder by its name, once for all folds of a cross-validation."""
+    from promptpredict.loading import load_sentence_encoder
+
+    return load_sentence_encoder(find(name, "sentence encoder"))
+
+
+def _over_window(encoder: Any, window: int | None, texts: list[str]) -> int:
     """Count the texts that the encoder cuts: MiniLM reads 256 tokens and says nothing."""
-    window, tokenizer = getattr(encoder, "max_seq_length", None), getattr(encoder, "tokenizer", None)
-    if not window or tokenizer is None:
+    tokenizer = getattr(encoder, "tokenizer", None)
+    if window is None or not callable(tokenizer):
         return 0
     encoded = tokenizer(texts, truncation=False, verbose=False)["input_ids"]
     return sum(len(ids) > window for ids in encoded)

@@ -16,7 +16,14 @@ MIN_PER_CLASS = 5
 Floats = npt.NDArray[np.floating[Any]]
 
 
-def fit_head(features: Floats, y: npt.NDArray[Any], *, strengths: tuple[float, ...], default: float, seed: int) -> Any:
+def fit_head(
+    features: Floats,
+    y: npt.NDArray[Any],
+    *,
+    strengths: tuple[float, ...],
+    default: float,
+    seed: int,
+) -> Any:
     """Fit a logistic regression of ``y`` (n,) on ``features`` (n, d).
 
     The inverse regularisation C is the one of ``strengths`` with the least cross-validated log
@@ -32,6 +39,13 @@ def fit_head(features: Floats, y: npt.NDArray[Any], *, strengths: tuple[float, .
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
     search = GridSearchCV(model, {"C": list(strengths)}, scoring="neg_log_loss", cv=folds)
     return search.fit(features, y).best_estimator_
+
+
+def spread(head: Any, features: Floats, classes: int) -> npt.NDArray[np.float64]:
+    """Return the head's probabilities (n, classes): 0 for a class that its rows did not have."""
+    probabilities = np.zeros((len(features), classes))
+    probabilities[:, head.classes_] = head.predict_proba(features)
+    return probabilities
 
 
 class ProbeFeatures:

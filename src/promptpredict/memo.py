@@ -5,14 +5,15 @@ Knows prompts and scores; knows nothing of approaches. It lives as long as a run
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from promptpredict.lm import LanguageModel, Labels, Scores
 from promptpredict.prompt import Prompt
+from promptpredict.scores import Labels, LanguageModel, Scores
 
 
 class Memo:
@@ -23,39 +24,73 @@ class Memo:
     """
 
     def __init__(self, lm: LanguageModel) -> None:
+        """Wrap a language model; nothing is known yet."""
         self.lm = lm
         self.name = lm.name
         self.cost = 0.0
         self.waited = 0.0
-        self._known: dict[Any, tuple[Scores, int, float]] = {}
+        # digest of prompt and labels → the scores it is in, its row there, its share of seconds
+        self._known: dict[bytes, tuple[Scores, int, float]] = {}
 
     def __sklearn_clone__(self) -> Memo:
-        """Return itself: a clone of an estimator shares what is known."""
+        """Return itself: a grid of parameters shares what is known."""
         return self
 
     def score(
-        self, prompts: Sequence[Prompt], labels: Labels, *, progress: Callable[[int], object] | None = None
+        self,
+        prompts: Sequence[Prompt],
+        labels: Labels,
+        *,
+        progress: Callable[[int], object] | None = None,
     ) -> Scores:
-        """Return the scores of prompts in order, reading those that are new."""
-        words = repr(labels)
-        keys = [(prompt, words) for prompt in prompts]
-        new = list(dict.fromkeys(key for key in keys if key not in self._known))
-        start = time.perf_counter()
-        if new or not keys:
-            scores = self.lm.score([prompt for prompt, _ in new], labels, progress=progress)
-            if not keys:
-                return scores
-            spent = time.perf_counter() - start
-            self.waited += spent
-            self._known |= {key: (scores, index, spent / len(new)) for index, key in enumerate(new)}
+        """Return the scores of prompts in order, reading those that are new.
+
+        ``tokens`` counts what was read for this call.
+        """
+        if not prompts:
+            return self.lm.score([], labels, progress=progress)
+        keys = [_digest(prompt, labels) for prompt in prompts]
+        new = {
+            key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self._known
+        }
+        if progress:
+            progress(len(prompts) - len(new))
+        tokens = self._read(new, labels, progress) if new else 0
         found = [self._known[key] for key in keys]
         self.cost += sum(spent for _, _, spent in found)
 
         def stacked(name: str) -> Any:
-            return np.stack([getattr(scores, name)[index] for scores, index, _ in found])
+            return np.stack([getattr(scores, name)[row] for scores, row, _ in found])
 
         return Scores(
-            *map(stacked, ("logprobs", "mass", "hidden", "truncated")),
-            faults={at: scores.faults[index] for at, (scores, index, _) in enumerate(found) if index in scores.faults},
-            tokens=0,
+            logprobs=stacked("logprobs"),
+            mass=stacked("mass"),
+            hidden=stacked("hidden"),
+            truncated=stacked("truncated"),
+            faults={
+                index: scores.faults[row]
+                for index, (scores, row, _) in enumerate(found)
+                if row in scores.faults
+            },
+            tokens=tokens,
         )
+
+    def _read(
+        self,
+        new: dict[bytes, Prompt],
+        labels: Labels,
+        progress: Callable[[int], object] | None,
+    ) -> int:
+        """Score prompts and remember them; return the tokens read."""
+        start = time.perf_counter()
+        scores = self.lm.score(list(new.values()), labels, progress=progress)
+        spent = time.perf_counter() - start
+        self.waited += spent
+        for row, key in enumerate(new):
+            self._known[key] = (scores, row, spent / len(new))
+        return scores.tokens
+
+
+def _digest(prompt: Prompt, labels: Labels) -> bytes:
+    """Return a key of 32 bytes: a thousand prompts with 16 shots each would take megabytes."""
+    return hashlib.sha256(repr((prompt, labels)).encode("utf-8", "surrogatepass")).digest()

@@ -138,12 +138,27 @@ def read_records(
 
 
 def records_from_frame(X: Any, roles: Roles, *, y: Any = None) -> list[Record]:
-    """Return the records of a pandas DataFrame, a numpy array or a list of dicts.
+    """Return the records of a pandas DataFrame, a numpy array, a list of dicts or of Records.
 
     An array's columns are ``x0``, ``x1``, …. Labels come from ``y``, else from the target's
     column where there is one. A frame without the id's column has its row numbers as ids. Raises
     DataError for the first row that gives no record.
     """
+    records = _records_of(X, roles)
+    if y is None:
+        return records
+    try:
+        labels = [_label(value) for value in y]
+    except DataError as error:
+        raise DataError(f"y holds {error}") from None
+    if len(labels) != len(records):
+        raise DataError(f"X has {len(records)} rows and y has {len(labels)} values")
+    return [replace(record, label=label) for record, label in zip(records, labels, strict=True)]
+
+
+def _records_of(X: Any, roles: Roles) -> list[Record]:
+    if isinstance(X, list) and X and all(isinstance(row, Record) for row in X):
+        return X
     columns, rows = _frame(X)
     check_columns("X", columns)
     reading = _Reading("X", columns, replace(roles, id=roles.id if roles.id in columns else None))
@@ -154,15 +169,7 @@ def records_from_frame(X: Any, roles: Roles, *, y: Any = None) -> list[Record]:
             records.append(reading.record(number, cells))
         except DataError as error:
             raise DataError(f"X, row {number}: {error}") from None
-    if y is None:
-        return records
-    try:
-        labels = [_label(value) for value in y]
-    except DataError as error:
-        raise DataError(f"y holds {error}") from None
-    if len(labels) != len(records):
-        raise DataError(f"X has {len(records)} rows and y has {len(labels)} values")
-    return [replace(record, label=label) for record, label in zip(records, labels, strict=True)]
+    return records
 
 
 # ----------------------------------------------------------------------------- cells to records

@@ -7,17 +7,15 @@ output files or calibration.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from promptpredict.errors import PromptPredictError
 from promptpredict.prompt import Prompt, PromptFile
 from promptpredict.records import Record
+from promptpredict.scores import Labels, LanguageModel, Scores
 from promptpredict.shots import Shots
-
-if TYPE_CHECKING:
-    from promptpredict.lm import LanguageModel, Scores
 
 
 def score_records(
@@ -31,9 +29,8 @@ def score_records(
     """Score every record; row i of the scores is record i.
 
     A record that cannot be rendered or scored has NaN in its row and its reason in ``faults``.
+    ``progress`` is called with the number of records done since its last call.
     """
-    from promptpredict.lm import Labels
-
     shown = shots.choose(records) if shots else [()] * len(records)
     prompts: dict[int, Prompt] = {}
     faults: dict[int, str] = {}
@@ -50,17 +47,18 @@ def score_records(
 
 def _spread(scores: Scores, rows: list[int], count: int, faults: dict[int, str]) -> Scores:
     """Put the rows of scores at their places among ``count`` records."""
-    from promptpredict.lm import Scores
 
-    def full(values: np.ndarray) -> np.ndarray:
+    def full(values: Any) -> Any:
         empty = False if values.dtype == bool else np.nan
         spread = np.full((count, *values.shape[1:]), empty, dtype=values.dtype)
         spread[rows] = values
         return spread
 
-    arrays = (scores.logprobs, scores.mass, scores.hidden, scores.truncated)
     return Scores(
-        *map(full, arrays),
+        logprobs=full(scores.logprobs),
+        mass=full(scores.mass),
+        hidden=full(scores.hidden),
+        truncated=full(scores.truncated),
         faults=faults | {rows[index]: fault for index, fault in scores.faults.items()},
         tokens=scores.tokens,
     )

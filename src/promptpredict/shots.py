@@ -7,17 +7,32 @@ records alone, and a customer is never shown its own label: neither by id nor by
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from promptpredict.errors import DataError
+from promptpredict.errors import DataError, PromptPredictError, nearest
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 
 Select = Literal["balanced", "random", "nearest"]
 SELECTS: tuple[Select, ...] = ("balanced", "random", "nearest")
 Embed = Callable[[list[str]], Any]  # texts → array (n, d) of unit vectors
+
+
+def content(prompt_file: PromptFile, record: Record) -> Hashable:
+    """Return what a prompt can show of a record besides its id, whatever the order of columns.
+
+    Two records of the same content are the same customer to a language model, and to an encoder.
+    """
+    front = prompt_file.front
+    return frozenset(
+        (column, value)
+        for column, value in record.values.items()
+        if value is not None
+        and column != front.id
+        and (column in prompt_file.needed or (prompt_file.uses_fields and column not in front.text))
+    )
 
 
 @dataclass
@@ -27,8 +42,8 @@ class Shots:
     ``balanced`` draws as many of each label as it can, ``random`` draws at random; both show
     every record the same shots in the same order, so that prompts share a long prefix.
     ``nearest`` takes the records whose customer text is nearest by ``embed``, the nearest last;
-    it breaks ties by the order of the pool. ``used`` are the ids of all shots shown so far, in
-    order of their first use.
+    it breaks ties by the order of the pool. In place of a shot that is the customer itself stands
+    another. ``used`` are the ids of all shots shown so far, in order of their first use.
     """
 
     prompt_file: PromptFile
@@ -40,44 +55,65 @@ class Shots:
     used: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Draw the order of the pool; raises DataError where the pool is too small."""
-        keys = {self.prompt_file.label_of(record.label) for record in self.pool}
-        if self.count > len(self.pool):
-            raise DataError(f"{self.count} shots are asked for, and there are {len(self.pool)} labelled records")
-        if self.count and self.select == "balanced" and len(keys) < len(self.prompt_file.words):
-            lacking = [key for key in self.prompt_file.words if key not in keys]
-            raise DataError(f"no labelled record has the label '{lacking[0]}', and balanced shots need one of each")
-        if self.select == "nearest" and self.embed is None:
-            raise TypeError("nearest shots need an embed function")
+        """Draw the order of the pool; raises DataError where it cannot give such shots."""
+        if self.select not in SELECTS:
+            close = nearest(self.select, SELECTS)
+            raise DataError(
+                f"shots are chosen by '{self.select}'{close}; possible: {', '.join(SELECTS)}"
+            )
+        self.pool = [record for record in self.pool if record.label is not None]
+        self._keys = [self.prompt_file.label_of(record.label) for record in self.pool]
+        self._check()
         self._order = self._drawn()
-        self._vectors = self.embed(self._texts(self.pool)) if self.embed and self.select == "nearest" else None
+        self._same: dict[Hashable, set[int]] = {}
+        for index, record in enumerate(self.pool):
+            for mark in self._marks(record):
+                self._same.setdefault(mark, set()).add(index)
+        self._vectors = self.embed(self._texts()) if self.embed and self._by_record else None
 
     def choose(self, records: Sequence[Record]) -> list[tuple[Record, ...]]:
         """Return the shots of each record, in the order in which a prompt shows them."""
-        if not self.count:
+        if not self.count or not records:
             return [()] * len(records)
-        ranked = self._nearest(records) if self._vectors is not None else [self._order] * len(records)
-        chosen = [self._without(record, order) for record, order in zip(records, ranked, strict=True)]
+        own = [self._own(record) for record in records]
+        places = self._nearest(records, own) if self._by_record else map(self._replaced, own)
+        chosen = [tuple(self.pool[index] for index in indices) for indices in places]
         for shots in chosen:
             self.used.update(dict.fromkeys(shot.id for shot in shots))
         return chosen
 
     def others(self) -> list[Record]:
-        """Return the records of the pool that are not among the shots shown to everybody."""
+        """Return the records of the pool that are not among the shots shown to everybody.
+
+        Nearest shots are chosen without the record itself, so all of the pool are others.
+        """
+        if self._by_record:
+            return list(self.pool)
         return [self.pool[index] for index in sorted(self._order[self.count :])]
 
-    def _without(self, record: Record, order: Sequence[int]) -> tuple[Record, ...]:
-        """Take the first shots of an order that are not the customer itself."""
-        others = (self.pool[index] for index in order if not self._same(record, self.pool[index]))
-        shots = [shot for shot, _ in zip(others, range(self.count), strict=False)]
-        return tuple(reversed(shots)) if self.select == "nearest" else tuple(shots)
+    def describe(self) -> str:
+        """Return one line that names the shots shown so far by their ids."""
+        ids = list(self.used)
+        more = f" and {len(ids) - 16} more" if len(ids) > 16 else ""
+        return f"{self.count} {self.select} shots: {', '.join(ids[:16])}{more}"
 
-    def _same(self, record: Record, shot: Record) -> bool:
-        by_id = self.prompt_file.front.id is not None and record.id == shot.id
-        return by_id or self._content(record) == self._content(shot)
+    @property
+    def _by_record(self) -> bool:
+        return self.select == "nearest"
 
-    def _content(self, record: Record) -> Hashable:
-        return tuple(item for item in record.values.items() if item[0] != self.prompt_file.front.id)
+    def _check(self) -> None:
+        lacking = [key for key in self.prompt_file.words if key not in self._keys]
+        if self.count > len(self.pool):
+            raise DataError(
+                f"{self.count} shots are asked for, and there are {len(self.pool)} labelled records"
+            )
+        if self.count and self.select == "balanced" and lacking:
+            raise DataError(
+                f"no labelled record has the label '{lacking[0]}', and balanced shots need "
+                "every label; possible: random or nearest shots"
+            )
+        if self._by_record and self.embed is None:
+            raise TypeError("nearest shots need an embed function")
 
     def _drawn(self) -> list[int]:
         order = list(range(len(self.pool)))
@@ -86,18 +122,76 @@ class Shots:
             return order
         groups: dict[str, list[int]] = {}
         for index in order:
-            groups.setdefault(self.prompt_file.label_of(self.pool[index].label), []).append(index)
-        # Round robin over the labels; a second shuffle keeps the last shot from being always of
-        # the same label (a small model repeats the last one).
-        turns = [group[turn] for turn in range(len(order)) for group in groups.values() if turn < len(group)]
+            groups.setdefault(self._keys[index], []).append(index)
+        turns = [
+            group[turn]
+            for turn in range(len(order))
+            for group in groups.values()
+            if turn < len(group)
+        ]
+        # A second shuffle keeps the last shot from being always of the same label: a small model
+        # repeats the last one.
         head, tail = turns[: self.count], turns[self.count :]
         random.Random(self.seed + 1).shuffle(head)
         return head + tail
 
-    def _nearest(self, records: Sequence[Record]) -> list[list[int]]:
-        assert self.embed is not None
-        near = self.embed(self._texts(records)) @ self._vectors.T  # (n, pool) cosines
-        return [list((-row).argsort(kind="stable")) for row in near]
+    # -- never the customer itself ---------------------------------------------------------
 
-    def _texts(self, records: Sequence[Record]) -> list[str]:
-        return [self.prompt_file.render_customer(record) for record in records]
+    def _marks(self, record: Record) -> list[Hashable]:
+        """Return what tells the customer: its content, and its id where the table has one.
+
+        Not ``record.id``: without an id column that counts rows, and row 1 of another table is
+        another customer.
+        """
+        id = record.values.get(self.prompt_file.front.id or "")
+        same: Hashable = content(self.prompt_file, record)
+        return [same] if id is None else [same, ("id", str(id))]
+
+    def _own(self, record: Record) -> set[int]:
+        """Return the places in the pool at which the customer itself stands."""
+        return set().union(*(self._same.get(mark, ()) for mark in self._marks(record)))
+
+    def _replaced(self, own: Collection[int]) -> list[int]:
+        """Return the shots for everybody, with others in place of the customer itself."""
+        shown = self._order[: self.count]
+        if own:
+            spare = [index for index in self._order[self.count :] if index not in own]
+            shown = [self._replacement(at, spare) if at in own else at for at in shown]
+        return [index for index in shown if index >= 0]
+
+    def _replacement(self, index: int, spare: list[int]) -> int:
+        """Take another record out of ``spare``, of the same label where it can; -1 without one."""
+        alike = [other for other in spare if self._keys[other] == self._keys[index]]
+        found = ((alike if self.select == "balanced" else []) or spare or [-1])[0]
+        if found in spare:
+            spare.remove(found)
+        return found
+
+    def _nearest(
+        self, records: Sequence[Record], own: Sequence[Collection[int]]
+    ) -> list[list[int]]:
+        assert self.embed is not None
+        found = []
+        for vector, never in zip(self.embed(self._asked(records)), own, strict=True):
+            # Record by record, so that its shots do not depend on who stands beside it; rounded,
+            # because equal texts have cosines that differ in their last bit.
+            near = (self._vectors @ vector).round(6)  # (pool,)
+            order = [int(index) for index in (-near).argsort(kind="stable") if index not in never]
+            found.append(order[: self.count][::-1])
+        return found
+
+    def _texts(self) -> list[str]:
+        try:
+            return [self.prompt_file.render_customer(record) for record in self.pool]
+        except PromptPredictError as error:
+            raise DataError(f"a labelled record cannot be shown as a shot: {error}") from None
+
+    def _asked(self, records: Sequence[Record]) -> list[str]:
+        """Render the customers; one that cannot be rendered has its reason said with its prompt."""
+        texts = []
+        for record in records:
+            try:
+                texts.append(self.prompt_file.render_customer(record))
+            except PromptPredictError:
+                texts.append("")
+        return texts

@@ -1,0 +1,138 @@
+"""Which calibration a run of `score` gets: a saved one, a base rate, labels, or none.
+
+Knows the order of preference, and what a saved calibration has to fit; how a calibration is
+found from numbers, `calibration` knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from promptpredict import calibration
+from promptpredict.calibration import Calibration
+from promptpredict.checking import Given
+from promptpredict.errors import DataError
+from promptpredict.models import Source
+from promptpredict.progress import Progress
+from promptpredict.records import Record
+from promptpredict.scores import LanguageModel
+from promptpredict.scoring import score_records
+from promptpredict.shots import Shots
+
+MIN_LABELLED = 8  # labelled records from which a calibration on labels is tried
+MAX_LABELLED = 256  # labelled records that are scored for it, at most
+Say = Callable[[str], object]
+
+
+def fingerprints(given: Given, source: Source) -> dict[str, str]:
+    """Return what label log-probabilities depend on: the prompts and the model."""
+    options = given.options
+    prompt = given.prompt_file.fingerprint
+    if options.shots:
+        pool = repr([(record.id, record.label) for record in given.labelled])
+        drawn = f"{options.shots} {options.select} {options.seed} {pool}"
+        prompt += f"+shots-{hashlib.sha256(drawn.encode()).hexdigest()[:16]}"
+    return {"prompt": prompt, "model": source.fingerprint}
+
+
+def load_saved(path: str, given: Given, own: dict[str, str]) -> Calibration:
+    """Read a saved calibration; DataError where it was found with anything else than ``own``."""
+    found = Calibration.load(path)
+    what = {"prompt": "another prompt (file or shots)", "model": "another model"}
+    for name, fingerprint in own.items():
+        saved = getattr(found, name)
+        if saved != fingerprint:
+            raise DataError(
+                f"{path} was found with {what[name]}: {saved or 'unknown'}, and this run has "
+                f"{fingerprint}; possible: a new one with --save-calibration"
+            )
+    if list(found.labels) != given.labels:
+        raise DataError(
+            f"{path} has the labels {', '.join(found.labels)}, "
+            f"and this run has {', '.join(given.labels)}"
+        )
+    return found
+
+
+def find_calibration(
+    given: Given,
+    lm: LanguageModel,
+    shots: Shots | None,
+    logprobs: npt.NDArray[np.float32],
+    say: Say,
+) -> Calibration:
+    """Find the calibration of a run from its own label log-probabilities (n, k).
+
+    By the first of these that there is: --base-rate, labelled records that are no shots, the
+    prompt file's base_rate. What cannot be found is said, and the run is not calibrated.
+    """
+    front = given.prompt_file.front
+    found = None
+    if given.options.base_rate is not None:
+        found = _by_base_rate(given, given.options.base_rate, logprobs, say)
+    else:
+        if given.labelled:
+            found = _by_labels(given, lm, shots, say)
+        if found is None and front.base_rate is not None:
+            found = _by_base_rate(given, front.base_rate, logprobs, say)
+    return found or calibration.none(given.labels, given.positive)
+
+
+def _by_base_rate(
+    given: Given, rate: float, logprobs: npt.NDArray[np.float32], say: Say
+) -> Calibration | None:
+    assert given.positive is not None
+    scored = int(np.isfinite(logprobs).all(axis=1).sum())
+    if scored < calibration.MIN_ROWS:
+        say(
+            f"not calibrated to the base rate {rate:g}: {scored} scored rows are too few to find "
+            f"a shift on ({calibration.MIN_ROWS} are needed); possible: --calibration FILE, from "
+            "a larger run with --save-calibration FILE"
+        )
+        return None
+    return calibration.fit_base_rate(logprobs, rate, labels=given.labels, positive=given.positive)
+
+
+def _by_labels(
+    given: Given, lm: LanguageModel, shots: Shots | None, say: Say
+) -> Calibration | None:
+    records = _no_shots(given, shots)
+    y: list[str] = []
+    logprobs: Any = np.empty((0, len(given.labels)))
+    if _enough([given.prompt_file.label_of(record.label) for record in records], given.labels):
+        with Progress("calibrating", len(records)) as progress:
+            scores = score_records(lm, given.prompt_file, records, shots, progress=progress.advance)
+        scored = [index for index in range(len(records)) if index not in scores.faults]
+        logprobs = scores.logprobs[scored]
+        y = [given.prompt_file.label_of(records[index].label) for index in scored]
+    if not _enough(y, given.labels):
+        say(
+            f"not calibrated on labels: at least {MIN_LABELLED} labelled records that are no "
+            f"shots, every label among them, are needed; there are {len(y) or len(records)}"
+        )
+        return None
+    return calibration.fit_platt(logprobs, y, labels=given.labels, positive=given.positive)
+
+
+def _no_shots(given: Given, shots: Shots | None) -> list[Record]:
+    """Return labelled records that are no shots, drawn at random where there are many.
+
+    Nearest shots are chosen for each record without the record itself, so all of them serve.
+    """
+    fixed = shots is not None and given.options.select != "nearest"
+    rest = shots.others() if shots and fixed else given.labelled
+    if len(rest) <= MAX_LABELLED:
+        return list(rest)
+    # not the first ones: a table may be sorted by its outcome
+    drawn = random.Random(given.options.seed).sample(range(len(rest)), MAX_LABELLED)
+    return [rest[index] for index in sorted(drawn)]
+
+
+def _enough(y: Sequence[str], labels: Sequence[str]) -> bool:
+    return len(y) >= MIN_LABELLED and set(y) == set(labels)

@@ -1,0 +1,65 @@
+"""Labelled tables: the records whose label a prompt file knows and whose prompt can be rendered.
+
+Knows records and prompt files; imports no torch and knows nothing of what the records are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from promptpredict.errors import DataError, PromptError, PromptPredictError
+from promptpredict.prompt import PromptFile
+from promptpredict.records import Record, Reject, read_header, read_records
+
+
+def read_labelled(
+    table: str, prompt_file: PromptFile, reading: Mapping[str, Any]
+) -> tuple[list[Record], list[str]]:
+    """Return the usable records of a labelled table, and a line on what was left out, if anything.
+
+    ``reading`` is how text files are read (delimiter, encoding). Raises PromptPredictError for a
+    missing column, and for a label that the prompt file does not know.
+    """
+    prompt_file.check_columns(read_header(table, **reading), shown(table), labelled=True)
+    found = read_records(table, prompt_file.roles, **reading)
+    usable, rejects = [], list(found.rejects)
+    for record in found.records:
+        label_of(prompt_file, record, table)
+        try:
+            # One shot that cannot be rendered would take every customer's prompt with it.
+            prompt_file.render(record)
+            usable.append(record)
+        except PromptPredictError as error:
+            rejects.append(Reject(record.row, record.id, str(error)))
+    return usable, _left_out(shown(table), len(found.unlabelled), rejects)
+
+
+def label_of(prompt_file: PromptFile, record: Record, table: str) -> str:
+    """Return the label key of a labelled record; the DataError names table and row."""
+    try:
+        return prompt_file.label_of(record.label)
+    except DataError as error:
+        raise DataError(f"{shown(table)}, row {record.row}: {error}") from None
+
+
+def check_task(prompt_file: PromptFile, command: str) -> None:
+    """Raise PromptError for a task that a command cannot do."""
+    if prompt_file.front.task == "regression":
+        raise PromptError(
+            f"{prompt_file.name} has task: regression, which {command} cannot do yet; "
+            "possible: binary, multiclass"
+        )
+
+
+def shown(table: str) -> str:
+    """Return a table's name as messages show it."""
+    return "standard input" if table == "-" else table
+
+
+def _left_out(table: str, unlabelled: int, rejects: Sequence[Reject]) -> list[str]:
+    parts = [f"{unlabelled:,} without a label"] if unlabelled else []
+    if rejects:
+        first = min(rejects, key=lambda reject: reject.row)
+        parts.append(f"{len(rejects):,} unusable (the first is row {first.row}: {first.reason})")
+    return [f"{table}: rows left out: {', '.join(parts)}"] if parts else []
