@@ -15,23 +15,27 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from promptpredict.calibration import MIN_ROWS
 from promptpredict.encoders import Embedder
-from promptpredict.errors import PromptPredictError, nearest
-from promptpredict.lm import LanguageModel
+from promptpredict.errors import DataError, nearest
 from promptpredict.memo import Memo
 from promptpredict.metrics import evaluate, interval, resample
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.results import Difference, Row, Value, judge
-from promptpredict.splits import draws, split
+from promptpredict.scores import LanguageModel
+from promptpredict.shots import Select
+from promptpredict.splits import Rows, draws, split
 
 APPROACHES = ("zero-shot", "few-shot", "probe", "embedding", "prior")
 BY_LANGUAGE_MODEL = ("zero-shot", "few-shot", "probe")
 BASELINE = "embedding"
 MAX_SHOTS = 16
+RATE_ROWS = 1000  # training rows, without their labels, on which a base-rate shift is found
+Say = Callable[[str], object]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What to compare: approaches, label budgets, seeds, and how many rows test.
 
@@ -46,14 +50,14 @@ class Plan:
     max_test: int = 1000
     split_seed: int = 0
     shots: int = MAX_SHOTS
-    select: Literal["balanced", "random", "nearest"] = "balanced"
+    select: Select = "balanced"
     base_rate: float | None = None
 
     def check(self) -> None:
-        """Raise PromptPredictError for an approach that there is not."""
+        """Raise DataError for an approach that there is not."""
         for approach in self.approaches:
             if approach not in APPROACHES:
-                raise PromptPredictError(
+                raise DataError(
                     f"there is no approach '{approach}'{nearest(approach, APPROACHES)}; "
                     f"possible: {', '.join(APPROACHES)}"
                 )
@@ -69,117 +73,196 @@ class Comparison:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Case:
+    """One approach with one draw of labelled rows."""
+
+    approach: str
+    budget: int
+    seed: int
+    train: Rows
+
+
 class Benchmark:
-    """Runs a plan on labelled records."""
+    """Runs a plan on labelled records.
+
+    ``lm`` may be None where no approach needs a language model. Raises DataError for records that
+    cannot be split, and for a plan that cannot be carried out.
+    """
 
     def __init__(
-        self, records: Sequence[Record], prompt_file: PromptFile, plan: Plan, *,
-        lm: LanguageModel | None, embedder: Embedder, table: str,
-    ) -> None:  # fmt: skip
+        self,
+        records: Sequence[Record],
+        prompt_file: PromptFile,
+        plan: Plan,
+        *,
+        lm: LanguageModel | None,
+        embedder: Embedder,
+        table: str,
+    ) -> None:
+        """Split the records."""
         plan.check()
         self.records, self.prompt_file, self.plan, self.table = records, prompt_file, plan, table
         self.memo = Memo(lm) if lm else None
         self.embedder = embedder
         self.labels = list(prompt_file.words)
-        self.positive = prompt_file.front.positive if len(self.labels) == 2 else None
         self.y = [prompt_file.label_of(record.label) for record in records]
         self.train, self.test = split(self.y, max_test=plan.max_test, seed=plan.split_seed)
         # ROC AUC of each approach, budget and seed on the same resamples of the test rows
         self._resampled: dict[tuple[str, int, int], npt.NDArray[np.float64]] = {}
 
-    def run(self, say: Callable[[str], object] = lambda _: None) -> Comparison:
+    def run(self, say: Say = lambda _: None) -> Comparison:
         """Fit and test every approach at every budget and seed that it takes."""
-        comparison = Comparison()
-        budgets = sorted({len(self.train) if budget == "all" else budget for budget in self.plan.budgets})
-        for budget in [budget for budget in budgets if budget > len(self.train)]:
-            comparison.notes.append(f"budget {budget} is left out: there are {len(self.train)} training rows")
-        for seed in range(self.plan.seeds):
-            drawn = draws([self.y[row] for row in self.train], budgets, seed=seed)
-            if 0 in budgets and seed == 0 and "zero-shot" in self.plan.approaches:
-                self._one("zero-shot", 0, seed, self.train[:0], comparison, say)
-            for budget, rows in drawn.items():
-                for approach in self.plan.approaches:
-                    if approach != "zero-shot" and budget in self.plan.budgets_of.get(approach, budgets):
-                        self._one(approach, budget, seed, self.train[rows], comparison, say)
+        comparison = Comparison(notes=self._left_out())
+        for case in self._cases():
+            row, predictions = self._tested(case)
+            comparison.rows.append(row)
+            comparison.predictions += predictions
+            auc = row.metrics["roc_auc"].value
+            shown = "undefined" if auc is None else f"{auc:.3f}"
+            say(f"{case.approach}, {case.budget:,} labels, seed {case.seed}: ROC AUC {shown}")
         comparison.differences = self._differences()
-        if self.embedder.truncated:
-            comparison.notes.append(f"{self.embedder.truncated} texts are longer than the encoder's window and were cut by it")
+        comparison.notes += [cut] if (cut := self.embedder.describe()) else []
         return comparison
 
-    def _one(self, approach: str, budget: int, seed: int, train: Any, comparison: Comparison, say: Callable[[str], object]) -> None:
-        estimator = self._estimator(approach, budget, seed)
-        if approach == "zero-shot":
-            estimator.fit(self._frame(self.test))
-        else:
-            estimator.fit(self._frame(train), [self.y[row] for row in train])
-        start, spent, waited = time.perf_counter(), *self._clock()
-        probabilities = estimator.predict_proba(self._frame(self.test))
-        own = time.perf_counter() - start
-        cost, really = (after - before for after, before in zip(self._clock(), (spent, waited), strict=True))
-        seconds = own - really + cost
-        probabilities = probabilities[:, [list(estimator.classes_).index(key) for key in self.labels]]
-        row = self._row(approach, budget, seed, probabilities, seconds)
-        comparison.rows.append(row)
-        comparison.predictions += self._predictions(approach, budget, seed, probabilities)
-        say(f"{approach}, {budget} labels, seed {seed}: ROC AUC {row.metrics['roc_auc'].value:.3f}")
+    # -- what is compared ------------------------------------------------------------------
 
-    def _estimator(self, approach: str, budget: int, seed: int) -> Any:
-        from promptpredict import estimators
+    @property
+    def _budgets(self) -> list[int]:
+        most = len(self.train)
+        return sorted({most if budget == "all" else budget for budget in self.plan.budgets})
+
+    def _left_out(self) -> list[str]:
+        most = len(self.train)
+        notes = [
+            f"budget {budget:,} is left out: there are {most:,} training rows"
+            for budget in self._budgets
+            if budget > most
+        ]
+        if self.plan.base_rate is not None and most < MIN_ROWS:
+            notes.append(
+                f"zero-shot is not calibrated to the base rate: there are {most:,} training rows, "
+                f"and {MIN_ROWS} are needed to find a shift on"
+            )
+        return notes
+
+    def _cases(self) -> list[_Case]:
+        """Return every approach with every draw, zero-shot (which draws nothing) once."""
+        cases = []
+        if "zero-shot" in self.plan.approaches and 0 in self._budgets:
+            cases.append(_Case("zero-shot", 0, 0, self.train[:0]))
+        others = [approach for approach in self.plan.approaches if approach != "zero-shot"]
+        for seed in range(self.plan.seeds):
+            drawn = draws([self.y[row] for row in self.train], self._budgets, seed=seed)
+            for budget, rows in drawn.items():
+                cases += [
+                    _Case(approach, budget, seed, self.train[rows])
+                    for approach in others
+                    if budget in self.plan.budgets_of.get(approach, self._budgets)
+                ]
+        return cases
+
+    # -- one case --------------------------------------------------------------------------
+
+    def _tested(self, case: _Case) -> tuple[Row, list[dict[str, Any]]]:
+        """Fit an approach, and test it on the test rows."""
+        estimator = self._fitted(case)
+        start, (cost, waited) = time.perf_counter(), self._clock()
+        found = estimator.predict_proba(self._rows(self.test))
+        seconds = time.perf_counter() - start
+        # What another approach has read already would have taken its time here as well.
+        seconds += self._clock()[0] - cost - (self._clock()[1] - waited)
+        columns = [list(estimator.classes_).index(key) for key in self.labels]
+        probabilities = found[:, columns]  # (n, k) in the prompt file's order
+        return self._row(case, probabilities, seconds), self._predictions(case, probabilities)
+
+    def _fitted(self, case: _Case) -> Any:
+        estimator = self._estimator(case)
+        if case.approach == "zero-shot":
+            rows = np.random.default_rng(self.plan.split_seed).permutation(self.train)[:RATE_ROWS]
+            return estimator.fit(self._rows(rows))
+        return estimator.fit(self._rows(case.train), [self.y[row] for row in case.train])
+
+    def _estimator(self, case: _Case) -> Any:
+        from promptpredict import baselines, estimators
 
         prompt, plan = self.prompt_file, self.plan
-        given: dict[str, Any] = {"model": self.memo, "random_state": seed, "encoder": self.embedder}
-        if approach == "zero-shot":
-            method = "none" if plan.base_rate is None else "base_rate"
-            return estimators.PromptClassifier(prompt, calibration=method, base_rate=plan.base_rate, **given)
-        if approach == "few-shot":
-            shots = min(budget, plan.shots, MAX_SHOTS)
-            return estimators.PromptClassifier(prompt, shots=shots, select=plan.select, **given)
-        if approach == "probe":
-            return estimators.ProbeClassifier(prompt, **given)
-        if approach == "embedding":
-            return estimators.EmbeddingClassifier(prompt, encoder=self.embedder, random_state=seed)
-        return estimators.PriorClassifier(prompt)
+        given: dict[str, Any] = {"encoder": self.embedder, "random_state": case.seed}
+        by_lm = given | {"model": self.memo}
+        if case.approach == "zero-shot":
+            known = plan.base_rate is not None and len(self.train) >= MIN_ROWS
+            rate: dict[str, Any] = {
+                "calibration": "base_rate" if known else "none",
+                "base_rate": plan.base_rate,
+            }
+            return estimators.PromptClassifier(prompt, **by_lm, **rate)
+        if case.approach == "few-shot":
+            shots = min(case.budget, plan.shots, MAX_SHOTS)
+            return estimators.PromptClassifier(prompt, shots=shots, select=plan.select, **by_lm)
+        if case.approach == "probe":
+            return estimators.ProbeClassifier(prompt, **by_lm)
+        if case.approach == "embedding":
+            return baselines.EmbeddingClassifier(prompt, **given)
+        return baselines.PriorClassifier(prompt)
 
-    def _row(self, approach: str, budget: int, seed: int, probabilities: Any, seconds: float) -> Row:
+    def _row(self, case: _Case, probabilities: Any, seconds: float) -> Row:
         y = [self.y[row] for row in self.test]
-        given: dict[str, Any] = {"labels": self.labels, "positive": self.positive}
+        given: dict[str, Any] = {"labels": self.labels, "positive": self.prompt_file.front.positive}
         drawn = resample(y, probabilities, **given)
-        self._resampled[approach, budget, seed] = drawn["roc_auc"]
+        self._resampled[case.approach, case.budget, case.seed] = drawn["roc_auc"]
         metrics = {
             name: Value.of(value, *interval(drawn[name]))
             for name, value in evaluate(y, probabilities, **given).items()
         }
         metrics["seconds_per_1000"] = Value.of(seconds * 1000 / len(y))
-        model = self.memo.name if self.memo and approach in BY_LANGUAGE_MODEL else ""
-        model = self.embedder.name if approach == "embedding" else model
+        model = self.embedder.name if case.approach == BASELINE else ""
+        if case.approach in BY_LANGUAGE_MODEL and self.memo:
+            model = self.memo.name
         return Row(
-            table=self.table, prompt=self.prompt_file.name, model=model, approach=approach,
-            budget=budget, seed=seed, n_test=len(y), metrics=metrics,
-        )  # fmt: skip
+            table=self.table,
+            prompt=self.prompt_file.name,
+            model=model,
+            approach=case.approach,
+            budget=case.budget,
+            seed=case.seed,
+            n_test=len(y),
+            metrics=metrics,
+        )
 
-    def _differences(self) -> list[Difference]:
-        """Compare each approach with the baseline at its budgets, over seeds, on the same resamples."""
-        found = []
-        budgets = dict.fromkeys((name, budget) for name, budget, _ in self._resampled if name != BASELINE)
-        for approach, budget in budgets:
-            seeds = [s for n, b, s in self._resampled if (n, b) == (approach, budget) and (BASELINE, b, s) in self._resampled]
-            if seeds:
-                gaps = [self._resampled[approach, budget, s] - self._resampled[BASELINE, budget, s] for s in seeds]
-                mean = np.mean(gaps, axis=0)
-                found.append(judge(approach, BASELINE, budget, "roc_auc", float(np.nanmean(mean)), *interval(mean)))
-        return found
-
-    def _predictions(self, approach: str, budget: int, seed: int, probabilities: Any) -> list[dict[str, Any]]:
+    def _predictions(self, case: _Case, probabilities: Any) -> list[dict[str, Any]]:
+        drawn = {"approach": case.approach, "budget": case.budget, "seed": case.seed}
         return [
-            {"approach": approach, "budget": budget, "seed": seed, "row": self.records[row].row,
-             "id": self.records[row].id, "label": self.y[row]}
+            drawn
+            | {"row": self.records[row].row, "id": self.records[row].id, "label": self.y[row]}
             | {f"p_{key}": float(p) for key, p in zip(self.labels, each, strict=True)}
             for row, each in zip(self.test, probabilities, strict=True)
-        ]  # fmt: skip
+        ]
 
-    def _frame(self, rows: Any) -> list[dict[str, Any]]:
-        return [dict(self.records[row].values) for row in rows]
+    # -- all of them -----------------------------------------------------------------------
+
+    def _differences(self) -> list[Difference]:
+        """Compare each approach with the baseline at its budgets, the mean over the seeds.
+
+        All values come from the same resamples of the test rows, so the intervals are paired.
+        """
+        found = []
+        for approach, budget in dict.fromkeys((name, at) for name, at, _ in self._resampled):
+            gaps = [
+                values - self._resampled[BASELINE, budget, seed]
+                for (name, at, seed), values in self._resampled.items()
+                if (name, at) == (approach, budget) and (BASELINE, budget, seed) in self._resampled
+            ]
+            if gaps and approach != BASELINE:
+                mean = np.mean(gaps, axis=0)
+                low, high = interval(mean)
+                value = float(np.nanmean(mean))
+                found.append(judge(approach, BASELINE, budget, "roc_auc", value, low, high))
+        return found
+
+    def _rows(self, rows: Rows) -> list[Record]:
+        return [self.records[row] for row in rows]
 
     def _clock(self) -> tuple[float, float]:
-        return (self.memo.cost, self.memo.waited) if self.memo else (0.0, 0.0)
-
+        """Return the seconds that all that was asked for costs, and those really spent."""
+        cost, waited = self.embedder.cost, self.embedder.waited
+        return (cost + self.memo.cost, waited + self.memo.waited) if self.memo else (cost, waited)

@@ -5,43 +5,55 @@ Knows the order of things and the table that a person reads; the comparison itse
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from promptpredict.errors import DataError
+from promptpredict.labelled import check_task, read_labelled
 from promptpredict.prompt import PromptFile
-from promptpredict.records import read_header, read_records
-from promptpredict.results import Results, summarise, write_results
+from promptpredict.results import Results, Spread, summarise, write_results
 
 SHOWN = ("roc_auc", "pr_auc", "brier", "log_loss", "ece", "accuracy", "f1", "seconds_per_1000")
+Say = Callable[[str], object]
 
 
 def benchmark_table(
-    labelled: str, prompt: str, out: Path, plan: dict[str, Any], *, model: str, encoder: str,
-    say: Callable[[str], object], delimiter: str | None = None, encoding: str | None = None,
-) -> str:  # fmt: skip
+    labelled: str,
+    prompt: str,
+    out: Path,
+    plan: Mapping[str, Any],
+    *,
+    model: str,
+    encoder: str,
+    say: Say,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+) -> str:
     """Compare approaches on a labelled table; return the table of results as text.
 
-    Raises PromptPredictError for whatever is wrong with the files or the model.
+    ``plan`` are the fields of a Plan. Raises PromptPredictError for whatever is wrong with the
+    files or the model.
     """
-    prompt_file = PromptFile.load(prompt)
-    given = {"delimiter": delimiter, "encoding": encoding}
-    prompt_file.check_columns(read_header(labelled, **given), labelled, labelled=True)
-    found = read_records(labelled, prompt_file.roles, **given)
-    for record in found.records:
-        prompt_file.label_of(record.label)
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; --out wants a folder")
-    if found.unlabelled or found.rejects:
-        say(f"left out: {len(found.unlabelled)} rows without a label, {len(found.rejects)} that could not be read")
+    prompt_file = PromptFile.load(prompt)
+    check_task(prompt_file, "benchmark")
+    records, notes = read_labelled(
+        labelled, prompt_file, {"delimiter": delimiter, "encoding": encoding}
+    )
+    for note in [*(f"warning: {warning}" for warning in prompt_file.warnings), *notes]:
+        say(note)
+    # scikit-learn and torch are imported only now, when the files are known to be good
     from promptpredict.benchmark import BY_LANGUAGE_MODEL, Benchmark, Plan
     from promptpredict.encoders import Embedder
 
     asked = Plan(**plan)
     asked.check()
     lm = _language_model(model, say) if set(asked.approaches) & set(BY_LANGUAGE_MODEL) else None
-    run = Benchmark(found.records, prompt_file, asked, lm=lm, embedder=Embedder(encoder), table=Path(labelled).name)
+    run = Benchmark(
+        records, prompt_file, asked, lm=lm, embedder=Embedder(encoder), table=Path(labelled).name
+    )
     comparison = run.run(say)
     for note in comparison.notes:
         say(note)
@@ -52,26 +64,30 @@ def benchmark_table(
 
 def table_text(results: Results) -> str:
     """Return the results as an aligned table: mean over the seeds, and ± their spread."""
-    header = ["approach", "labels", *(name.replace("_", " ") for name in SHOWN)]
-    lines = [header]
-    for approach, budget, seeds, metrics in summarise(results.rows):
-        cells = [_cell(name, metrics.get(name), seeds) for name in SHOWN]
-        lines.append([approach, f"{budget:,}", *cells])
-    widths = [max(len(line[at]) for line in lines) for at in range(len(header))]
-    rows = ["  ".join(cell.ljust(width) if at == 0 else cell.rjust(width) for at, (cell, width) in enumerate(zip(line, widths, strict=True))).rstrip() for line in lines]
+    lines = [["approach", "labels", *(name.replace("_", " ") for name in SHOWN)]]
+    for group in summarise(results.rows):
+        cells = [_cell(name, group.metrics.get(name), group.seeds) for name in SHOWN]
+        lines.append([group.approach, f"{group.budget:,}", *cells])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = [_aligned(line, widths) for line in lines]
     n_test = results.rows[0].n_test if results.rows else 0
-    return "\n".join([*rows, "", f"{n_test} test rows, the same for all. {results.verdict}"])
+    return "\n".join([*rows, "", f"{n_test:,} test rows, the same for all. {results.verdict}"])
 
 
-def _cell(name: str, value: tuple[float, float] | None, seeds: int) -> str:
+def _aligned(line: list[str], widths: list[int]) -> str:
+    first, *others = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+    return "  ".join([first.strip().ljust(widths[0]), *others]).rstrip()
+
+
+def _cell(name: str, value: Spread | None, seeds: int) -> str:
     if value is None:
         return ""
     if name == "seconds_per_1000":
-        return f"{value[0]:.1f}"
-    return f"{value[0]:.3f}" + (f" ±{value[1]:.3f}" if seeds > 1 else "")
+        return f"{value.mean:.1f}"
+    return f"{value.mean:.3f}" + (f" ±{value.sd:.3f}" if seeds > 1 else "")
 
 
-def _language_model(model: str, say: Callable[[str], object]) -> Any:
+def _language_model(model: str, say: Say) -> Any:
     from promptpredict.loading import load_language_model
     from promptpredict.models import choose, find
 

@@ -1,4 +1,4 @@
-"""What a comparison found: rows, differences, one sentence; as JSON, Parquet and a table.
+"""What a comparison found: rows, differences, one sentence; as JSON and Parquet.
 
 Knows the form of results.json; knows nothing of how the figures came about.
 """
@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from promptpredict.errors import DataError
+
+MARGIN = 0.02  # how much ROC AUC an approach may lose and still be called no worse
 
 
 class Value(BaseModel):
@@ -27,7 +31,8 @@ class Value(BaseModel):
     @classmethod
     def of(cls, *numbers: float) -> Value:
         """Make a value of numbers; one that is NaN is None, as JSON has no NaN."""
-        return cls(**dict(zip(("value", "low", "high"), (None if math.isnan(n) else n for n in numbers), strict=False)))
+        known = [None if math.isnan(number) else number for number in numbers]
+        return cls(**dict(zip(("value", "low", "high"), known, strict=False)))
 
 
 class Row(BaseModel):
@@ -55,7 +60,11 @@ class Difference(BaseModel):
     value: float
     low: float
     high: float
-    verdict: str
+    verdict: Literal["better", "worse", "no worse", "undecided"]
+
+    def describe(self) -> str:
+        """Return the difference in words: ``+0.080 (95 % +0.030 to +0.120): better``."""
+        return f"{self.value:+.3f} (95 % {self.low:+.3f} to {self.high:+.3f}): {self.verdict}"
 
 
 class Results(BaseModel):
@@ -70,7 +79,8 @@ class Results(BaseModel):
     @classmethod
     def of(cls, rows: Sequence[Row], differences: Sequence[Difference]) -> Results:
         """Put rows and differences together with their verdict."""
-        return cls(rows=list(rows), differences=list(differences), verdict=_verdict(rows, differences))
+        verdict = _verdict(rows, differences)
+        return cls(rows=list(rows), differences=list(differences), verdict=verdict)
 
     @classmethod
     def load(cls, path: str | Path) -> Results:
@@ -83,11 +93,24 @@ def judge(
 ) -> Difference:
     """Put a paired difference in one word, from its interval alone.
 
-    ``better``: above 0; ``worse``: below 0; ``no worse``: above -.02; else ``undecided``.
+    ``better``: above 0; ``worse``: below 0; ``no worse``: above -0.02; else ``undecided``.
     """
-    verdict = "better" if low > 0 else "worse" if high < 0 else "no worse" if low > -0.02 else "undecided"
+    verdict: Literal["better", "worse", "no worse", "undecided"] = "undecided"
+    if low > 0:
+        verdict = "better"
+    elif high < 0:
+        verdict = "worse"
+    elif low > -MARGIN:
+        verdict = "no worse"
     return Difference(
-        approach=approach, against=against, budget=budget, metric=metric, value=value, low=low, high=high, verdict=verdict
+        approach=approach,
+        against=against,
+        budget=budget,
+        metric=metric,
+        value=value,
+        low=low,
+        high=high,
+        verdict=verdict,
     )
 
 
@@ -95,54 +118,79 @@ def write_results(folder: Path, results: Results, predictions: Sequence[dict[str
     """Write results.json and predictions.parquet into a folder, each whole or not at all."""
     import pandas as pd
 
+    draft = folder / f".results.{os.getpid()}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".results.{os.getpid()}.tmp"
         draft.write_text(results.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
         draft.replace(folder / "results.json")
         pd.DataFrame(list(predictions)).to_parquet(draft, index=False)
         draft.replace(folder / "predictions.parquet")
     except OSError as error:
         raise DataError(f"{folder}: the results cannot be written ({error.strerror})") from None
+    finally:
+        draft.unlink(missing_ok=True)
 
 
-def summarise(rows: Iterable[Row]) -> list[tuple[str, int, int, dict[str, tuple[float, float] | None]]]:
-    """Return approach, budget, seeds and each metric's mean and standard deviation over the seeds."""
-    groups: dict[tuple[str, int], list[Row]] = {}
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Mean and standard deviation of a metric over the seeds (0 for one seed)."""
+
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The rows of one approach at one budget; a metric that no seed has is None."""
+
+    approach: str
+    budget: int
+    seeds: int
+    metrics: Mapping[str, Spread | None]
+
+
+def summarise(rows: Iterable[Row]) -> list[Group]:
+    """Return each approach at each budget, summarised over the seeds, in order of budgets."""
+    groups: dict[tuple[int, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.approach, row.budget), []).append(row)
+        groups.setdefault((row.budget, row.approach), []).append(row)
     return [
-        (approach, budget, len(group), {name: _spread([row.metrics[name].value for row in group]) for name in group[0].metrics})
-        for (approach, budget), group in sorted(groups.items(), key=lambda item: (item[0][1], item[0][0]))
+        Group(
+            approach,
+            budget,
+            len(group),
+            {
+                name: _spread([row.metrics[name].value for row in group])
+                for name in group[0].metrics
+            },
+        )
+        for (budget, approach), group in sorted(groups.items())
     ]
 
 
-def _spread(values: Sequence[float | None]) -> tuple[float, float] | None:
+def _spread(values: Sequence[float | None]) -> Spread | None:
     known = [value for value in values if value is not None]
     if not known:
         return None
-    mean = sum(known) / len(known)
-    return mean, math.sqrt(sum((value - mean) ** 2 for value in known) / max(1, len(known) - 1))
+    return Spread(mean(known), stdev(known) if len(known) > 1 else 0.0)
 
 
 def _verdict(rows: Sequence[Row], differences: Sequence[Difference]) -> str:
-    """Say at each budget which approach has the highest ROC AUC, and whether it beats the embedding."""
+    """Say at each budget which approach has the highest ROC AUC, and how it compares."""
+    best: dict[int, tuple[float, str]] = {}
+    for group in summarise(rows):
+        if auc := group.metrics["roc_auc"]:
+            found = (auc.mean, group.approach)
+            best[group.budget] = max(best.get(group.budget, found), found)
     parts = []
-    for budget in sorted({row.budget for row in rows}):
-        means = {
-            approach: metrics["roc_auc"][0]
-            for approach, at, _, metrics in summarise(rows)
-            if at == budget and metrics["roc_auc"] is not None
-        }
-        if not means:
-            continue
-        best = max(means, key=lambda approach: means[approach])
-        against = next((each for each in differences if (each.approach, each.budget) == (best, budget)), None)
-        compared = (
-            f", {against.value:+.3f} over {against.against} (95 % {against.low:+.3f} to {against.high:+.3f}: {against.verdict})"
-            if against
-            else ""
-        )
+    for budget, (auc_mean, approach) in best.items():
+        compared = [
+            f", {each.describe()}, against {each.against}"
+            for each in differences
+            if (each.approach, each.budget) == (approach, budget)
+        ]
         labels = "no label" if budget == 0 else f"{budget:,} labels"
-        parts.append(f"with {labels} {best} is highest (ROC AUC {means[best]:.3f}{compared})")
+        parts.append(
+            f"with {labels} {approach} is highest (ROC AUC {auc_mean:.3f}{''.join(compared)})"
+        )
     return "; ".join(parts) + "." if parts else "Nothing was compared."

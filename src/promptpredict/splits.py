@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from promptpredict.errors import DataError
 
+BY_SHARE = 16  # the budget from which a draw has the labels' own shares; below, it is balanced
 Rows = npt.NDArray[np.intp]
 
 
@@ -24,48 +25,51 @@ def split(labels: Sequence[str], *, max_test: int, seed: int) -> tuple[Rows, Row
 
     keys, counts = np.unique(np.asarray(labels), return_counts=True)
     if len(keys) < 2:
-        raise DataError(f"every row has the label '{keys[0]}'; a comparison needs rows of two labels or more")
+        raise DataError(
+            f"every row has the label '{keys[0]}'; a comparison needs rows of two labels or more"
+        )
     if counts.min() < 4:
         rare = keys[counts.argmin()]
-        raise DataError(f"the label '{rare}' has {counts.min()} rows; a comparison needs four of each label or more")
+        raise DataError(
+            f"the label '{rare}' has {counts.min()} rows; a comparison needs four of each label"
+        )
     size = min(max_test, len(labels) // 2)
-    train, test = train_test_split(np.arange(len(labels)), test_size=size, stratify=labels, random_state=seed)
+    train, test = train_test_split(
+        np.arange(len(labels)), test_size=size, stratify=labels, random_state=seed
+    )
     return np.sort(train), np.sort(test)
 
 
 def draws(labels: Sequence[str], budgets: Sequence[int], *, seed: int) -> dict[int, Rows]:
     """Return rows for each label budget, nested: the rows of 16 are among those of 64.
 
-    4 labels are drawn as evenly as can be; from 16 on the labels have their own shares, but at
-    least 2 rows each. A budget above the number of rows is left out.
+    Below 16 labels are drawn as evenly as can be; from 16 on they have their own shares, but at
+    least 2 rows each. A budget of 0, or above the number of rows, is left out.
     """
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(labels))
     groups: dict[str, list[int]] = {}
-    for row in order:
-        groups.setdefault(labels[row], []).append(int(row))
+    for row in np.random.default_rng(seed).permutation(len(labels)).tolist():
+        groups.setdefault(labels[row], []).append(row)
     keys = sorted(groups)
-    shares = np.array([len(groups[key]) for key in keys]) / len(labels)
+    sizes = np.array([len(groups[key]) for key in keys])
     found: dict[int, Rows] = {}
-    least = np.zeros(len(keys), dtype=int)
+    counts = np.zeros(len(keys), dtype=int)
     for budget in sorted(set(budgets)):
-        if not 0 < budget <= len(labels):
-            continue
-        counts = _counts(budget, shares, least, np.array([len(groups[key]) for key in keys]))
-        found[budget] = np.array([row for key, count in zip(keys, counts, strict=True) for row in groups[key][:count]])
-        least = counts
+        if 0 < budget <= len(labels):
+            counts = _counts(budget, sizes, counts)
+            taken = zip(keys, counts, strict=True)
+            found[budget] = np.array([row for key, count in taken for row in groups[key][:count]])
     return found
 
 
-def _counts(budget: int, shares: npt.NDArray[np.float64], least: Rows, most: Rows) -> Rows:
+def _counts(budget: int, sizes: Rows, least: Rows) -> Rows:
     """Return how many rows of each label make up a budget, never fewer than ``least``."""
-    wanted = shares * budget if budget >= 16 else np.full(len(shares), budget / len(shares))
-    counts = np.maximum(np.floor(wanted).astype(int), np.maximum(least, min(2, budget // len(shares))))
-    counts = np.minimum(counts, most)
-    while counts.sum() != budget:
-        room = counts < most if counts.sum() < budget else counts > np.maximum(least, 1)
-        if not room.any():
-            break
-        gap = np.where(room, wanted - counts, np.nan)
-        counts[np.nanargmax(gap) if counts.sum() < budget else np.nanargmin(gap)] += np.sign(budget - counts.sum())
-    return counts
+    k = len(sizes)
+    shares = sizes / sizes.sum() if budget >= BY_SHARE else np.full(k, 1 / k)
+    wanted = shares * budget
+    least = np.maximum(least, min(2, budget // k))
+    counts = np.minimum(np.maximum(np.floor(wanted).astype(int), least), sizes)
+    while counts.sum() < budget:
+        counts[np.where(counts < sizes, wanted - counts, -np.inf).argmax()] += 1
+    while counts.sum() > budget and (counts > least).any():
+        counts[np.where(counts > least, wanted - counts, np.inf).argmin()] -= 1
+    return np.asarray(counts)

@@ -1,0 +1,117 @@
+"""What every approach shares as a scikit-learn classifier: X to records, y to labels and classes.
+
+Knows scikit-learn's contract; knows nothing of models, encoders or metrics. Classes are sorted, as
+scikit-learn wants them; inside, labels stand in the prompt file's order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from promptpredict.prompt import PromptFile
+from promptpredict.records import Record, records_from_frame
+
+Probabilities = npt.NDArray[np.float64]
+Prompted = str | Path | PromptFile | None
+
+
+class Approach(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """What all approaches share: X to records, y to labels, classes to columns."""
+
+    prompt: Prompted
+
+    def begin(self, X: Any, y: Any) -> list[Record]:
+        """Check X and y, set ``classes_`` and ``prompt_file_``, and return labelled records."""
+        X = checked(self, X, reset=True)
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"y holds one class, '{self.classes_[0]}'; {type(self).__name__} needs two or more"
+            )
+        self.prompt_file_ = load_prompt_file(self.prompt, self.classes_)
+        self.keys_ = [self.prompt_file_.label_of(value) for value in self.classes_]
+        return records_from_frame(X, self.prompt_file_.roles, y=y)
+
+    def records(self, X: Any) -> list[Record]:
+        """Return the records of X, for an approach that has been fitted."""
+        check_is_fitted(self)
+        return records_from_frame(checked(self, X, reset=False), self.prompt_file_.roles)
+
+    def targets(self, records: Sequence[Record]) -> npt.NDArray[np.intp]:
+        """Return the column of ``classes_`` of each record's label, (n,)."""
+        columns = {key: column for column, key in enumerate(self.keys_)}
+        return np.array([columns[self.prompt_file_.label_of(record.label)] for record in records])
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Return the most probable class of each row, (n,)."""
+        best = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
+
+    def predict_proba(self, X: Any) -> Probabilities:
+        """Return the probability of each class, (n, k), columns as in ``classes_``."""
+        raise NotImplementedError
+
+    def __sklearn_tags__(self) -> Any:
+        """Declare what X may hold: text, categories and missing values."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.classifier_tags.poor_score = True  # a language model need not know toy clusters
+        return tags
+
+
+def checked(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
+    """Check the shape and the column names of X; tables keep their types."""
+    if isinstance(X, list) and X and isinstance(X[0], dict | Record):
+        return X
+    if hasattr(X, "columns"):
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        return X
+    return validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite=False)
+
+
+def load_prompt_file(prompt: Prompted, classes: Sequence[Any] | npt.NDArray[Any]) -> PromptFile:
+    """Load a prompt file, or write one that shows every column and asks for the class."""
+    if isinstance(prompt, PromptFile):
+        return prompt
+    if prompt is not None:
+        return PromptFile.load(prompt)
+    words = [json.dumps(str(value)) for value in classes]
+    two = len(words) == 2
+    front = [
+        f"task: {'binary' if two else 'multiclass'}",
+        "target: target",
+        "labels:",
+        *(f"  {word}: [{word}]" for word in words),
+        *([f"positive: {words[-1]}"] if two else []),
+    ]
+    text = "\n".join(["---", *front, "---", _EVERY_COLUMN])
+    return PromptFile.from_text(text, name="the prompt of all columns")
+
+
+_EVERY_COLUMN = """\
+{% block system %}You assign records to classes.{% endblock %}
+{% block customer %}
+{% for field in customer.fields %}
+{{ field.name }}: {{ field.value }}
+{% endfor %}
+{% endblock %}
+{% block question %}Which class is it: {{ labels | join(", ") }}?{% endblock %}
+{% block answer %}The class is{% endblock %}
+"""
