@@ -37,7 +37,11 @@ def test_the_prompt_file_is_the_shipped_one():
 
 def test_the_result_tables_are_those_of_the_results():
     done = subprocess.run(
-        [sys.executable, "benchmarks/report.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "benchmarks/report.py", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -54,7 +58,11 @@ def test_console_blocks_give_what_they_show(tmp_path):
         words = shlex.split(command.removeprefix("$ "))
         assert words[0] == "promptpredict"
         done = subprocess.run(
-            [sys.executable, "-m", "promptpredict", *words[1:]], cwd=tmp_path, capture_output=True, text=True, check=False
+            [sys.executable, "-m", "promptpredict", *words[1:]],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         compare(done.stdout, expected)

