@@ -18,19 +18,21 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from reference import reference_scores
-
 from promptpredict.demo import SAMPLE
-from promptpredict.lm import CausalLM, Labels
+from promptpredict.lm import CausalLM
 from promptpredict.loading import load_language_model
 from promptpredict.models import find
 from promptpredict.prompt import PromptFile
 from promptpredict.records import read_records
+from promptpredict.scores import Labels
+from reference import reference_scores
 
 
 def main() -> None:
     """Print the largest differences of each setting."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--model", default="smollm2-135m")
@@ -55,7 +57,10 @@ def main() -> None:
             gap = np.abs(scores - expected).max()
             moved = np.abs(probability(scores) - probability(expected)).max()
             found[f"{dtype}, {name}"] = {"logprob": float(gap), "probability": float(moved)}
-            print(f"{dtype:9} {name:40} largest difference: log-probability {gap:.2e}, probability {moved:.2e}", flush=True)
+            print(
+                f"{dtype:9} {name:40} largest difference: log-probability {gap:.2e}, probability {moved:.2e}",
+                flush=True,
+            )
     print(json.dumps({"rows": options.rows, "device": options.device, "differences": found}))
 
 

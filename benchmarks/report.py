@@ -26,11 +26,16 @@ COLUMNS = [
 
 def main() -> None:
     """Write, or compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
     stale = []
-    for path, text in ((HERE.parent / "README.md", readme_part()), (HERE / "RESULTS.md", results_part())):
+    for path, text in (
+        (HERE.parent / "README.md", readme_part()),
+        (HERE / "RESULTS.md", results_part()),
+    ):
         old = path.read_text(encoding="utf-8")
         head, rest = old.split(START)
         new = f"{head}{START}\n{text}\n{END}{rest.split(END)[1]}"
@@ -45,7 +50,12 @@ def main() -> None:
 def readme_part() -> str:
     """Return the README's table: ROC AUC of every approach and budget."""
     found = _found()
-    names = ["table", "bare Yes/No, no label", "zero-shot, no label", *(f"{approach} {budget}" for approach, budget in COLUMNS)]
+    names = [
+        "table",
+        "bare Yes/No, no label",
+        "zero-shot, no label",
+        *(f"{approach} {budget}" for approach, budget in COLUMNS),
+    ]
     lines = [_line(names), _line(["---"] * len(names))]
     lines += [_line(_readme_row(name, results)) for name, (results, _) in found.items()]
     return "\n".join([*lines, "", _about(found)])
@@ -59,7 +69,9 @@ def results_part() -> str:
 def _readme_row(name: str, results: Results) -> list[str]:
     own = [row for row in results.rows if not row.prompt.endswith("-bare.jinja")]
     bare = [row for row in results.rows if row.prompt.endswith("-bare.jinja")]
-    means = {(approach, budget): metrics["roc_auc"] for approach, budget, _, metrics in summarise(own)}
+    means = {
+        (approach, budget): metrics["roc_auc"] for approach, budget, _, metrics in summarise(own)
+    }
     cells = []
     for column in COLUMNS:
         value = means.get(column)
@@ -69,15 +81,52 @@ def _readme_row(name: str, results: Results) -> list[str]:
 
 
 def _section(name: str, results: Results, about: dict[str, object]) -> str:
-    lines = [f"## {name}", "", _line(["prompt file", "approach", "labels", "seeds", "ROC AUC", "PR AUC", "Brier", "log loss", "ECE", "F1", "s per 1,000"])]
+    lines = [
+        f"## {name}",
+        "",
+        _line(
+            [
+                "prompt file",
+                "approach",
+                "labels",
+                "seeds",
+                "ROC AUC",
+                "PR AUC",
+                "Brier",
+                "log loss",
+                "ECE",
+                "F1",
+                "s per 1,000",
+            ]
+        ),
+    ]
     lines.append(_line(["---"] * 11))
     for prompt in dict.fromkeys(row.prompt for row in results.rows):
-        for approach, budget, seeds, metrics in summarise(row for row in results.rows if row.prompt == prompt):
-            values = [metrics[key] for key in ("roc_auc", "pr_auc", "brier", "log_loss", "ece", "f1")]
+        for approach, budget, seeds, metrics in summarise(
+            row for row in results.rows if row.prompt == prompt
+        ):
+            values = [
+                metrics[key] for key in ("roc_auc", "pr_auc", "brier", "log_loss", "ece", "f1")
+            ]
             cells = ["" if value is None else f"{value[0]:.3f} ±{value[1]:.3f}" for value in values]
             seconds = metrics["seconds_per_1000"]
-            lines.append(_line([prompt, approach, str(budget), str(seeds), *cells, "" if seconds is None else f"{seconds[0]:.0f}"]))
-    lines += ["", "ROC AUC against the embedding with the same labels, paired over test rows and seeds:", ""]
+            lines.append(
+                _line(
+                    [
+                        prompt,
+                        approach,
+                        str(budget),
+                        str(seeds),
+                        *cells,
+                        "" if seconds is None else f"{seconds[0]:.0f}",
+                    ]
+                )
+            )
+    lines += [
+        "",
+        "ROC AUC against the embedding with the same labels, paired over test rows and seeds:",
+        "",
+    ]
     lines += [_compared(each) for each in results.differences]
     return "\n".join([*lines, "", f"{results.verdict}", "", f"Run in {about['seconds']} s."])
 
@@ -110,7 +159,9 @@ def _with_interval(rows: list[Row]) -> str:
     if not rows:
         return ""
     value = rows[0].metrics["roc_auc"]
-    assert value.value is not None and value.low is not None and value.high is not None
+    assert value.value is not None
+    assert value.low is not None
+    assert value.high is not None
     return f"{_short(value.value)} ({_short(value.low)} to {_short(value.high)})"
 
 
