@@ -12,16 +12,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from promptpredict.results import Difference, Results, Row, summarise
+from promptpredict.results import Results, Row, Spread, summarise
 
 HERE = Path(__file__).parent
+PAGES = (HERE.parent / "README.md", HERE / "RESULTS.md")
 START, END = "<!-- results -->", "<!-- /results -->"
-COLUMNS = [
-    ("few-shot", 4), ("few-shot", 16), ("probe", 16), ("probe", 64), ("probe", 256),
-    ("embedding", 4), ("embedding", 16), ("embedding", 64), ("embedding", 256),
-]  # fmt: skip
+# what the README shows of each table: budgets of an approach
+BUDGETS = {"few-shot": (4, 16), "probe": (16, 64, 256), "embedding": (4, 16, 64, 256)}
+METRICS = ("roc_auc", "pr_auc", "brier", "log_loss", "ece", "accuracy", "f1")
+Found = dict[str, tuple[Results, dict[str, Any]]]
 
 
 def main() -> None:
@@ -29,13 +32,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--check", action="store_true", help="compare only")
     check = parser.parse_args().check
+    found = {
+        path.parent.name: (Results.load(path), json.loads((path.parent / "about.json").read_text()))
+        for path in sorted(HERE.glob("results/*/results.json"))
+    }
     stale = []
-    for path, text in (
-        (HERE.parent / "README.md", readme_part()),
-        (HERE / "RESULTS.md", results_part()),
-    ):
+    for path, text in zip(PAGES, (readme_part(found), results_part(found)), strict=True):
         old = path.read_text(encoding="utf-8")
         head, rest = old.split(START)
         new = f"{head}{START}\n{text}\n{END}{rest.split(END)[1]}"
@@ -47,130 +51,104 @@ def main() -> None:
         sys.exit(f"stale: {', '.join(stale)}; run python benchmarks/report.py")
 
 
-def readme_part() -> str:
-    """Return the README's table: ROC AUC of every approach and budget."""
-    found = _found()
-    names = [
-        "table",
-        "bare Yes/No, no label",
-        "zero-shot, no label",
-        *(f"{approach} {budget}" for approach, budget in COLUMNS),
+def readme_part(found: Found) -> str:
+    """Return the README's tables: ROC AUC without labels, and with each label budget."""
+    no_label = [
+        [name, *(_with_interval(row) for row in _zero_shot(results))]
+        for name, (results, _) in found.items()
     ]
-    lines = [_line(names), _line(["---"] * len(names))]
-    lines += [_line(_readme_row(name, results)) for name, (results, _) in found.items()]
-    return "\n".join([*lines, "", _about(found)])
-
-
-def results_part() -> str:
-    """Return the full tables, a section for each table of customers."""
-    return "\n\n".join(_section(name, *found) for name, found in _found().items())
-
-
-def _readme_row(name: str, results: Results) -> list[str]:
-    own = [row for row in results.rows if not row.prompt.endswith("-bare.jinja")]
-    bare = [row for row in results.rows if row.prompt.endswith("-bare.jinja")]
-    means = {
-        (approach, budget): metrics["roc_auc"] for approach, budget, _, metrics in summarise(own)
-    }
-    cells = []
-    for column in COLUMNS:
-        value = means.get(column)
-        cells.append("" if value is None else f"{_short(value[0])} ±{_short(value[1])}")
-    zero = [row for row in own if row.approach == "zero-shot"]
-    return [name, _with_interval(bare), _with_interval(zero), *cells]
-
-
-def _section(name: str, results: Results, about: dict[str, object]) -> str:
-    lines = [
-        f"## {name}",
-        "",
-        _line(
-            [
-                "prompt file",
-                "approach",
-                "labels",
-                "seeds",
-                "ROC AUC",
-                "PR AUC",
-                "Brier",
-                "log loss",
-                "ECE",
-                "F1",
-                "s per 1,000",
-            ]
-        ),
+    with_labels = [
+        [name, approach, *_budget_cells(results, approach)]
+        for name, (results, _) in found.items()
+        for approach in BUDGETS
     ]
-    lines.append(_line(["---"] * 11))
-    for prompt in dict.fromkeys(row.prompt for row in results.rows):
-        for approach, budget, seeds, metrics in summarise(
-            row for row in results.rows if row.prompt == prompt
-        ):
-            values = [
-                metrics[key] for key in ("roc_auc", "pr_auc", "brier", "log_loss", "ece", "f1")
-            ]
-            cells = ["" if value is None else f"{value[0]:.3f} ±{value[1]:.3f}" for value in values]
-            seconds = metrics["seconds_per_1000"]
-            lines.append(
-                _line(
-                    [
-                        prompt,
-                        approach,
-                        str(budget),
-                        str(seeds),
-                        *cells,
-                        "" if seconds is None else f"{seconds[0]:.0f}",
-                    ]
-                )
-            )
-    lines += [
-        "",
-        "ROC AUC against the embedding with the same labels, paired over test rows and seeds:",
-        "",
-    ]
-    lines += [_compared(each) for each in results.differences]
-    return "\n".join([*lines, "", f"{results.verdict}", "", f"Run in {about['seconds']} s."])
-
-
-def _compared(each: Difference) -> str:
-    return f"- {each.approach}, {each.budget} labels: {each.value:+.3f} (95 % {each.low:+.3f} to {each.high:+.3f}): {each.verdict}"
-
-
-def _found() -> dict[str, tuple[Results, dict[str, object]]]:
-    return {
-        path.parent.name: (Results.load(path), json.loads((path.parent / "about.json").read_text()))
-        for path in sorted(HERE.glob("results/*/results.json"))
-    }
-
-
-def _about(found: dict[str, tuple[Results, dict[str, object]]]) -> str:
-    if not found:
-        return "Nothing has been measured yet."
-    about = next(iter(found.values()))[1]
-    versions = ", ".join(f"{name} {number}" for name, number in dict(about["versions"]).items())  # type: ignore[call-overload]
-    tests = sorted({row.n_test for results, _ in found.values() for row in results.rows})
-    return (
-        f"ROC AUC on {' or '.join(map(str, tests))} test rows drawn by seed 0, the same for every approach; zero-shot with its 95 % "
-        f"bootstrap interval, the others as mean ± standard deviation over 3 draws of the labels (seeds 0 to 2). "
-        f"smollm2-135m in {str(about['dtype']).removeprefix('torch.')} and minilm on {about['hardware']}; {versions}."
+    return "\n\n".join(
+        [
+            _table(["no label", "bare Yes/No question", "the prompt file's wording"], no_label),
+            _table(["table", "approach", "4 labels", "16", "64", "256"], with_labels),
+            _about(found),
+        ]
     )
 
 
-def _with_interval(rows: list[Row]) -> str:
-    if not rows:
-        return ""
-    value = rows[0].metrics["roc_auc"]
-    assert value.value is not None
-    assert value.low is not None
-    assert value.high is not None
-    return f"{_short(value.value)} ({_short(value.low)} to {_short(value.high)})"
+def results_part(found: Found) -> str:
+    """Return the full tables, a section for each table of customers."""
+    return "\n\n".join([*(_section(name, *each) for name, each in found.items()), _about(found)])
 
 
-def _short(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0")
+def _zero_shot(results: Results) -> list[Row]:
+    """Return the rows without a label: that of the bare question, then that of the wording."""
+    rows = [row for row in results.rows if row.approach == "zero-shot"]
+    return sorted(rows, key=lambda row: not _is_bare(row))
 
 
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _budget_cells(results: Results, approach: str) -> list[str]:
+    groups = summarise(row for row in results.rows if row.approach == approach)
+    means = {group.budget: _spread(group.metrics["roc_auc"], 3) for group in groups}
+    return [means.get(budget, "") for budget in (4, 16, 64, 256)]
+
+
+def _section(name: str, results: Results, about: dict[str, Any]) -> str:
+    lines = []
+    for prompt in dict.fromkeys(row.prompt for row in results.rows):
+        for group in summarise(row for row in results.rows if row.prompt == prompt):
+            seconds = group.metrics["seconds_per_1000"]
+            cells = [_spread(group.metrics[metric], 3) for metric in METRICS]
+            shown = "" if seconds is None else f"{seconds.mean:.0f}"
+            lines.append([prompt, group.approach, f"{group.budget}", *cells, shown])
+    names = ["ROC AUC", "PR AUC", "Brier", "log loss", "ECE", "accuracy", "F1", "s per 1,000"]
+    compared = [
+        f"- {each.approach}, {each.budget} labels: {each.describe()}"
+        for each in results.differences
+    ]
+    paired = "ROC AUC against the embedding with as many labels, paired over test rows and seeds:"
+    parts = [
+        f"## {name}",
+        _table(["prompt file", "approach", "labels", *names], lines),
+        paired,
+        "\n".join(compared),
+        f"{results.verdict[:1].upper()}{results.verdict[1:]}",
+        f"{results.rows[0].n_test} test rows; the run took {about['seconds']} s.",
+    ]
+    return "\n\n".join(parts)
+
+
+def _about(found: Found) -> str:
+    if not found:
+        return "Nothing has been measured yet."
+    about = next(iter(found.values()))[1]
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    tests = sorted({row.n_test for results, _ in found.values() for row in results.rows})
+    return (
+        f"ROC AUC on {' or '.join(map(str, tests))} test rows drawn by seed 0, the same for every "
+        "approach: without labels with its 95 % bootstrap interval, with labels as mean ± standard "
+        "deviation over three draws of the labels (seeds 0 to 2). "
+        f"smollm2-135m in {about['dtype']} and minilm on {about['hardware']}; Python "
+        f"{about['python']}, {versions}."
+    )
+
+
+def _is_bare(row: Row) -> bool:
+    return row.prompt.endswith("-bare.jinja")
+
+
+def _with_interval(row: Row) -> str:
+    auc = row.metrics["roc_auc"]
+    value, low, high = (_short(number or 0.0, 3) for number in (auc.value, auc.low, auc.high))
+    return f"{value} ({low} to {high})"
+
+
+def _spread(value: Spread | None, digits: int) -> str:
+    return "" if value is None else f"{_short(value.mean, digits)} ±{_short(value.sd, digits)}"
+
+
+def _short(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".removeprefix("0")
+
+
+def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,30 @@ def test_a_prompt_that_does_not_fit_is_a_fault_and_the_others_are_scored(tiny_lm
     }
 
 
+def test_a_token_that_the_weights_lack_is_a_fault(tokenizers):
+    """The last id of the tokenizer stands in no prompt but one."""
+    tokenizer = tokenizers["chatml"]
+    last = len(tokenizer) - 1
+    lm = CausalLM(build_model(vocabulary=last), tokenizer, name="short")
+    holding = Prompt("", (), tokenizer.decode([last]), "So:")
+    assert last in lm.encoder.ids(holding)
+    assert lm.score([holding, prompts(1)[0]], SINGLE).faults == {
+        0: f"short: its tokenizer writes token {last}, and its weights have {last} tokens; "
+        "they do not belong together"
+    }
+
+
+def test_one_prompt_with_other_shots_does_not_cost_the_others_their_prefix(tiny_lm):
+    lm = CausalLM(tiny_lm.model, tiny_lm.encoder.tokenizer, name="tiny")
+    most, other = prompts(), prompts(1, shots=1)
+    scores = lm.score([*most[:4], *other, *most[4:]], SINGLE)
+    alone = lm.score(other, SINGLE)
+    again = lm.score(most, SINGLE)
+    assert scores.tokens == again.tokens + alone.tokens
+    np.testing.assert_allclose(scores.logprobs[4], alone.logprobs[0], atol=1e-4)
+    np.testing.assert_allclose(np.delete(scores.logprobs, 4, 0), again.logprobs, atol=1e-4)
+
+
 def test_logits_that_are_not_finite_are_a_fault(tokenizers):
     lm = CausalLM(build_model(), tokenizers["chatml"], name="tiny")
     with torch.no_grad():

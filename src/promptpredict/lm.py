@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from promptpredict.batching import Fitted, batches, fit, share
-from promptpredict.encoding import Encoder
+from promptpredict.encoding import Encoded, Encoder
 from promptpredict.errors import ModelError, PromptPredictError
 from promptpredict.outputs import Outputs, by_label
 from promptpredict.prefix import Prefix, attention_masks, read_prefix
@@ -115,15 +115,25 @@ class CausalLM:
     ) -> tuple[dict[int, Fitted], dict[int, str]]:
         fitted: dict[int, Fitted] = {}
         faults: dict[int, str] = {}
+        limit = self.context - 16  # room for the words' own tokens
         for index, prompt in enumerate(prompts):
             try:
-                limit = self.context - 16  # room for the words' own tokens
-                fitted[index] = fit(
-                    prompt, lambda each: self.encoder.encode(each, labels.words, labels.join), limit
-                )
+                fitted[index] = fit(prompt, lambda each: self._encode(each, labels), limit)
             except PromptPredictError as error:
                 faults[index] = str(error)
         return fitted, faults
+
+    def _encode(self, prompt: Prompt, labels: Labels) -> Encoded:
+        """Encode a prompt; ModelError for a token that the weights do not have."""
+        encoded = self.encoder.encode(prompt, labels.words, labels.join)
+        # Some vocabularies are longer than their model's matrix, and some matrices padded.
+        most = max(*encoded.ids, *(max(entry.ids) for entry in encoded.words.entries))
+        if most >= self._outputs.vocabulary:
+            raise ModelError(
+                f"{self.name}: its tokenizer writes token {most:,}, and its weights have "
+                f"{self._outputs.vocabulary:,} tokens; they do not belong together"
+            )
+        return encoded
 
     def _groups(self, fitted: Mapping[int, Fitted]) -> Iterator[_Group]:
         """Yield the rows of a block in the groups that go through the model together."""

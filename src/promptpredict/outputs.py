@@ -31,6 +31,11 @@ class Outputs:
         """Return how many numbers a hidden state has."""
         return int(self.matrix.weight.shape[1])
 
+    @property
+    def vocabulary(self) -> int:
+        """Return how many tokens have a row in the matrix."""
+        return len(self.matrix.weight)
+
     def entry_logprobs(self, hidden: torch.Tensor, tree: WordTree) -> torch.Tensor:
         """Return log P(entry | prompt) (b, entries) in float32 from states (b, 1 + nodes, d)."""
         wanted = sorted({token for steps in tree.steps for _, token in steps})
@@ -53,7 +58,7 @@ class Outputs:
         states = hidden.float()
         weight, bias = self.matrix.weight, getattr(self.matrix, "bias", None)
         totals, kept = [], []
-        for start in range(0, len(weight), _CHUNK):
+        for start in range(0, self.vocabulary, _CHUNK):
             rows = slice(start, start + _CHUNK)
             part = None if bias is None else bias[rows].float()
             logits = self._finished(torch.nn.functional.linear(states, weight[rows].float(), part))
