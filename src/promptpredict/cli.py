@@ -68,6 +68,7 @@ app.add_typer(models_app, name="models")
 
 @app.command()
 def score(
+    context: typer.Context,
     customers: options.Customers,
     prompt: options.Prompt,
     out: options.Out = "-",
@@ -109,31 +110,8 @@ def score(
     from promptpredict.checking import ScoreOptions
     from promptpredict.walk import score_table
 
-    summary = score_table(
-        ScoreOptions(
-            customers=customers,
-            prompt=prompt,
-            out=out,
-            train=train,
-            shots=shots,
-            select=select,
-            model=model,
-            encoder=encoder,
-            dtype=dtype,
-            device=device,
-            base_rate=base_rate,
-            calibration=calibration,
-            save_calibration=save_calibration,
-            fallback=fallback,
-            threshold=threshold,
-            keep=options.names(keep),
-            limit=limit,
-            seed=seed,
-            delimiter=delimiter,
-            encoding=encoding,
-        ),
-        say,
-    )
+    asked = ScoreOptions(**context.params | {"keep": options.names(keep)})
+    summary = score_table(asked, say)
     say(summary.line())
 
 
@@ -188,6 +166,7 @@ def benchmark(
 
 @app.command()
 def render(
+    context: typer.Context,
     customers: options.Customers,
     prompt: options.Prompt,
     row: options.Row = 1,
@@ -212,21 +191,7 @@ def render(
         raise _needs_train("--shots")
     from promptpredict.showing import Shown, render_row
 
-    asked = Shown(
-        customers=customers,
-        prompt=prompt,
-        row=row,
-        train=train,
-        shots=shots,
-        select=select,
-        model=model,
-        encoder=encoder,
-        tokens=tokens,
-        seed=seed,
-        delimiter=delimiter,
-        encoding=encoding,
-    )
-    typer.echo(render_row(asked))
+    typer.echo(render_row(Shown(**context.params)))
 
 
 @app.command()
