@@ -35,8 +35,9 @@ def fingerprints(given: Given, source: Source) -> dict[str, str]:
     options = given.options
     prompt = given.prompt_file.fingerprint
     if options.shots:
-        pool = repr([(record.id, record.label) for record in given.labelled])
-        drawn = f"{options.shots} {options.select} {options.seed} {pool}"
+        pool = [(record.id, record.label, record.values) for record in given.labelled]
+        encoder = options.encoder if options.select == "nearest" else None
+        drawn = repr((options.shots, options.select, options.seed, encoder, pool))
         prompt += f"+shots-{hashlib.sha256(drawn.encode()).hexdigest()[:16]}"
     return {"prompt": prompt, "model": source.fingerprint}
 
@@ -103,18 +104,18 @@ def _by_labels(
     given: Given, lm: LanguageModel, shots: Shots | None, say: Say
 ) -> Calibration | None:
     records = _no_shots(given, shots)
-    y: list[str] = []
+    y = [given.prompt_file.label_of(record.label) for record in records]
     logprobs: Any = np.empty((0, len(given.labels)))
-    if _enough([given.prompt_file.label_of(record.label) for record in records], given.labels):
+    if _enough(y, given.labels):
         with Progress("calibrating", len(records)) as progress:
             scores = score_records(lm, given.prompt_file, records, shots, progress=progress.advance)
         scored = [index for index in range(len(records)) if index not in scores.faults]
         logprobs = scores.logprobs[scored]
-        y = [given.prompt_file.label_of(records[index].label) for index in scored]
+        y = [y[index] for index in scored]
     if not _enough(y, given.labels):
         say(
             f"not calibrated on labels: at least {MIN_LABELLED} labelled records that are no "
-            f"shots, every label among them, are needed; there are {len(y) or len(records)}"
+            f"shots, every label among them, are needed; there are {len(y)}"
         )
         return None
     return calibration.fit_platt(logprobs, y, labels=given.labels, positive=given.positive)

@@ -105,8 +105,8 @@ def find(
     if path.exists():
         return _check_path(name, path)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(".gguf"):
-        return _find_on_hub(name)
-    short = [each for each, package in EMBEDDED.items() if package.kind == kind]
+        return _find_on_hub(name, kind)
+    short = _short_names(kind)
     raise ModelError(
         f"there is no {kind} '{name}'{nearest(name, short)}; possible: "
         f"{', '.join(short)}, a folder, a .gguf file, or a hub id such as {GPU_MODEL}"
@@ -125,7 +125,7 @@ def choose() -> tuple[Source, str]:
         )
         return _find_embedded(here, "language model"), why
     try:
-        return _find_on_hub(GPU_MODEL), f"the GPU has {gpu / 2**30:.0f} GiB free"
+        return _find_on_hub(GPU_MODEL, "language model"), f"the GPU has {gpu / 2**30:.0f} GiB free"
     except ModelError:
         return _find_embedded(
             here, "language model"
@@ -261,7 +261,11 @@ def _check_path(name: str, path: Path) -> Source:
     return Source(name, path)
 
 
-def _find_on_hub(name: str) -> Source:
+def _short_names(kind: str) -> list[str]:
+    return [name for name, package in EMBEDDED.items() if package.kind == kind]
+
+
+def _find_on_hub(name: str, kind: str) -> Source:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -274,9 +278,10 @@ def _find_on_hub(name: str) -> Source:
     except HFValidationError:
         raise ModelError(f"'{name}' is no folder, no .gguf file and no hub id") from None
     if not hub_in_reach():
+        files = " or a .gguf file" if kind == "language model" else ""
         raise ModelError(
             f"{name} is not on this machine, and the hub is out of reach; possible: "
-            f"{', '.join(EMBEDDED)}, a folder, or a .gguf file"
+            f"{', '.join(_short_names(kind))}, or a folder{files}"
         )
     return Source(name, None)
 
