@@ -6,7 +6,6 @@ scikit-learn wants them; inside, labels stand in the prompt file's order.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from promptpredict.frontmatter import quoted
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, records_from_frame
 
@@ -92,7 +92,7 @@ def load_prompt_file(prompt: Prompted, classes: Sequence[Any] | npt.NDArray[Any]
         return prompt
     if prompt is not None:
         return PromptFile.load(prompt)
-    words = [json.dumps(str(value)) for value in classes]
+    words = [quoted(str(value)) for value in classes]
     two = len(words) == 2
     front = [
         f"task: {'binary' if two else 'multiclass'}",

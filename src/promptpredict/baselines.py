@@ -51,7 +51,8 @@ class EmbeddingClassifier(Approach):
 
     def predict_proba(self, X: Any) -> Probabilities:
         """Return the probability of each class, (n, k)."""
-        return spread(self.head_, self._vectors(self.records(X)), len(self.classes_))
+        vectors = self._vectors(self.records(X))
+        return spread(self.head_, vectors, len(self.classes_))
 
     def _vectors(self, records: Sequence[Record]) -> npt.NDArray[np.float64]:
         texts = [self.prompt_file_.render_customer(record) for record in records]
@@ -73,4 +74,5 @@ class PriorClassifier(Approach):
 
     def predict_proba(self, X: Any) -> Probabilities:
         """Return the same probabilities (n, k) in every row."""
-        return np.tile(self.shares_, (len(self.records(X)), 1))
+        rows = len(self.records(X))
+        return np.tile(self.shares_, (rows, 1))

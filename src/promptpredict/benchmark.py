@@ -73,6 +73,9 @@ class Comparison:
     notes: list[str] = field(default_factory=list)
 
 
+_Key = tuple[str, int, int]  # approach, budget, seed
+
+
 @dataclass(frozen=True)
 class _Case:
     """One approach with one draw of labelled rows."""
@@ -81,6 +84,10 @@ class _Case:
     budget: int
     seed: int
     train: Rows
+
+    @property
+    def key(self) -> _Key:
+        return self.approach, self.budget, self.seed
 
 
 class Benchmark:
@@ -109,7 +116,7 @@ class Benchmark:
         self.y = [prompt_file.label_of(record.label) for record in records]
         self.train, self.test = split(self.y, max_test=plan.max_test, seed=plan.split_seed)
         # ROC AUC of each approach, budget and seed on the same resamples of the test rows
-        self._resampled: dict[tuple[str, int, int], npt.NDArray[np.float64]] = {}
+        self._resampled: dict[_Key, npt.NDArray[np.float64]] = {}
 
     def run(self, say: Say = lambda _: None) -> Comparison:
         """Fit and test every approach at every budget and seed that it takes."""
@@ -121,7 +128,7 @@ class Benchmark:
             auc = row.metrics["roc_auc"].value
             shown = "undefined" if auc is None else f"{auc:.3f}"
             say(f"{case.approach}, {case.budget:,} labels, seed {case.seed}: ROC AUC {shown}")
-        comparison.differences = self._differences()
+        comparison.differences = self._differences(comparison.rows)
         comparison.notes += [cut] if (cut := self.embedder.describe()) else []
         return comparison
 
@@ -133,11 +140,16 @@ class Benchmark:
         return sorted({most if budget == "all" else budget for budget in self.plan.budgets})
 
     def _left_out(self) -> list[str]:
-        most = len(self.train)
+        most, least = len(self.train), len(set(self.y))
         notes = [
             f"budget {budget:,} is left out: there are {most:,} training rows"
             for budget in self._budgets
             if budget > most
+        ]
+        notes += [
+            f"budget {budget:,} is left out: there are {least:,} labels, and each needs a row"
+            for budget in self._budgets
+            if 0 < budget < least
         ]
         if self.plan.base_rate is not None and most < MIN_ROWS:
             notes.append(
@@ -155,6 +167,8 @@ class Benchmark:
         for seed in range(self.plan.seeds):
             drawn = draws([self.y[row] for row in self.train], self._budgets, seed=seed)
             for budget, rows in drawn.items():
+                if budget < len(set(self.y)):
+                    continue
                 cases += [
                     _Case(approach, budget, seed, self.train[rows])
                     for approach in others
@@ -172,8 +186,8 @@ class Benchmark:
         seconds = time.perf_counter() - start
         # What another approach has read already would have taken its time here as well.
         seconds += self._clock()[0] - cost - (self._clock()[1] - waited)
-        columns = [list(estimator.classes_).index(key) for key in self.labels]
-        probabilities = found[:, columns]  # (n, k) in the prompt file's order
+        probabilities = np.zeros((len(found), len(self.labels)))  # 0 for a label nobody has
+        probabilities[:, [self.labels.index(key) for key in estimator.classes_]] = found
         return self._row(case, probabilities, seconds), self._predictions(case, probabilities)
 
     def _fitted(self, case: _Case) -> Any:
@@ -209,7 +223,7 @@ class Benchmark:
         y = [self.y[row] for row in self.test]
         given: dict[str, Any] = {"labels": self.labels, "positive": self.prompt_file.front.positive}
         drawn = resample(y, probabilities, **given)
-        self._resampled[case.approach, case.budget, case.seed] = drawn["roc_auc"]
+        self._resampled[case.key] = drawn["roc_auc"]
         metrics = {
             name: Value.of(value, *interval(drawn[name]))
             for name, value in evaluate(y, probabilities, **given).items()
@@ -240,23 +254,27 @@ class Benchmark:
 
     # -- all of them -----------------------------------------------------------------------
 
-    def _differences(self) -> list[Difference]:
+    def _differences(self, rows: Sequence[Row]) -> list[Difference]:
         """Compare each approach with the baseline at its budgets, the mean over the seeds.
 
-        All values come from the same resamples of the test rows, so the intervals are paired.
+        All intervals come from the same resamples of the test rows, so they are paired.
         """
+        known = {
+            (row.approach, row.budget, row.seed): row.metrics["roc_auc"].value
+            for row in rows
+            if row.metrics["roc_auc"].value is not None
+        }
+        groups: dict[tuple[str, int], list[tuple[_Key, _Key]]] = {}
+        for approach, budget, seed in known:
+            pair = (approach, budget, seed), (BASELINE, budget, seed)
+            if approach != BASELINE and pair[1] in known:
+                groups.setdefault((approach, budget), []).append(pair)
         found = []
-        for approach, budget in dict.fromkeys((name, at) for name, at, _ in self._resampled):
-            gaps = [
-                values - self._resampled[BASELINE, budget, seed]
-                for (name, at, seed), values in self._resampled.items()
-                if (name, at) == (approach, budget) and (BASELINE, budget, seed) in self._resampled
-            ]
-            if gaps and approach != BASELINE:
-                mean = np.mean(gaps, axis=0)
-                low, high = interval(mean)
-                value = float(np.nanmean(mean))
-                found.append(judge(approach, BASELINE, budget, "roc_auc", value, low, high))
+        for (approach, budget), pairs in groups.items():
+            gaps = [self._resampled[ours] - self._resampled[theirs] for ours, theirs in pairs]
+            low, high = interval(np.mean(gaps, axis=0))
+            value = float(np.mean([known[ours] - known[theirs] for ours, theirs in pairs]))
+            found.append(judge(approach, BASELINE, budget, "roc_auc", value, low, high))
         return found
 
     def _rows(self, rows: Rows) -> list[Record]:

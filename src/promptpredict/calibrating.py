@@ -7,7 +7,6 @@ found from numbers, `calibration` knows.
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from promptpredict import calibration
 from promptpredict.calibration import Calibration
 from promptpredict.checking import Given
 from promptpredict.errors import DataError
+from promptpredict.labelled import drawn
 from promptpredict.models import Source
 from promptpredict.progress import Progress
 from promptpredict.records import Record
@@ -37,8 +37,8 @@ def fingerprints(given: Given, source: Source) -> dict[str, str]:
     if options.shots:
         pool = [(record.id, record.label, record.values) for record in given.labelled]
         encoder = options.encoder if options.select == "nearest" else None
-        drawn = repr((options.shots, options.select, options.seed, encoder, pool))
-        prompt += f"+shots-{hashlib.sha256(drawn.encode()).hexdigest()[:16]}"
+        shown = repr((options.shots, options.select, options.seed, encoder, pool))
+        prompt += f"+shots-{hashlib.sha256(shown.encode()).hexdigest()[:16]}"
     return {"prompt": prompt, "model": source.fingerprint}
 
 
@@ -122,17 +122,9 @@ def _by_labels(
 
 
 def _no_shots(given: Given, shots: Shots | None) -> list[Record]:
-    """Return labelled records that are no shots, drawn at random where there are many.
-
-    Nearest shots are chosen for each record without the record itself, so all of them serve.
-    """
-    fixed = shots is not None and given.options.select != "nearest"
-    rest = shots.others() if shots and fixed else given.labelled
-    if len(rest) <= MAX_LABELLED:
-        return list(rest)
-    # not the first ones: a table may be sorted by its outcome
-    drawn = random.Random(given.options.seed).sample(range(len(rest)), MAX_LABELLED)
-    return [rest[index] for index in sorted(drawn)]
+    """Return labelled records that are no shots, drawn at random where there are many."""
+    rest = shots.others() if shots else given.labelled
+    return drawn(rest, MAX_LABELLED, seed=given.options.seed)
 
 
 def _enough(y: Sequence[str], labels: Sequence[str]) -> bool:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from promptpredict.errors import DataError, nearest
-from promptpredict.labelled import check_task, read_labelled, shown
+from promptpredict.labelled import check_task, read_labelled
 from promptpredict.models import find
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, read_header
 from promptpredict.shots import Select
+from promptpredict.tables import table_name
 from promptpredict.writing import Kind, check_output, check_place, rejects_of
 
 
@@ -91,7 +92,7 @@ def check(options: ScoreOptions) -> Given:
     _check_task(options, prompt_file)
     _check_overwriting(options, prompt_file)
     header = read_header(options.customers, **options.reading)
-    prompt_file.check_columns(header, shown(options.customers))
+    prompt_file.check_columns(header, table_name(options.customers))
     columns = _columns(options, prompt_file, header)
     if options.fallback == "embedding" or (options.shots and options.select == "nearest"):
         find(options.encoder, "sentence encoder")
@@ -153,7 +154,7 @@ def _columns(
     for column in dict.fromkeys(options.keep):
         if column not in header:
             raise DataError(
-                f"--keep asks for column '{column}'; {shown(options.customers)} has no such "
+                f"--keep asks for column '{column}'; {table_name(options.customers)} has no such "
                 f"column{nearest(column, header)}"
             )
         if column in columns:

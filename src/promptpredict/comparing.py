@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from promptpredict.errors import DataError
 from promptpredict.labelled import check_task, read_labelled
 from promptpredict.prompt import PromptFile
 from promptpredict.results import Results, Spread, summarise, write_results
+from promptpredict.splits import check_split
+from promptpredict.writing import check_folder
 
 SHOWN = ("roc_auc", "pr_auc", "brier", "log_loss", "ece", "accuracy", "f1", "seconds_per_1000")
 Say = Callable[[str], object]
@@ -35,8 +36,7 @@ def benchmark_table(
     ``plan`` are the fields of a Plan. Raises PromptPredictError for whatever is wrong with the
     files or the model.
     """
-    if out.exists() and not out.is_dir():
-        raise DataError(f"{out} is a file; --out wants a folder")
+    check_folder(out)
     prompt_file = PromptFile.load(prompt)
     check_task(prompt_file, "benchmark")
     records, notes = read_labelled(
@@ -50,6 +50,7 @@ def benchmark_table(
 
     asked = Plan(**plan)
     asked.check()
+    check_split([prompt_file.label_of(record.label) for record in records])
     lm = _language_model(model, say) if set(asked.approaches) & set(BY_LANGUAGE_MODEL) else None
     run = Benchmark(
         records, prompt_file, asked, lm=lm, embedder=Embedder(encoder), table=Path(labelled).name

@@ -38,6 +38,7 @@ class Embedder:
         self.truncated = 0
         self.cost = 0.0
         self.waited = 0.0
+        self._given: Any = encoder
         self._encoder: Any = encoder
         self._seen: dict[str, tuple[npt.NDArray[np.float32], float]] = {}
 
@@ -69,6 +70,10 @@ class Embedder:
             f"{self.truncated:,} of {len(self._seen):,} texts are longer than the {self.window} "
             f"tokens that the sentence encoder {self.name} reads, and were cut by it"
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave customers' texts, and weights that a name stands for, out of a pickle."""
+        return self.__dict__ | {"_seen": {}, "_encoder": self._given}
 
     def __sklearn_clone__(self) -> Embedder:
         """Return itself: a grid of parameters shares the loaded weights."""

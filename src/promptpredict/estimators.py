@@ -7,6 +7,7 @@ DataFrame, an array, a list of dicts, or a list of Records.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,10 +18,13 @@ from promptpredict.calibration import Calibration
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
 from promptpredict.heads import ProbeFeatures, fit_head, spread
+from promptpredict.labelled import drawn
 from promptpredict.records import Record, records_from_frame
 from promptpredict.scores import LanguageModel, Scores
 from promptpredict.scoring import score_records
 from promptpredict.shots import Select, Shots
+
+_CALIBRATIONS = ("platt", "base_rate", "none")
 
 
 class _ByLanguageModel(Approach):
@@ -33,8 +37,13 @@ class _ByLanguageModel(Approach):
     random_state: int
 
     def _prepare(self, records: list[Record]) -> list[Record]:
-        """Load the model, choose the shots, and return the records that are none."""
-        self.model_ = _language_model(self.model)
+        """Choose the shots, and return the records that are none.
+
+        Raises ValueError for parameters that mean nothing.
+        """
+        if self.shots < 0:
+            raise ValueError(f"shots must be 0 or more, got {self.shots}")
+        self.__dict__.pop("model_", None)  # that of an earlier fit
         self.shots_ = None
         if not self.shots:
             return records
@@ -48,7 +57,16 @@ class _ByLanguageModel(Approach):
         )
         return self.shots_.others()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave weights that a name stands for out of a pickle; they are loaded again."""
+        state: dict[str, Any] = super().__getstate__()
+        if isinstance(self.model, str):
+            state = {name: value for name, value in state.items() if name != "model_"}
+        return state
+
     def _scores(self, records: Sequence[Record]) -> Scores:
+        if not hasattr(self, "model_"):
+            self.model_ = _language_model(self.model)
         scores = score_records(self.model_, self.prompt_file_, records, self.shots_)
         if scores.faults:
             index, fault = min(scores.faults.items())
@@ -95,6 +113,10 @@ class PromptClassifier(_ByLanguageModel):
 
     def fit(self, X: Any, y: Any = None) -> PromptClassifier:
         """Choose shots among the rows, and calibrate on rows that are no shots."""
+        if self.calibration not in _CALIBRATIONS:
+            raise ValueError(
+                f"calibration must be {', '.join(_CALIBRATIONS)}, got '{self.calibration}'"
+            )
         unlabelled = y is None and self.prompt is not None
         records = self._begin_unlabelled(X) if unlabelled else self.begin(X, y)
         self.calibration_ = self._calibrated(self._prepare(records))
@@ -116,7 +138,8 @@ class PromptClassifier(_ByLanguageModel):
         self.prompt_file_ = load_prompt_file(self.prompt, ())
         self.classes_ = np.array(sorted(self.prompt_file_.words))
         self.keys_ = list(self.classes_)
-        return records_from_frame(X, self.prompt_file_.roles)
+        found = records_from_frame(X, self.prompt_file_.roles)
+        return [replace(record, label=None) for record in found]
 
     def _calibrated(self, rest: list[Record]) -> Calibration:
         labels, positive = list(self.prompt_file_.words), self.prompt_file_.front.positive
@@ -130,7 +153,8 @@ class PromptClassifier(_ByLanguageModel):
             return calibrate.fit_base_rate(
                 self._scores(rest).logprobs, rate, labels=labels, positive=positive
             )
-        rest = [record for record in rest if record.label is not None][: self.calibration_rows]
+        known = [record for record in rest if record.label is not None]
+        rest = drawn(known, self.calibration_rows, seed=self.random_state)
         y = [self.prompt_file_.label_of(record.label) for record in rest]
         if self.calibration == "none" or set(y) < set(labels):
             return calibrate.none(labels, positive)

@@ -7,6 +7,7 @@ is one line that names the file and, where it is known, the line.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -97,6 +98,11 @@ def fault(name: str, line: int | None, text: str) -> PromptError:
 # Jinja comments may stand before the front matter: what the file is for.
 _START = re.compile(r"\A(?:\s|(?>\{#.*?#\}))*^---[ \t]*\n", re.DOTALL | re.MULTILINE)
 _END = re.compile(r"^---[ \t]*(?:\n|\Z)", re.MULTILINE)
+
+
+def quoted(text: str) -> str:
+    """Return a text in quotes, as front matter and templates both read it."""
+    return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def split(text: str, name: str) -> tuple[Raw, str]:

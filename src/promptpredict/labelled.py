@@ -5,12 +5,14 @@ Knows records and prompt files; imports no torch and knows nothing of what the r
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from promptpredict.errors import DataError, PromptError, PromptPredictError
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, Reject, read_header, read_records
+from promptpredict.tables import table_name
 
 
 def read_labelled(
@@ -21,7 +23,7 @@ def read_labelled(
     ``reading`` is how text files are read (delimiter, encoding). Raises PromptPredictError for a
     missing column, and for a label that the prompt file does not know.
     """
-    prompt_file.check_columns(read_header(table, **reading), shown(table), labelled=True)
+    prompt_file.check_columns(read_header(table, **reading), table_name(table), labelled=True)
     found = read_records(table, prompt_file.roles, **reading)
     usable, rejects = [], list(found.rejects)
     for record in found.records:
@@ -32,7 +34,18 @@ def read_labelled(
             usable.append(record)
         except PromptPredictError as error:
             rejects.append(Reject(record.row, record.id, str(error)))
-    return usable, _left_out(shown(table), len(found.unlabelled), rejects)
+    return usable, _left_out(table_name(table), len(found.unlabelled), rejects)
+
+
+def drawn(records: Sequence[Record], most: int, *, seed: int) -> list[Record]:
+    """Return at most so many records, drawn at random and in their order.
+
+    Not the first ones: a table may be sorted by its outcome.
+    """
+    if len(records) <= most:
+        return list(records)
+    chosen = random.Random(seed).sample(range(len(records)), most)
+    return [records[index] for index in sorted(chosen)]
 
 
 def label_of(prompt_file: PromptFile, record: Record, table: str) -> str:
@@ -40,7 +53,7 @@ def label_of(prompt_file: PromptFile, record: Record, table: str) -> str:
     try:
         return prompt_file.label_of(record.label)
     except DataError as error:
-        raise DataError(f"{shown(table)}, row {record.row}: {error}") from None
+        raise DataError(f"{table_name(table)}, row {record.row}: {error}") from None
 
 
 def check_task(prompt_file: PromptFile, command: str) -> None:
@@ -50,11 +63,6 @@ def check_task(prompt_file: PromptFile, command: str) -> None:
             f"{prompt_file.name} has task: regression, which {command} cannot do yet; "
             "possible: binary, multiclass"
         )
-
-
-def shown(table: str) -> str:
-    """Return a table's name as messages show it."""
-    return "standard input" if table == "-" else table
 
 
 def _left_out(table: str, unlabelled: int, rejects: Sequence[Reject]) -> list[str]:

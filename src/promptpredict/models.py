@@ -278,10 +278,10 @@ def _find_on_hub(name: str, kind: str) -> Source:
     except HFValidationError:
         raise ModelError(f"'{name}' is no folder, no .gguf file and no hub id") from None
     if not hub_in_reach():
-        files = " or a .gguf file" if kind == "language model" else ""
+        files = ", a folder, or a .gguf file" if kind == "language model" else ", or a folder"
         raise ModelError(
             f"{name} is not on this machine, and the hub is out of reach; possible: "
-            f"{', '.join(_short_names(kind))}, or a folder{files}"
+            f"{', '.join(_short_names(kind))}{files}"
         )
     return Source(name, None)
 

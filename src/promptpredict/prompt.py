@@ -20,7 +20,7 @@ from typing import Any
 from promptpredict import shipped
 from promptpredict.errors import DataError, PromptError, nearest
 from promptpredict.frontmatter import Column, FrontMatter, merge, validate
-from promptpredict.records import Record, Roles
+from promptpredict.records import Record, Roles, check_hidden
 from promptpredict.sandbox import Cell, Customer, Environment, Missing
 from promptpredict.template import PARTS, Blocks, Source, file_source, load_chain, text_source
 from promptpredict.values import show, spelling
@@ -109,11 +109,12 @@ class PromptFile:
     warnings: list[str]
     fingerprint: str
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *parents: Source) -> None:
         """Load the parents and check everything that can be checked without a table."""
         self.name, self.path = source.name, source.path
         environment = Environment()
-        links = load_chain(source, environment)
+        links = load_chain(source, environment, parents)
+        self._sources = tuple(link.source for link in links)
         texts = "".join(f"{link.source.raw!r}\n{link.source.body}" for link in links)
         self.fingerprint = hashlib.sha256(texts.encode()).hexdigest()[:16]
         raw = reduce(merge, (link.source.raw for link in links))
@@ -211,6 +212,10 @@ class PromptFile:
             for word, ((low, first), (high, last)) in spans
         )
 
+    def __reduce__(self) -> tuple[type[PromptFile], tuple[Source, ...]]:
+        """Pickle the texts: compiled templates cannot be, and files may have gone."""
+        return type(self), self._sources
+
     def __sklearn_clone__(self) -> PromptFile:
         """Return itself: a clone of an estimator shares what is loaded."""
         return self
@@ -221,6 +226,7 @@ class PromptFile:
         An ignored column may be absent; where another has nearly its name, a warning is added.
         """
         front = self.front
+        check_hidden(table, header, self.roles)
         wanted = [(column, "") for column in self.needed]
         wanted += [(column, " (its text)") for column in front.text]
         wanted += [(front.id, " (its id)")] if front.id else []

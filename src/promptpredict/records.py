@@ -16,7 +16,7 @@ from typing import Any
 
 from promptpredict.csvrows import RawRow
 from promptpredict.errors import DataError, nearest
-from promptpredict.tables import Table, check_columns, new_key, open_table
+from promptpredict.tables import Table, check_columns, new_key, open_table, table_name
 from promptpredict.values import Value, spelling, typed, written
 
 
@@ -43,6 +43,11 @@ class Roles:
     target: str | None = None
     text: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+
+    @property
+    def hidden(self) -> set[str]:
+        """The columns that never reach a prompt."""
+        return {*self.ignore, *([self.target] if self.target else [])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,21 @@ def read_header(
     """Return the columns of a table, which has been found to have rows as well."""
     with closing(open_table(path, delimiter=delimiter, encoding=encoding)) as table:
         return table.columns
+
+
+def check_hidden(name: str, columns: Sequence[str], roles: Roles) -> None:
+    """Raise DataError if a column to hide stands in a table under another spelling.
+
+    It would be shown: ``target: is_churn`` does not hide the column ``Is Churn``.
+    """
+    shown = {_folded(column): column for column in columns if column not in roles.hidden}
+    for column in sorted(roles.hidden.difference(columns)):
+        other = shown.get(_folded(column))
+        if other and _folded(other):
+            raise DataError(
+                f"{name} has no column '{column}', which must not be shown, but has '{other}'; "
+                "name it as the table does"
+            )
 
 
 def read_blocks(
@@ -133,7 +153,9 @@ def read_records(
         found.rejects.extend(block.rejects)
     if not found.records:
         rows = len(found.unlabelled) + len(found.rejects)
-        raise DataError(f"{path}: none of {rows} rows has a value in column '{roles.target}'")
+        raise DataError(
+            f"{table_name(path)}: none of {rows} rows has a value in column '{roles.target}'"
+        )
     return found
 
 
@@ -182,13 +204,11 @@ class _Reading:
         self.name = name
         self.columns = columns
         self.roles = roles
-        hidden = {*roles.ignore, *([roles.target] if roles.target else [])}
-        for column in sorted(hidden.difference(columns)):
-            _check_disguise(name, column, [other for other in columns if other not in hidden])
+        check_hidden(name, columns, roles)
         self.shown = [
             (at, column, self._reader(column))
             for at, column in enumerate(columns)
-            if column not in hidden
+            if column not in roles.hidden
         ]
 
     def _reader(self, column: str) -> Callable[[Any], Value]:
@@ -256,20 +276,6 @@ def _found(reading: _Reading, number: int, row: RawRow) -> Record | Reject:
         return reading.record(number, row.cells)
     except DataError as error:
         return Reject(number, reading.id(number, row.cells), f"{row.place}{error}")
-
-
-def _check_disguise(name: str, column: str, shown: Sequence[str]) -> None:
-    """Raise DataError if a column to hide stands in the table under another spelling.
-
-    It would be shown: ``target: is_churn`` does not hide the column ``Is Churn``.
-    """
-    folded = _folded(column)
-    for other in shown:
-        if folded and _folded(other) == folded:
-            raise DataError(
-                f"{name} has no column '{column}', which must not be shown, but has '{other}'; "
-                "name it as the table does"
-            )
 
 
 def _folded(column: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -128,7 +129,8 @@ def write_results(folder: Path, results: Results, predictions: Sequence[dict[str
     except OSError as error:
         raise DataError(f"{folder}: the results cannot be written ({error.strerror})") from None
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

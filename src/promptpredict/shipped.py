@@ -5,7 +5,6 @@ Knows the folder and the first comment of each file. Knows nothing of blocks.
 
 from __future__ import annotations
 
-import json
 import re
 from bisect import bisect_right
 from collections import Counter
@@ -16,7 +15,7 @@ from pathlib import Path
 from statistics import mean, quantiles
 
 from promptpredict.errors import DataError, PromptError, nearest
-from promptpredict.frontmatter import split
+from promptpredict.frontmatter import quoted, split
 from promptpredict.values import Value, parse, show, spelling
 
 
@@ -92,13 +91,13 @@ def new(header: Sequence[str], rows: Sequence[Mapping[str, str]], target: str, t
     shown = [name for name in columns if name not in ignore and name not in [identity, *text]]
     front = [
         *task.front,
-        *([f"id: {_quote(identity)}  # guess: unique in every row"] if identity else []),
-        f"text: [{', '.join(map(_quote, text))}]  # guess: long texts",
+        *([f"id: {quoted(identity)}  # guess: unique in every row"] if identity else []),
+        f"text: [{', '.join(map(quoted, text))}]  # guess: long texts",
         "ignore:  # never reaches the model",
-        *(f"  - {_quote(name)}  # guess: {why}" for name, why in ignore.items()),
+        *(f"  - {quoted(name)}  # guess: {why}" for name, why in ignore.items()),
         "fields:  # how a column reads; unit and format may be added",
         *(
-            f"  {_quote(name)}: {{name: {_quote(_title(name))}}}"
+            f"  {quoted(name)}: {{name: {quoted(_title(name))}}}"
             for name in shown
             if _title(name) != name
         ),
@@ -184,13 +183,13 @@ def _binary(target: str, counts: Counter[str], *, feeling: bool) -> _Task:
             question = "Summarize how the customer feels in one word."
             answer = "The customer feels"
     front = _labels("binary", target, zip((positive, negative), words, strict=True))
-    return _Task([*front, f"positive: {_quote(positive)}  # guess"], question, answer)
+    return _Task([*front, f"positive: {quoted(positive)}  # guess"], question, answer)
 
 
 def _regression(target: str, numbers: list[float]) -> _Task:
     words = ["very low", "low", "medium", "high", "very high"]
     edges = [min(numbers), *quantiles(numbers, n=len(words), method="inclusive"), max(numbers)]
-    front = ["task: regression", f"target: {_quote(target)}", "bins:"]
+    front = ["task: regression", f"target: {quoted(target)}", "bins:"]
     front.append(f"  words: [{', '.join(words)}]")
     if all(low < high for low, high in pairwise(edges)):
         front.append(
@@ -201,8 +200,8 @@ def _regression(target: str, numbers: list[float]) -> _Task:
 
 
 def _labels(task: str, target: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
-    labels = [f"  {_quote(key)}: {_quote(word)}" for key, word in pairs]
-    return [f"task: {task}", f"target: {_quote(target)}", "labels:  # guess: the words", *labels]
+    labels = [f"  {quoted(key)}: {quoted(word)}" for key, word in pairs]
+    return [f"task: {task}", f"target: {quoted(target)}", "labels:  # guess: the words", *labels]
 
 
 def _words(keys: Sequence[str]) -> list[str]:
@@ -297,15 +296,11 @@ def _or(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=not text.isprintable())
-
-
 def _literal(text: str) -> str:
     """Return text as a template holds it, whatever braces a column name has."""
-    return f"{{{{ {_quote(text)} }}}}" if re.search("[{}#%]", text) else text
+    return f"{{{{ {quoted(text)} }}}}" if re.search("[{}#%]", text) else text
 
 
 def _reach(name: str) -> str:
     plain = name.isidentifier() and name.isascii() and name != "fields"
-    return f"customer.{name}" if plain else f"customer[{_quote(name)}]"
+    return f"customer.{name}" if plain else f"customer[{quoted(name)}]"

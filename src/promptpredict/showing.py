@@ -18,7 +18,7 @@ from promptpredict.labelled import label_of, read_labelled
 from promptpredict.prompt import Prompt, PromptFile
 from promptpredict.records import Record, read_blocks, read_header
 from promptpredict.shots import Select, Shots
-from promptpredict.tables import open_table
+from promptpredict.tables import open_table, table_name
 
 GUESSED_ON = 2000  # rows from which a first prompt file is guessed
 
@@ -53,14 +53,16 @@ def render_row(asked: Shown) -> str:
     without its chat template. Raises PromptPredictError for what cannot be rendered.
     """
     prompt_file = PromptFile.load(asked.prompt)
-    prompt_file.check_columns(read_header(asked.customers, **asked.reading), asked.customers)
+    header = read_header(asked.customers, **asked.reading)
+    prompt_file.check_columns(header, table_name(asked.customers))
     record = _record(asked, prompt_file)
     shots = _shots(asked, prompt_file, record) if asked.shots else ()
     prompt = prompt_file.render(record, shots)
     try:
         source = models.find(asked.model)
     except ModelError as error:
-        if asked.model not in models.EMBEDDED:
+        package = models.EMBEDDED.get(asked.model)
+        if package is None or package.kind != "language model":
             raise
         return _blocks(prompt, str(error))
     folder = models.converted_folder(source)
@@ -92,9 +94,9 @@ def check_file(
     if customers is not None:
         given = {"delimiter": delimiter, "encoding": encoding}
         header = read_header(customers, **given)
-        prompt_file.check_columns(header, customers)
+        prompt_file.check_columns(header, table_name(customers))
         done, rejected = _check_rows(prompt_file, customers, rows, given)
-        lines.append(f"{customers}: {done:,} rows rendered")
+        lines.append(f"{table_name(customers)}: {done:,} rows rendered")
         warnings = [*prompt_file.warnings, *rejected, *_unused(prompt_file, header)]
     return "\n".join([*lines, "ok"]), warnings
 
@@ -184,10 +186,10 @@ def _record(asked: Shown, prompt_file: PromptFile) -> Record:
         for reject in block.rejects:
             if reject.row == asked.row:
                 raise DataError(
-                    f"{asked.customers}, row {asked.row} cannot be read: {reject.reason}"
+                    f"{table_name(asked.customers)}, row {asked.row} cannot be read: {reject.reason}"
                 )
         seen += len(block.records) + len(block.rejects)
-    raise DataError(f"{asked.customers} has no row {asked.row}; it has {seen:,} rows")
+    raise DataError(f"{table_name(asked.customers)} has no row {asked.row}; it has {seen:,} rows")
 
 
 def _shots(asked: Shown, prompt_file: PromptFile, record: Record) -> tuple[Record, ...]:

@@ -23,6 +23,21 @@ def split(labels: Sequence[str], *, max_test: int, seed: int) -> tuple[Rows, Row
     """
     from sklearn.model_selection import train_test_split
 
+    check_split(labels)
+    size = min(max_test, len(labels) // 2)
+    if size < len(set(labels)):
+        raise DataError(
+            f"{size:,} test rows are fewer than the {len(set(labels)):,} labels; "
+            "possible: a larger --max-test"
+        )
+    train, test = train_test_split(
+        np.arange(len(labels)), test_size=size, stratify=labels, random_state=seed
+    )
+    return np.sort(train), np.sort(test)
+
+
+def check_split(labels: Sequence[str]) -> None:
+    """Raise DataError where rows of these labels cannot be split."""
     keys, counts = np.unique(np.asarray(labels), return_counts=True)
     if len(keys) < 2:
         raise DataError(
@@ -33,11 +48,6 @@ def split(labels: Sequence[str], *, max_test: int, seed: int) -> tuple[Rows, Row
         raise DataError(
             f"the label '{rare}' has {counts.min()} rows; a comparison needs four of each label"
         )
-    size = min(max_test, len(labels) // 2)
-    train, test = train_test_split(
-        np.arange(len(labels)), test_size=size, stratify=labels, random_state=seed
-    )
-    return np.sort(train), np.sort(test)
 
 
 def draws(labels: Sequence[str], budgets: Sequence[int], *, seed: int) -> dict[int, Rows]:
@@ -61,15 +71,16 @@ def draws(labels: Sequence[str], budgets: Sequence[int], *, seed: int) -> dict[i
     return found
 
 
-def _counts(budget: int, sizes: Rows, least: Rows) -> Rows:
-    """Return how many rows of each label make up a budget, never fewer than ``least``."""
-    k = len(sizes)
-    shares = sizes / sizes.sum() if budget >= BY_SHARE else np.full(k, 1 / k)
-    wanted = shares * budget
-    least = np.maximum(least, min(2, budget // k))
-    counts = np.minimum(np.maximum(np.floor(wanted).astype(int), least), sizes)
-    while counts.sum() < budget:
-        counts[np.where(counts < sizes, wanted - counts, -np.inf).argmax()] += 1
-    while counts.sum() > budget and (counts > least).any():
-        counts[np.where(counts > least, wanted - counts, np.inf).argmin()] -= 1
-    return np.asarray(counts)
+def _counts(budget: int, sizes: Rows, before: Rows) -> Rows:
+    """Return how many rows of each label make up a budget, those of the one ``before`` included.
+
+    What is left goes first to labels with fewer than two rows, then to the one that is furthest
+    from its share.
+    """
+    shares = sizes / sizes.sum() if budget >= BY_SHARE else np.full(len(sizes), 1 / len(sizes))
+    counts = before.copy()
+    for _ in range(budget - counts.sum()):
+        few = np.where(counts < 2, len(shares) * budget - counts, 0)  # before any gap of a share
+        gap = np.where(counts < sizes, shares * budget - counts + few, -np.inf)
+        counts[gap.argmax()] += 1
+    return counts

@@ -66,7 +66,7 @@ def open_table(
     is missing, empty, without rows, or not what its name says.
     """
     if str(path) == "-":
-        return _text("standard input", io.BytesIO(_stdin()), ".csv", delimiter, encoding)
+        return _text(table_name(path), io.BytesIO(_stdin()), ".csv", delimiter, encoding)
     path = Path(path)
     name = str(path)
     with ExitStack() as opened:
@@ -79,6 +79,11 @@ def open_table(
         table = _text(name, stream, ending.removesuffix(".gz"), delimiter, encoding)
         opened.pop_all()  # the table closes it from here on
         return table
+
+
+def table_name(path: str | Path) -> str:
+    """Return a table's name as messages show it."""
+    return "standard input" if str(path) == "-" else str(path)
 
 
 def check_columns(name: str, columns: Sequence[str]) -> None:

@@ -81,11 +81,14 @@ def file_source(path: Path, name: str) -> Source:
     return text_source(text, name=name, folder=path.resolve().parent, path=path.resolve())
 
 
-def load_chain(source: Source, environment: Environment) -> list[Link]:
-    """Return a file and its parents, the child first."""
+def load_chain(
+    source: Source, environment: Environment, parents: Sequence[Source] = ()
+) -> list[Link]:
+    """Return a file and its parents, the child first; parents that are given are not looked up."""
     links = [_link(source, environment)]
+    given = iter(parents)
     while (extends := links[-1].extends) is not None:
-        parent = _parent(links[-1].source, *extends)
+        parent = next(given, None) or _parent(links[-1].source, *extends)
         names = [link.source.name for link in links]
         if parent.path in {link.source.path for link in links}:
             cycle = " extends ".join([*names, parent.name])

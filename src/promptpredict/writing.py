@@ -52,6 +52,17 @@ def check_place(file: str) -> None:
         raise DataError(f"{file} cannot be written: it is read-only")
 
 
+def check_folder(folder: Path) -> None:
+    """Raise DataError where a folder is not there and cannot be made, or cannot be written to."""
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is a file; --out wants a folder")
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise DataError(f"{folder} cannot be made: {there} is a file")
+    if not os.access(there, os.W_OK):
+        raise DataError(f"{folder} cannot be written: the folder {there} is read-only")
+
+
 def rejects_of(out: str) -> Path:
     """Return the file for the rejected rows of an output."""
     return Path(f"{out}.rejects.jsonl")
@@ -177,7 +188,7 @@ def write_rejects(out: str, rejects: Iterable[Line]) -> Path | None:
         draft = _draft_of(path)
         try:
             draft.write_text(text, encoding="utf-8")
-            draft.replace(path)
+            draft.replace(path.resolve())  # what a link leads to, as with the output
         finally:
             draft.unlink(missing_ok=True)
     return path
@@ -197,7 +208,9 @@ def _writable(file: str) -> Iterator[None]:
         raise
     except OSError as error:
         name = "stdout" if file == "-" else file
-        raise DataError(f"{name} cannot be written ({error.strerror or error})") from None
+        # pyarrow puts a paragraph in place of the system's few words
+        reason = os.strerror(error.errno) if error.errno else error
+        raise DataError(f"{name} cannot be written ({reason})") from None
 
 
 def _json(line: Line) -> str:

@@ -1,0 +1,223 @@
+"""Labelled tables: which records are usable, what is said of the others, and which labels pass."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+
+import pytest
+
+from promptpredict import tables
+from promptpredict.errors import DataError, PromptError
+from promptpredict.labelled import check_task, label_of, read_labelled
+from promptpredict.prompt import PromptFile
+from promptpredict.records import Record
+
+PROMPT = """---
+task: binary
+target: left
+labels: {1: angry, 0: happy}
+positive: 1
+id: id
+text: [feedback]
+fields: {amount: {format: ".2f"}}
+---
+{% block system %}You judge.{% endblock %}
+{% block customer %}{% for field in customer.fields %}{{ field.name }}: {{ field.value }}
+{% endfor %}
+{{ customer.feedback }}{% endblock %}
+{% block question %}How does the customer feel?{% endblock %}
+"""
+READING = {"delimiter": None, "encoding": None}
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def prompt_file(text=PROMPT):
+    return PromptFile.from_text(text, name="p.jinja")
+
+
+def write(text, encoding="utf-8"):
+    with open("l.csv", "w", encoding=encoding, newline="") as file:
+        file.write(text)
+    return "l.csv"
+
+
+def read(text, **reading):
+    return read_labelled(write(text), prompt_file(), READING | reading)
+
+
+def fails(call, *args):
+    with pytest.raises((DataError, PromptError)) as caught:
+        call(*args)
+    return str(caught.value)
+
+
+def test_every_record_of_a_clean_table_is_usable_and_nothing_is_said():
+    found, notes = read("id,amount,feedback,left\n007,1.5,fine,0\nb,2,late,1\n")
+    assert [(record.row, record.id, record.label) for record in found] == [
+        (1, "007", "0"),
+        (2, "b", "1"),
+    ]
+    assert notes == []
+
+
+@pytest.mark.parametrize("cells", [("1", "0"), ("1.0", "0.0"), ("True", "False"), (" 1 ", "0")])
+def test_a_label_counts_in_any_spelling(cells):
+    found, _ = read(f"id,amount,feedback,left\na,1,x,{cells[0]}\nb,2,y,{cells[1]}\n")
+    assert [record.label for record in found] == ["1", "0"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "usable", "note"),
+    [
+        (
+            ["a,1,x,1", "b,2,y,", "c,3,z,NA"],
+            ["a"],
+            "l.csv: rows left out: 2 without a label",
+        ),
+        (
+            ["a,many,x,1", "b,2,y,0"],
+            ["b"],
+            "l.csv: rows left out: 1 unusable (the first is row 1: p.jinja, row 1, column 'amount': "
+            "the format '.2f' does not suit the value 'many' (Unknown format code 'f' for object "
+            "of type 'str'))",
+        ),
+        (
+            # Row 2 cannot be read, row 3 cannot be rendered: the first by row is named.
+            ["a,1,x,1", ",2,y,0", "c,many,y,0", "d,1,x,"],
+            ["a"],
+            "l.csv: rows left out: 1 without a label, 2 unusable (the first is row 2: "
+            "line 3: the id is missing)",
+        ),
+        (
+            # The other way round: the one that cannot be rendered stands first.
+            ["c,many,y,0", "a,1,x,1", ",2,y,0"],
+            ["a"],
+            "l.csv: rows left out: 2 unusable (the first is row 1: p.jinja, row 1, column "
+            "'amount': the format '.2f' does not suit the value 'many' (Unknown format code 'f' "
+            "for object of type 'str'))",
+        ),
+    ],
+    ids=["no label", "no prompt", "no id", "no prompt before no id"],
+)
+def test_rows_left_out_are_said_in_one_line(rows, usable, note):
+    found, notes = read("\n".join(["id,amount,feedback,left", *rows, ""]))
+    assert [record.id for record in found] == usable
+    assert notes == [note]
+
+
+def test_many_rows_left_out_are_counted_with_commas():
+    rows = ["a,1,x,1", *(f"b{n},2,y," for n in range(1200)), *[",3,z,0"] * 1300]
+    _, notes = read("\n".join(["id,amount,feedback,left", *rows, ""]))
+    assert notes == [
+        "l.csv: rows left out: 1,200 without a label, 1,300 unusable (the first is row 1202: line "
+        "1203: the id is missing)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (
+            "id,amount,feedback,left\na,1,x,1\nb,2,y,leaves\n",
+            "l.csv, row 2: column 'left' holds 'leaves'; the labels of p.jinja are '1', '0'",
+        ),
+        (
+            "id,amount,feedback,lefft\na,1,x,1\n",
+            "p.jinja needs column 'left' (its target); l.csv has no such column (nearest: 'lefft')",
+        ),
+        (
+            "id,amount,feedbak,left\na,1,x,1\n",
+            "p.jinja needs column 'feedback'; l.csv has no such column (nearest: 'feedbak')",
+        ),
+        (
+            "customer,amount,feedback,left\na,1,x,1\n",
+            "p.jinja needs column 'id' (its id); l.csv has no such column",
+        ),
+        ("id,amount,feedback,left\n", "l.csv has a header and no rows"),
+        (
+            "id,amount,feedback,left\na,1,x,\n,2,y,\n",
+            "l.csv: none of 2 rows has a value in column 'left'",
+        ),
+    ],
+    ids=["label", "target", "text", "id", "empty", "no label at all"],
+)
+def test_a_table_that_gives_no_labels_is_an_error(text, error):
+    assert fails(read, text) == error
+
+
+def test_how_text_is_read_is_passed_on():
+    text = "id;amount;feedback;left\na;1;x|y,z;1\n"
+    found, _ = read(text, delimiter=";")
+    assert found[0].values["feedback"] == "x|y,z"
+    assert fails(lambda: read(text, encoding="utf-99")) == (
+        "'utf-99' is no encoding (nearest: 'utf-8'); possible: utf-8, utf-16, cp1252, latin-1 and "
+        "whatever else Python knows"
+    )
+
+
+@pytest.fixture
+def stdin(monkeypatch):
+    """Give a text on standard input, which is read once in a process and kept."""
+
+    def give(text):
+        tables._stdin.cache_clear()
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+
+    yield give
+    tables._stdin.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("rows", "error"),
+    [
+        (
+            "a,1,x,gone\n",
+            "standard input, row 1: column 'left' holds 'gone'; the labels of p.jinja are '1', '0'",
+        ),
+        ("a,1,x,\n", "standard input: none of 1 rows has a value in column 'left'"),
+    ],
+)
+def test_standard_input_has_its_own_name_in_errors(stdin, rows, error):
+    stdin(f"id,amount,feedback,left\n{rows}")
+    assert fails(read_labelled, "-", prompt_file(), READING) == error
+
+
+def test_standard_input_has_its_own_name_in_notes(stdin):
+    stdin("id,amount,feedback,left\na,1,x,1\nb,2,y,\n")
+    _, notes = read_labelled("-", prompt_file(), READING)
+    assert notes == ["standard input: rows left out: 1 without a label"]
+    assert (tables.table_name("-"), tables.table_name("l.csv")) == ("standard input", "l.csv")
+
+
+def test_a_label_is_the_key_that_the_file_writes():
+    text = PROMPT.replace("{1: angry, 0: happy}", "{'yes': angry, 'True': happy}").replace(
+        "positive: 1", "positive: 'yes'"
+    )
+    record = Record(7, "a", {}, "1")
+    assert label_of(prompt_file(text), record, "l.csv") == "True"
+    assert fails(label_of, prompt_file(text), Record(7, "a", {}, "yess"), "l.csv") == (
+        "l.csv, row 7: column 'left' holds 'yess' (nearest: 'yes'); the labels of p.jinja are "
+        "'yes', 'True'"
+    )
+
+
+REGRESSION = """---
+task: regression
+target: spend
+bins: {words: [low, high]}
+---
+{% block system %}s{% endblock %}{% block customer %}c{% endblock %}
+{% block question %}q{% endblock %}
+"""
+
+
+def test_a_task_that_a_command_cannot_do_is_refused():
+    assert fails(check_task, prompt_file(REGRESSION), "score") == (
+        "p.jinja has task: regression, which score cannot do yet; possible: binary, multiclass"
+    )
+    check_task(prompt_file(), "score")
