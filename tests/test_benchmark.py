@@ -331,8 +331,11 @@ def test_differences_are_paired_and_those_of_a_slow_recomputation(whole):
     run, comparison, _ = whole
     tested = by_case(comparison)
     found = {(each.approach, each.budget): each for each in comparison.differences}
-    assert list(found) == [
-        (approach, budget) for budget in (4, 16) for approach in ("few-shot", "probe", "prior")
+    # zero-shot needs no label: it stands against every budget of the baseline
+    assert sorted(found) == [
+        (approach, budget)
+        for approach in ("few-shot", "prior", "probe", "zero-shot")
+        for budget in (4, 16)
     ]
     # the resamples are the same for both approaches and for both seeds
     draws = np.random.default_rng(0).integers(40, size=(1000, 40))
@@ -340,9 +343,9 @@ def test_differences_are_paired_and_those_of_a_slow_recomputation(whole):
     for (approach, budget), difference in found.items():
         gaps = []
         for seed in (0, 1):
+            own = ("zero-shot", 0, 0) if approach == "zero-shot" else (approach, budget, seed)
             ours, theirs = (
-                tested[name, budget, seed]["p_leaves"].to_numpy()
-                for name in (approach, "embedding")
+                tested[key]["p_leaves"].to_numpy() for key in (own, ("embedding", budget, seed))
             )
             gaps.append(
                 [auc(hit[rows], ours[rows]) - auc(hit[rows], theirs[rows]) for rows in draws]
@@ -359,9 +362,9 @@ def test_a_difference_is_that_of_the_two_figures_in_the_table(whole):
     for row in comparison.rows:
         figures[row.approach, row.budget].append(row.metrics["roc_auc"].value)
     for each in comparison.differences:
-        ours, theirs = (
-            np.mean(figures[name, each.budget]) for name in (each.approach, "embedding")
-        )
+        own = 0 if each.approach == "zero-shot" else each.budget
+        ours = np.mean(figures[each.approach, own])
+        theirs = np.mean(figures["embedding", each.budget])
         assert each.value == pytest.approx(ours - theirs, abs=1e-9)
 
 
@@ -445,6 +448,29 @@ def test_notes_say_which_budgets_are_left_out_and_why():
         "and 200 are needed to find a shift on",
     ]
     assert {row.budget for row in comparison.rows} == {0, 4}
+
+
+def test_a_note_says_which_approach_no_budget_suits():
+    comparison = benchmark(approaches=["zero-shot", "prior", "prior"], budgets=(4,), seeds=1).run()
+    assert comparison.notes == [
+        "zero-shot is left out: no budget suits it (zero-shot takes 0, the others take more)"
+    ]
+    assert [row.approach for row in comparison.rows] == ["prior"]
+
+
+def test_a_note_says_when_the_wording_ranks_the_wrong_way_round():
+    """The words of the two labels are swapped: nothing else in the figures says so."""
+    swapped = PROMPT.replace("[angry]", "[swap]").replace("[glad]", "[angry]")
+    swapped = swapped.replace("[swap]", "[glad]")
+    assert swapped != PROMPT
+    run = benchmark(file=prompt_file(swapped), approaches=["zero-shot"], budgets=(0,))
+    comparison = run.run()
+    auc = comparison.rows[0].metrics["roc_auc"].value
+    assert auc < 0.4
+    assert comparison.notes == [
+        f"zero-shot ranks the wrong way round (ROC AUC {auc:.3f}): possible: another wording, or "
+        "other words for the labels"
+    ]
 
 
 def test_a_note_says_how_many_texts_the_encoder_cut():

@@ -60,7 +60,9 @@ def test_the_model_knows_more_than_chance_without_a_label(scored):
     """The sample is synthetic: what is tested is that words and labels are not swapped."""
     folder, _ = scored
     churned = [row["is_churn"] == "1" for row in rows_of(SAMPLE)[:100]]
-    assert roc_auc_score(churned, [float(row["p_1"]) for row in rows_of(folder / "scores.csv")]) > 0.6
+    assert (
+        roc_auc_score(churned, [float(row["p_1"]) for row in rows_of(folder / "scores.csv")]) > 0.6
+    )
 
 
 def test_a_word_changed_in_a_copied_prompt_file_changes_the_scores(scored, tmp_path):

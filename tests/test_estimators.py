@@ -699,3 +699,23 @@ def test_a_model_by_its_name_is_loaded_at_the_fit(monkeypatch, name, looked_up):
     estimator.fit(X, y).predict(X)
     assert loaded == [looked_up]
     assert estimator.model == name
+
+
+def test_two_spellings_of_one_label_are_refused():
+    """They would be two classes of one column, and its probability would count twice."""
+    file = prompt_file(PROMPT.replace("leaves: [angry]", "1: [angry]").replace("stays:", "0:").replace("positive: leaves", "positive: 1"))  # fmt: skip
+    X, y = customers(8)
+    y = np.array(["1", "1.0", "0", "0", "1", "1.0", "0", "0"])
+    with pytest.raises(ValueError, match=r"spellings of one label.*'0', '1', '1\.0'"):
+        PriorClassifier(file).fit(X, y)
+
+
+def test_shots_that_leave_no_row_of_a_label_to_a_probe_are_a_fault():
+    X, y = customers(8)
+    y = np.array(["leaves", *["stays"] * 7])
+    with pytest.raises(DataError) as error:
+        ProbeClassifier(prompt_file(), model=QuietLM(), shots=2).fit(X, y)
+    assert str(error.value) == (
+        "2 shots leave no row of the label 'leaves' for the probe to be fitted on; "
+        "possible: fewer shots, or more rows"
+    )

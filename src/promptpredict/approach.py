@@ -45,6 +45,9 @@ class Approach(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         self.prompt_file_ = load_prompt_file(self.prompt, self.classes_)
         self.keys_ = [self.prompt_file_.label_of(value) for value in self.classes_]
+        if len(set(self.keys_)) < len(self.keys_):
+            found = ", ".join(repr(str(value)) for value in self.classes_)
+            raise ValueError(f"y holds spellings of one label as classes of their own: {found}")
         return records_from_frame(X, self.prompt_file_.roles, y=y)
 
     def records(self, X: Any) -> list[Record]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +32,7 @@ APPROACHES = ("zero-shot", "few-shot", "probe", "embedding", "prior")
 BY_LANGUAGE_MODEL = ("zero-shot", "few-shot", "probe")
 BASELINE = "embedding"
 MAX_SHOTS = 16
+REVERSED = 0.45  # a ROC AUC below it is more than bad luck: words and labels may be swapped
 RATE_ROWS = 1000  # training rows, without their labels, on which a base-rate shift is found
 Say = Callable[[str], object]
 
@@ -129,6 +131,7 @@ class Benchmark:
             shown = "undefined" if auc is None else f"{auc:.3f}"
             say(f"{case.approach}, {case.budget:,} labels, seed {case.seed}: ROC AUC {shown}")
         comparison.differences = self._differences(comparison.rows)
+        comparison.notes += _reversed(comparison.rows)
         comparison.notes += [cut] if (cut := self.embedder.describe()) else []
         return comparison
 
@@ -151,6 +154,12 @@ class Benchmark:
             for budget in self._budgets
             if 0 < budget < least
         ]
+        cases = {case.approach for case in self._cases()}
+        notes += [
+            f"{approach} is left out: no budget suits it (zero-shot takes 0, the others take more)"
+            for approach in dict.fromkeys(self.plan.approaches)
+            if approach not in cases
+        ]
         if self.plan.base_rate is not None and most < MIN_ROWS:
             notes.append(
                 f"zero-shot is not calibrated to the base rate: there are {most:,} training rows, "
@@ -163,7 +172,7 @@ class Benchmark:
         cases = []
         if "zero-shot" in self.plan.approaches and 0 in self._budgets:
             cases.append(_Case("zero-shot", 0, 0, self.train[:0]))
-        others = [approach for approach in self.plan.approaches if approach != "zero-shot"]
+        others = [each for each in dict.fromkeys(self.plan.approaches) if each != "zero-shot"]
         for seed in range(self.plan.seeds):
             drawn = draws([self.y[row] for row in self.train], self._budgets, seed=seed)
             for budget, rows in drawn.items():
@@ -265,10 +274,11 @@ class Benchmark:
             if row.metrics["roc_auc"].value is not None
         }
         groups: dict[tuple[str, int], list[tuple[_Key, _Key]]] = {}
-        for approach, budget, seed in known:
-            pair = (approach, budget, seed), (BASELINE, budget, seed)
-            if approach != BASELINE and pair[1] in known:
-                groups.setdefault((approach, budget), []).append(pair)
+        for ours, theirs in product(known, known):
+            # zero-shot needs no label, so it stands against every budget of the baseline
+            same = ours[1:] == theirs[1:] or ours[0] == "zero-shot"
+            if theirs[0] == BASELINE != ours[0] and same:
+                groups.setdefault((ours[0], theirs[1]), []).append((ours, theirs))
         found = []
         for (approach, budget), pairs in groups.items():
             gaps = [self._resampled[ours] - self._resampled[theirs] for ours, theirs in pairs]
@@ -284,3 +294,15 @@ class Benchmark:
         """Return the seconds that all that was asked for costs, and those really spent."""
         cost, waited = self.embedder.cost, self.embedder.waited
         return (cost + self.memo.cost, waited + self.memo.waited) if self.memo else (cost, waited)
+
+
+def _reversed(rows: Sequence[Row]) -> list[str]:
+    """Return a note where the wording alone ranks the wrong way round."""
+    return [
+        f"zero-shot ranks the wrong way round (ROC AUC {auc:.3f}): possible: another wording, or "
+        "other words for the labels"
+        for row in rows
+        if row.approach == "zero-shot"
+        and (auc := row.metrics["roc_auc"].value) is not None
+        and auc < REVERSED
+    ]

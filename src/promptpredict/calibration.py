@@ -138,8 +138,8 @@ def fit_base_rate(
     odds = odds[np.isfinite(odds)]
     if len(odds) < MIN_ROWS:
         raise DataError(
-            f"found {len(odds)} scored rows, but a shift to the base rate {rate} needs at least {MIN_ROWS}; "
-            "reuse the shift of a larger run with --calibration FILE"
+            f"found {len(odds)} scored rows, but a shift to the base rate {rate} needs at least "
+            f"{MIN_ROWS}; possible: the calibration of a larger run"
         )
 
     def excess(shift: float) -> float:

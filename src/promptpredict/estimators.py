@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -85,6 +86,9 @@ class PromptClassifier(_ByLanguageModel):
     shift to a known share of positives (of the prompt file, if not given); or ``none``. Platt
     without rows of every label is none. Fitted without y it is zero-shot: ``classes_`` are then
     the label keys as text, and there is no Platt.
+
+    scikit-learn's ``cross_val_predict(method="predict_proba")`` and its stacking number the
+    classes 0 to k - 1 before they fit: use them only with a prompt file whose keys are these.
     """
 
     def __init__(
@@ -189,6 +193,13 @@ class ProbeClassifier(_ByLanguageModel):
     def fit(self, X: Any, y: Any) -> ProbeClassifier:
         """Fit on the rows that are no shots; on all of them without shots."""
         rest = self._prepare(self.begin(X, y))
+        left = {self.prompt_file_.label_of(record.label) for record in rest}
+        for key in self.keys_:
+            if key not in left:
+                raise DataError(
+                    f"{self.shots} shots leave no row of the label '{key}' for the probe to be "
+                    "fitted on; possible: fewer shots, or more rows"
+                )
         scores = self._scores(rest)
         self.features_ = ProbeFeatures().fit(scores.hidden, scores.logprobs)
         self.head_ = fit_head(
@@ -209,8 +220,12 @@ class ProbeClassifier(_ByLanguageModel):
 
 def _language_model(model: str | LanguageModel) -> LanguageModel:
     """Return the language model of a name (``auto``: the choice for this machine), or itself."""
-    if not isinstance(model, str):
-        return model
+    return _load(model) if isinstance(model, str) else model
+
+
+@lru_cache(maxsize=1)
+def _load(model: str) -> LanguageModel:
+    """Load a language model by its name, once for all folds of a cross-validation."""
     from promptpredict.loading import load_language_model
     from promptpredict.models import choose, find
 

@@ -31,14 +31,18 @@ def fit_head(
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from threadpoolctl import threadpool_limits
 
     model = LogisticRegression(C=default, max_iter=2000)
     least = np.unique(y, return_counts=True)[1].min()
-    if len(y) < MIN_ROWS or least < MIN_PER_CLASS:
-        return model.fit(features, y)
-    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-    search = GridSearchCV(model, {"C": list(strengths)}, scoring="neg_log_loss", cv=folds)
-    return search.fit(features, y).best_estimator_
+    search = len(y) >= MIN_ROWS and least >= MIN_PER_CLASS
+    if search:
+        folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+        model = GridSearchCV(model, {"C": list(strengths)}, scoring="neg_log_loss", cv=folds)
+    # On so few numbers the threads of BLAS only wait for one another, up to 20 times as long.
+    with threadpool_limits(1, user_api="blas"):
+        model.fit(features, y)
+    return model.best_estimator_ if search else model
 
 
 def spread(head: Any, features: Floats, classes: int) -> npt.NDArray[np.float64]:

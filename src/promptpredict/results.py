@@ -191,7 +191,7 @@ def _verdict(rows: Sequence[Row], differences: Sequence[Difference]) -> str:
             for each in differences
             if (each.approach, each.budget) == (approach, budget)
         ]
-        labels = "no label" if budget == 0 else f"{budget:,} labels"
+        labels = "no label" if budget == 0 else f"{budget:,} label{'s' if budget > 1 else ''}"
         parts.append(
             f"with {labels} {approach} is highest (ROC AUC {auc_mean:.3f}{''.join(compared)})"
         )
