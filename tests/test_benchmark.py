@@ -731,13 +731,27 @@ def test_a_label_that_the_prompt_file_does_not_know_names_table_and_row(files, l
 
 
 def test_a_model_that_cannot_be_found_is_told(files, loaded, monkeypatch):
-    def find(name):
-        raise ModelError(f"there is no model '{name}'")
+    def find(name, kind="language model"):
+        if kind == "language model":
+            raise ModelError(f"there is no model '{name}'")
 
     monkeypatch.setattr("promptpredict.models.find", find)
     with pytest.raises(ModelError, match=r"^there is no model 'tiny'$"):
         compare(files)
     assert list(files.glob("results/*")) == []
+
+
+def test_a_sentence_encoder_that_is_not_there_is_told_before_a_model_is_loaded(
+    files, loaded, monkeypatch
+):
+    def find(name, kind="language model"):
+        if kind == "sentence encoder":
+            raise ModelError(f"there is no encoder '{name}'")
+
+    monkeypatch.setattr("promptpredict.models.find", find)
+    with pytest.raises(ModelError, match=r"^there is no encoder 'minilm'$"):
+        compare(files, approaches=("prior", "embedding"))
+    assert loaded == []
 
 
 def test_the_automatic_choice_of_a_model_says_its_reason(files, loaded, monkeypatch):

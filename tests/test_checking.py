@@ -169,6 +169,29 @@ def test_a_table_of_customers_that_does_not_fit(old, new, text):
     assert fault() == text
 
 
+LONG = "how does this customer feel " * 10  # as where a text is given in place of a file
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"prompt": LONG}, f"no prompt file '{LONG}'; {NO_PROMPT}"),
+        ({"customers": LONG}, f"{LONG} cannot be read: File name too long"),
+        ({"train": LONG}, f"{LONG} cannot be read: File name too long"),
+        (
+            {"model": LONG},
+            f"there is no language model '{LONG}'; possible: smollm2-135m, a folder, a .gguf file, "
+            f"or a hub id such as {GPU}",
+        ),
+        ({"out": f"{LONG}.csv"}, f"{LONG}.csv cannot be written (File name too long)"),
+        ({"save_calibration": LONG}, f"{LONG} cannot be written (File name too long)"),
+    ],
+    ids=["prompt", "customers", "train", "model", "out", "calibration"],
+)
+def test_a_name_that_no_file_can_have_is_a_fault_in_one_line(changes, text):
+    assert fault(**changes) == text
+
+
 def test_a_field_that_is_misspelt():
     write("p.jinja", PROMPT.replace("text:", "fields: {amuont: {unit: EUR}}\ntext:"))
     assert fault() == (
@@ -293,7 +316,11 @@ def test_the_columns_of_the_output_are_in_order_and_each_stands_once():
         ),
         (
             {"out": "o.jsonl", "save_calibration": "./o.jsonl"},
-            "--out and --save-calibration are both o.jsonl; give two files",
+            "--save-calibration ./o.jsonl is also written by --out; give another file",
+        ),
+        (
+            {"out": "o.csv", "save_calibration": "o.csv.rejects.jsonl"},
+            "--save-calibration o.csv.rejects.jsonl is also written by --out; give another file",
         ),
     ],
 )
@@ -506,8 +533,8 @@ def test_a_model_that_is_not_there(monkeypatch, changes, text):
 @pytest.mark.parametrize("changes", [{"fallback": "embedding"}, {"shots": 1, "select": "nearest"}])
 def test_a_sentence_encoder_that_is_not_there(changes):
     assert fault(train="train.csv", encoder="minlm", **changes) == (
-        "there is no sentence encoder 'minlm' (nearest: 'minilm'); possible: minilm, a folder, a "
-        f".gguf file, or a hub id such as {GPU}"
+        "there is no sentence encoder 'minlm' (nearest: 'minilm'); possible: minilm, a folder, or "
+        "a hub id such as sentence-transformers/all-mpnet-base-v2"
     )
     assert fault(train="train.csv", encoder="smollm2-135m", **changes) == (
         "'smollm2-135m' is a language model, and a sentence encoder is needed"

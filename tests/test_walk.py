@@ -587,6 +587,19 @@ def test_a_row_that_nothing_can_score_keeps_the_reason_of_the_language_model(fak
     assert summary.rejected == 1
 
 
+def test_the_reason_is_that_of_the_prompt_where_the_customer_block_has_another(fakes):
+    prompt = PROMPT.replace(
+        "{% block customer %}", "{% block customer %}{{ 2 // customer.amount }}"
+    )
+    write("p.jinja", prompt.replace("You judge.", "You judge {{ 1 // customer.amount }}."))
+    table("customers.csv", HEADER, ["1,0,sad", "2,2,sad"])
+    table("train.csv", TRAIN_HEADER, TRAIN[1:])
+    score(fakes, train="train.csv", fallback="embedding")
+    # line 11 is the system block; the encoder reads the customer block alone, on line 12
+    reason = "p.jinja, line 11, row 1: integer division or modulo by zero"
+    assert rejects() == [{"row": 1, "id": "1", "reason": reason}]
+
+
 def test_the_embedding_moves_no_calibration(fakes):
     rows = many(300)[0]
     table("customers.csv", HEADER, rows)
@@ -675,6 +688,18 @@ def test_texts_that_the_encoder_cuts_are_counted(fakes):
 
 
 # --------------------------------------------------------------------------------------- models
+
+
+def test_what_was_noticed_in_the_files_is_said_first(fakes, monkeypatch):
+    write("p.jinja", PROMPT.replace("{{ customer.feedback }}", ""))
+    table("train.csv", TRAIN_HEADER, [*TRAIN, "x,1,sad,"])
+    monkeypatch.setattr(models, "choose", lambda: (models.Source("big", None), "it fits"))
+    _, said = score(fakes, model="auto", train="train.csv")
+    assert said == [
+        "warning: p.jinja: no block shows the text column 'feedback'",
+        "train.csv: rows left out: 1 without a label",
+        "model: big (it fits)",
+    ]
 
 
 def test_the_model_is_loaded_once_and_as_asked_for(fakes):

@@ -108,9 +108,15 @@ def _check_places(options: ScoreOptions) -> None:
     check_output(options.out)
     if options.save_calibration is not None:
         check_place(options.save_calibration)
-        same = Path(options.save_calibration).resolve() == Path(options.out).resolve()
-        if options.out != "-" and same:
-            raise DataError(f"--out and --save-calibration are both {options.out}; give two files")
+        saved = Path(options.save_calibration).resolve()
+        if options.out != "-" and saved in (
+            Path(options.out).resolve(),
+            rejects_of(options.out).resolve(),
+        ):
+            raise DataError(
+                f"--save-calibration {options.save_calibration} is also written by --out; "
+                "give another file"
+            )
 
 
 def _check_overwriting(options: ScoreOptions, prompt_file: PromptFile) -> None:

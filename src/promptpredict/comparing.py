@@ -45,12 +45,17 @@ def benchmark_table(
     for note in [*(f"warning: {warning}" for warning in prompt_file.warnings), *notes]:
         say(note)
     # scikit-learn and torch are imported only now, when the files are known to be good
-    from promptpredict.benchmark import BY_LANGUAGE_MODEL, Benchmark, Plan
+    from promptpredict.benchmark import BASELINE, BY_LANGUAGE_MODEL, Benchmark, Plan
     from promptpredict.encoders import Embedder
+    from promptpredict.models import find
 
     asked = Plan(**plan)
     asked.check()
     check_split([prompt_file.label_of(record.label) for record in records])
+    if BASELINE in asked.approaches or (
+        "few-shot" in asked.approaches and asked.select == "nearest"
+    ):
+        find(encoder, "sentence encoder")
     lm = _language_model(model, say) if set(asked.approaches) & set(BY_LANGUAGE_MODEL) else None
     run = Benchmark(
         records, prompt_file, asked, lm=lm, embedder=Embedder(encoder), table=Path(labelled).name

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,8 +22,10 @@ from urllib.parse import urlparse
 
 from promptpredict.errors import ModelError, nearest
 
+_END = 1 << 20  # bytes at either end of a file by which models are told apart
 HUB_TIMEOUT = 1.0  # seconds after which the hub counts as out of reach
 GPU_MODEL = "Qwen/Qwen3-4B-Instruct-2507"
+HUB_ENCODER = "sentence-transformers/all-mpnet-base-v2"  # as an example of a hub id
 GPU_MODEL_BYTES = 12 << 30  # weights in bfloat16, and room for batches
 
 
@@ -79,8 +82,35 @@ class Source:
 
     @property
     def fingerprint(self) -> str:
-        """Return what tells this model from another of its name: the pinned digest, or the name."""
-        return f"{self.name}@{self.package.weights_sha256[:12]}" if self.package else self.name
+        """Return what tells this model from another: the pinned digest, or one of its files.
+
+        Of a model that is still on the hub only the name is known.
+        """
+        if self.package:
+            return f"{self.name}@{self.package.weights_sha256[:12]}"
+        return (
+            self.name if self.path is None else f"{self.path.resolve().name}@{_digest(self.path)}"
+        )
+
+
+def _digest(model: Path) -> str:
+    """Return a digest of a model's files: their names, sizes, and the ends of each.
+
+    The ends suffice: weights that were trained on differ everywhere, and reading all of a large
+    model would take longer than loading it.
+    """
+    files = (
+        [model] if model.is_file() else sorted(each for each in model.iterdir() if each.is_file())
+    )
+    digest = hashlib.sha256()
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size} ".encode())
+        with file.open("rb") as stream:
+            digest.update(stream.read(_END))
+            stream.seek(max(_END, size - _END))
+            digest.update(stream.read(_END))
+    return digest.hexdigest()[:12]
 
 
 def cache_folder() -> Path:
@@ -102,14 +132,18 @@ def find(
     if package:
         return _find_embedded(package, kind)
     path = Path(name).expanduser()
-    if path.exists():
-        return _check_path(name, path)
+    with suppress(OSError):  # a name that no file can have
+        if path.exists():
+            return _check_path(name, path)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(".gguf"):
         return _find_on_hub(name, kind)
+    files, example = "a folder", HUB_ENCODER
+    if kind == "language model":
+        files, example = "a folder, a .gguf file", GPU_MODEL
     short = _short_names(kind)
     raise ModelError(
         f"there is no {kind} '{name}'{nearest(name, short)}; possible: "
-        f"{', '.join(short)}, a folder, a .gguf file, or a hub id such as {GPU_MODEL}"
+        f"{', '.join(short)}, {files}, or a hub id such as {example}"
     )
 
 

@@ -121,6 +121,8 @@ def names(given: Sequence[str] | None) -> list[str]:
 def budgets(text: str) -> list[int | str]:
     """Return label budgets; a slip is a usage error."""
     found: list[int | str] = []
+    if not names([text]):
+        raise typer.BadParameter("--budget is empty; possible: numbers, and all")
     for each in names([text]):
         if each != "all" and not each.isdecimal():
             raise typer.BadParameter(f"--budget holds '{each}'; possible: numbers, and all")

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import pairwise
@@ -141,10 +142,11 @@ class PromptFile:
     def load(cls, source: str | Path) -> PromptFile:
         """Load a prompt file by its path, or a shipped one by its name."""
         path = Path(source)
-        if not path.is_file():
-            path = shipped.path(str(source))
-            return cls(file_source(path, path.name))
-        return cls(file_source(path, str(source)))
+        with suppress(OSError):  # a name that no file can have
+            if path.is_file():
+                return cls(file_source(path, str(source)))
+        path = shipped.path(str(source))
+        return cls(file_source(path, path.name))
 
     @classmethod
     def from_text(

@@ -81,6 +81,8 @@ def score_table(options: ScoreOptions, say: Say = lambda _: None) -> Summary:
     for note in given.notes:
         say(note)
     source = _source(options, say)
+    if source is None and options.calibration is not None:
+        say("--calibration is not used: it belongs to a language model")
     saved = _saved(given, source)
     run = _Run(given, source, say)
     scored = list(run.scored_blocks())

@@ -40,9 +40,13 @@ def check_output(out: str) -> None:
 def check_place(file: str) -> None:
     """Raise DataError where no file can be written under a name."""
     path = Path(file)
-    if path.is_dir():
-        raise DataError(f"{file} is a folder; give the file to write")
-    folder = path.parent
+    with _writable(file):  # a name that no file can have
+        if path.is_dir():
+            raise DataError(f"{file} is a folder; give the file to write")
+        draft = _draft_of(path)
+        draft.exists()
+    # where a link leads to, for that is what is replaced
+    folder = draft.parent if path.is_symlink() else path.parent
     if not folder.is_dir():
         raise DataError(f"{file} cannot be written: there is no folder {folder}")
     if not os.access(folder, os.W_OK):
