@@ -148,6 +148,9 @@ class Encoder:
         if not self._control_ids.isdisjoint(ids):
             # A vocabulary that holds the marker as an ordinary piece: only breaking it up helps.
             ids = plain.encode(self._split.sub(_broken, text), add_special_tokens=False).ids
+        if plain.normalizer and not self._control_ids.isdisjoint(ids):  # in full-width letters, say
+            text = plain.normalizer.normalize_str(text)
+            ids = plain.encode(self._split.sub(_broken, text), add_special_tokens=False).ids
         return tuple(ids)
 
     def _escape(self, text: str) -> str:

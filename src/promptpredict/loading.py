@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,15 @@ def load_language_model(
     from transformers import AutoModelForCausalLM
 
     tokenizer = load_tokenizer(source)
-    try:
-        model = AutoModelForCausalLM.from_pretrained(place, dtype=chosen)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(
-            f"{source.name} cannot be loaded as a causal language model: {_first_line(error)}"
-        ) from error
-    return CausalLM(model.to(device), tokenizer, name=source.name, batch_tokens=batch_tokens)
+    with _refusing(f"{source.name} cannot be loaded as a causal language model"):
+        model, found = AutoModelForCausalLM.from_pretrained(
+            place, dtype=chosen, output_loading_info=True
+        )
+        # transformers would fill them with random numbers, and the scores look like any others.
+        if lost := sorted(found["missing_keys"]):
+            raise ValueError(f"it lacks the weights {', '.join(lost[:3])}{' …' * (len(lost) > 3)}")
+        model = model.to(device)
+    return CausalLM(model, tokenizer, name=source.name, batch_tokens=batch_tokens)
 
 
 def load_tokenizer(source: Source) -> Any:
@@ -56,12 +59,9 @@ def load_tokenizer(source: Source) -> Any:
     _quiet()
     from transformers import AutoTokenizer
 
-    try:
-        return AutoTokenizer.from_pretrained(_prepared(source, lambda _: None))
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"the tokenizer of {source.name} cannot be loaded: {_first_line(error)}"
-        ) from error
+    place = _prepared(source, lambda _: None)
+    with _refusing(f"the tokenizer of {source.name} cannot be loaded"):
+        return AutoTokenizer.from_pretrained(place)
 
 
 def load_sentence_encoder(source: Source, *, device: str = "auto") -> Any:
@@ -69,12 +69,10 @@ def load_sentence_encoder(source: Source, *, device: str = "auto") -> Any:
     _quiet()
     from sentence_transformers import SentenceTransformer
 
-    try:
+    with _refusing(f"{source.name} cannot be loaded as a sentence encoder"):
+        if source.path is not None and source.path.is_file():
+            raise ValueError("a sentence encoder is a folder, and this is a file")
         return SentenceTransformer(str(source.path or source.name), device=choose_device(device)[0])
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"{source.name} cannot be loaded as a sentence encoder: {_first_line(error)}"
-        ) from error
 
 
 def choose_device(device: str = "auto") -> tuple[str, str]:
@@ -137,14 +135,10 @@ def _converted(source: Source, gguf: Path, say: Say) -> Path:
 def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    try:
-        given = {"gguf_file": gguf.name}
+    given = {"gguf_file": gguf.name}
+    with _refusing(f"{gguf} cannot be read as a causal language model"):
         model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), dtype=torch.float32, **given)
         tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), **given)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(
-            f"{gguf} cannot be read as a causal language model: {_first_line(error)}"
-        ) from error
     # The weights are plain numbers now; saving refuses while the model calls itself quantised.
     model.hf_quantizer = None
     del model.config.quantization_config
@@ -163,5 +157,10 @@ def _quiet() -> None:
     disable_progress_bars()
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """Make a ModelError of whatever a library raises about a user's files, in one line."""
+    try:
+        yield
+    except Exception as error:  # safetensors, gguf and torch each raise their own
+        raise ModelError(f"{what}: {str(error).strip().splitlines()[0]}") from error

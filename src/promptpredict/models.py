@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -131,8 +132,8 @@ def find(
     package = EMBEDDED.get(name)
     if package:
         return _find_embedded(package, kind)
-    path = Path(name).expanduser()
-    with suppress(OSError):  # a name that no file can have
+    with suppress(OSError, RuntimeError):  # a name that no file can have, or no user
+        path = Path(name).expanduser()
         if path.exists():
             return _check_path(name, path)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(".gguf"):
@@ -155,7 +156,7 @@ def choose() -> tuple[Source, str]:
         why = (
             "there is no GPU"
             if not gpu
-            else f"the GPU has {gpu / 2**30:.0f} GiB free, {GPU_MODEL} takes {GPU_MODEL_BYTES >> 30}"
+            else f"the GPU has {gpu >> 30} GiB free, {GPU_MODEL} takes {GPU_MODEL_BYTES >> 30}"
         )
         return _find_embedded(here, "language model"), why
     try:
@@ -327,11 +328,16 @@ def hub_in_reach() -> bool:
     if constants.HF_HUB_OFFLINE:
         return False
     url = urlparse(constants.ENDPOINT)
-    try:
-        with socket.create_connection((url.hostname or "", url.port or 443), timeout=HUB_TIMEOUT):
-            return True
-    except OSError:
-        return False
+    place = (url.hostname or "", url.port or (80 if url.scheme == "http" else 443))
+    answered = threading.Event()
+
+    def ask() -> None:
+        with suppress(OSError), socket.create_connection(place, timeout=HUB_TIMEOUT):
+            answered.set()
+
+    # In a thread, because looking up the name and trying each address have no limit together.
+    threading.Thread(target=ask, daemon=True).start()
+    return answered.wait(HUB_TIMEOUT)
 
 
 def _gpu_bytes() -> int:

@@ -44,20 +44,21 @@ class FolderTokenizer:
             text = (folder / "tokenizer.json").read_text(encoding="utf-8")
             self.backend_tokenizer = Tokenizer.from_str(text)
             config = _settings(folder / "tokenizer_config.json")
+            older = _settings(folder / "special_tokens_map.json")
+            self.chat_template = _template(folder, config)
         except Exception as error:  # tokenizers raises nothing narrower
             raise ModelError(f"the tokenizer in {folder} cannot be read: {error}") from error
         self.added_tokens_decoder = {
             token["id"]: _Added(*(token[name] for name in _Added.__slots__))
             for token in json.loads(text)["added_tokens"]
         }
-        # Older folders keep the names of special tokens apart.
-        names = _settings(folder / "special_tokens_map.json") | config
+        # Older folders keep the names of special tokens apart, and there they count.
+        names = older | config if "added_tokens_decoder" in config else config | older
         self.special_tokens_map = {
             name: content for name in _NAMES if (content := _content(names.get(name))) is not None
         }
         bos = self.special_tokens_map.get("bos_token")
         self.bos_token_id = self.backend_tokenizer.token_to_id(bos) if bos else None
-        self.chat_template = _template(folder, config)
 
     def __call__(self, text: str, *, add_special_tokens: bool = True) -> _Ids:
         """Return the ids of a text."""
@@ -90,6 +91,9 @@ def _template(folder: Path, config: dict[str, Any]) -> str | dict[str, str] | No
     path = folder / "chat_template.jinja"
     if path.is_file():
         return path.read_text(encoding="utf-8")
+    others = sorted((folder / "additional_chat_templates").glob("*.jinja"))
+    if others:  # and no default among them
+        return {each.stem: each.read_text(encoding="utf-8") for each in others}
     given = config.get("chat_template")
     if isinstance(given, list):
         return {each["name"]: each["template"] for each in given}

@@ -112,13 +112,17 @@ def find_words(
         )
     ending = terminator if clash else ()
     kept = [Entry(entry.label, entry.text, entry.ids + ending) for entry in entries]
+    variants = []
     for word, text in declared:
         for variant in _variants(word.text, text):
             ids = tuple(encode(variant))
             if ids[:start] == context[:start] and len(ids) > start:
-                entry = Entry(word.label, variant, ids[start:] + ending)
-                if not any(_begins(entry.ids, other.ids) for other in kept):
-                    kept.append(entry)
+                variants.append(Entry(word.label, variant, ids[start:] + ending))
+    for entry in variants:
+        # A spelling that could be meant for two labels counts for neither, in any order of them.
+        rivals = [other for other in variants if other.label != entry.label]
+        if not any(_begins(entry.ids, other.ids) for other in [*kept, *rivals]):
+            kept.append(entry)
     return WordIds(tuple(kept), len(context) - start)
 
 

@@ -1,0 +1,211 @@
+"""Token lists in batches: what an over-long prompt loses, what is shared, what goes together."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from promptpredict.batching import Fitted, batches, fit, share
+from promptpredict.encoding import Encoded
+from promptpredict.errors import DataError
+from promptpredict.prompt import Prompt, PromptFile
+from promptpredict.records import Record
+from promptpredict.words import WordIds
+
+SHOT, BARE = 10, 20  # tokens of a shot, and of what is never dropped
+
+
+def made(shots, words):
+    """A prompt of 20 tokens, 10 for each shot and 1 for each word of feedback."""
+
+    def prompt(shots_left, words_left):
+        return Prompt(
+            "",
+            (),
+            f"{shots_left} {words_left}",
+            "",
+            shots_left,
+            words_left,
+            lambda dropped, fewer: prompt(shots_left - dropped, words_left - fewer),
+        )
+
+    return prompt(shots, words)
+
+
+def encode(prompt):
+    shots, words = map(int, prompt.user.split())
+    return Encoded(tuple(range(BARE + SHOT * shots + words)), WordIds((), 0))
+
+
+@pytest.mark.parametrize("limit", [20, 21, 29, 30, 32, 33, 34, 43, 50, 53, 60, 73, 79])
+@pytest.mark.parametrize("shots", [0, 1, 4])
+@pytest.mark.parametrize("words", [0, 1, 13])
+def test_as_little_as_can_be_is_dropped_and_shots_first(shots, words, limit):
+    ways = [(dropped, 0) for dropped in range(shots + 1)]
+    ways += [(shots, fewer) for fewer in range(words + 1)]
+    lengths = [BARE + SHOT * (shots - dropped) + words - fewer for dropped, fewer in ways]
+    first = next(at for at, length in enumerate(lengths) if length <= limit)
+    found = fit(made(shots, words), encode, limit)
+    ids = tuple(range(lengths[first]))
+    assert found == Fitted(Encoded(ids, WordIds((), 0)), *ways[first])
+    assert found.truncated == (ways[first] != (0, 0))
+
+
+def test_a_prompt_that_does_not_fit_even_bare():
+    with pytest.raises(DataError) as error:
+        fit(made(200, 5), encode, BARE - 1)
+    assert str(error.value) == (
+        "its prompt has 2,025 tokens, and 20 without shots and feedback; the model reads 19"
+    )
+
+
+def test_a_prompt_that_cannot_lose_anything():
+    with pytest.raises(DataError) as error:
+        fit(Prompt("", (), "1 0", ""), encode, 29)
+    assert str(error.value) == (
+        "its prompt has 30 tokens, and 30 without shots and feedback; the model reads 29"
+    )
+
+
+FILE = """---
+task: binary
+target: left
+labels: {1: [yes], 0: [no]}
+positive: 1
+text: [older, newer]
+---
+{% block system %}Judge.{% endblock %}
+{% block customer %}Plan: {{ customer.plan }}. {{ customer.older }} | {{ customer.newer }}{% endblock %}
+{% block question %}Will the customer leave?{% endblock %}
+"""
+
+
+def read_words(prompt):
+    """Encode each word as a token."""
+    turns = [text for turn in prompt.shots for text in (turn.user, turn.reply)]
+    text = " ".join([prompt.system, *turns, prompt.user, prompt.answer])
+    return Encoded(tuple(text.split()), WordIds((), 0))
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (39, "Judge. Plan: a. o1 o2 o3 | n1 n2 Will the customer leave? yes Plan: b. o1 o2 o3 | n1 n2 Will the customer leave? no Plan: c. o1 o2 o3 | n1 n2 Will the customer leave?"),
+        (38, "Judge. Plan: b. o1 o2 o3 | n1 n2 Will the customer leave? no Plan: c. o1 o2 o3 | n1 n2 Will the customer leave?"),
+        (25, "Judge. Plan: c. o1 o2 o3 | n1 n2 Will the customer leave?"),
+        (12, "Judge. Plan: c. o2 o3 | n1 n2 Will the customer leave?"),
+        (10, "Judge. Plan: c. | n1 n2 Will the customer leave?"),
+        (9, "Judge. Plan: c. | n2 Will the customer leave?"),
+        (8, "Judge. Plan: c. | Will the customer leave?"),
+    ],
+)  # fmt: skip
+def test_question_and_fields_stay_where_shots_and_feedback_go(limit, expected):
+    """The first shot goes first; ``older`` is declared before ``newer``, so it is the oldest."""
+
+    def record(row, plan, label=None):
+        return Record(row, "", {"plan": plan, "older": "o1 o2 o3", "newer": "n1 n2"}, label)
+
+    shots = [record(1, "a", "1"), record(2, "b", "0")]
+    prompt = PromptFile.from_text(FILE).render(record(3, "c"), shots)
+    assert fit(prompt, read_words, limit).encoded.ids == tuple(expected.split())
+
+
+# -- sharing -------------------------------------------------------------------------------
+
+
+def alike(one, other):
+    count = 0
+    while count < min(len(one), len(other)) and one[count] == other[count]:
+        count += 1
+    return count
+
+
+def best_shares(sequences):
+    """Every shared length of the middle sequence that saves the most tokens for the most rows."""
+    middle = sorted(sequences)[len(sequences) // 2]
+    ways = []
+    for length in range(len(middle) + 1):
+        rows = [
+            index
+            for index, ids in enumerate(sequences)
+            if alike(ids, middle) >= length and len(ids) > length
+        ]
+        if rows:
+            ways.append(((len(rows) - 1) * length, len(rows), length, rows))
+    most = max(way[:2] for way in ways)
+    return [(length, rows) for *value, length, rows in ways if tuple(value) == most]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_sharing_against_every_beginning_of_the_middle_sequence(seed):
+    rng = random.Random(seed)
+    stems = [tuple(rng.choices(range(2), k=rng.randint(0, 6))) for _ in range(2)]
+    sequences = [
+        rng.choice(stems) + tuple(rng.choices(range(3), k=rng.randint(1, 4)))
+        for _ in range(rng.randint(2, 9))
+    ]
+    assert share(sequences) in best_shares(sequences)
+
+
+@pytest.mark.parametrize(
+    ("sequences", "expected"),
+    [
+        ([(1, 2, 3)], (0, [0])),
+        ([(1, 2, 3), (1, 2, 3)], (2, [0, 1])),  # the last id of each is its own
+        ([(1, 2, 3), (1, 2, 4), (1, 2, 3, 9)], (2, [0, 1, 2])),
+        ([(1, 2), (3, 4)], (0, [0, 1])),
+        ([(1,), (1,), (1,)], (0, [0, 1, 2])),
+        # One prompt with other shots does not cost the others their prefix.
+        ([(1, 2, 3, 4), (9, 9), (1, 2, 3, 5), (1, 2, 3, 6)], (3, [0, 2, 3])),
+        # A whole prompt that begins the others keeps its last id for itself.
+        ([(5,), (5, 6, 7), (5, 6, 8), (0,), (0,)], (1, [1, 2])),
+    ],
+)
+def test_what_is_shared_and_by_whom(sequences, expected):
+    assert share(sequences) == expected
+
+
+def test_those_who_share_begin_alike_and_keep_an_id_of_their_own():
+    rng = random.Random(0)
+    sequences = [(1, 2, 3, 4, *rng.choices(range(3), k=rng.randint(1, 5))) for _ in range(50)]
+    length, rows = share(sequences)
+    assert length >= 4
+    assert len({sequences[row][:length] for row in rows}) == 1
+    assert all(len(sequences[row]) > length for row in rows)
+
+
+# -- batches -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lengths", "budget", "expected"),
+    [
+        ([], 10, []),
+        ([3, 5, 4], 15, [[1, 2, 0]]),
+        ([3, 5, 4], 10, [[1, 2], [0]]),
+        ([3, 5, 4], 9, [[1], [2, 0]]),
+        ([2, 2, 2], 4, [[0, 1], [2]]),  # equal lengths stay in the order of the rows
+        ([1, 100, 1], 10, [[1], [0, 2]]),  # one alone above the budget
+        ([100, 100], 10, [[0], [1]]),
+        ([3, 1, 1], 1, [[0], [1], [2]]),
+    ],
+)
+def test_batches_are_longest_first_within_the_budget(lengths, budget, expected):
+    assert batches(lengths, budget) == expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_row_is_in_one_batch_and_none_is_larger_than_the_budget(seed):
+    rng = random.Random(seed)
+    lengths = [rng.randint(1, 40) for _ in range(rng.randint(1, 60))]
+    budget = rng.randint(1, 200)
+    groups = batches(lengths, budget)
+    order = [index for group in groups for index in group]
+    assert sorted(order) == list(range(len(lengths)))
+    assert [lengths[index] for index in order] == sorted(lengths, reverse=True)
+    for group, following in zip(groups, [*groups[1:], None], strict=True):
+        padded = len(group) * lengths[group[0]]
+        assert padded <= budget or len(group) == 1
+        # A batch is closed only where one more row would not fit.
+        assert following is None or padded + lengths[group[0]] > budget
