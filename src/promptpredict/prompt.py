@@ -7,8 +7,6 @@ Knows nothing of tokens, chat templates or models.
 from __future__ import annotations
 
 import hashlib
-import re
-import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -23,16 +21,9 @@ from promptpredict.errors import DataError, PromptError, nearest
 from promptpredict.frontmatter import Column, FrontMatter, merge, validate
 from promptpredict.records import Record, Roles, check_hidden
 from promptpredict.sandbox import Cell, Customer, Environment, Missing
+from promptpredict.spacing import WORD, joiner
 from promptpredict.template import PARTS, Blocks, Source, file_source, load_chain, text_source
 from promptpredict.values import show, spelling
-
-# CJK, kana, Hangul and Thai, with their punctuation and full-width forms
-_UNSPACED = (
-    "\u0e00-\u0e7f\u1100-\u11ff\u2e80-\u2fdf\u3000-\u318f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U0001aff0-\U0001b16f\U00020000-\U000323af"
-)
-_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
-_WORD = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +62,6 @@ class Bin:
     low: float
     high: float
     formatted: str
-
-
-def joiner(answer: str, word: str, join: str | None) -> str:
-    """Return what stands between an answer and a word: one space, or nothing."""
-    if join is not None:
-        return join
-    answer = answer.rstrip()
-    if not answer or _opens(answer):
-        return ""
-    between = _IS_UNSPACED.match(answer[-1]) and _IS_UNSPACED.match(word)
-    return "" if between else " "
-
-
-def _opens(answer: str) -> bool:
-    """Whether a text ends in an opening quote, an opening bracket or a currency sign."""
-    last, before = answer[-1], answer[-2:-1]
-    if last == '"':
-        return answer.count('"') % 2 == 1
-    if last in "'`":  # else an apostrophe, or it closes
-        return not before or before.isspace() or unicodedata.category(before) in ("Ps", "Pi")
-    return unicodedata.category(last) in ("Ps", "Pi", "Sc")
 
 
 class PromptFile:
@@ -292,7 +262,7 @@ class PromptFile:
     def text_words(self, record: Record) -> int:
         """Count the words of the text columns, which ``drop_words`` may leave out."""
         texts = (record.values.get(column) for column in self.front.text)
-        return sum(len(_WORD.findall(text)) for text in texts if isinstance(text, str))
+        return sum(len(WORD.findall(text)) for text in texts if isinstance(text, str))
 
     def _render(self, record: Record, bins: Sequence[Bin], drop_words: int) -> tuple[str, str, str]:
         system, customer, question, answer = self._parts(PARTS, record, bins, drop_words)
@@ -337,7 +307,7 @@ class PromptFile:
         for column in self.front.text:
             text = values.get(column)
             if drop_words and isinstance(text, str) and not isinstance(text, Missing):
-                words = list(_WORD.finditer(text))
+                words = list(WORD.finditer(text))
                 kept = words[drop_words:]
                 values[column] = text[kept[0].start() :] if kept else ""
                 drop_words -= len(words) - len(kept)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from promptpredict.errors import ModelError, PromptError
-from promptpredict.prompt import joiner
+from promptpredict.spacing import joiner
 
 Ids = tuple[int, ...]
 

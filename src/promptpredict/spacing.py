@@ -1,0 +1,38 @@
+"""Spaces between words, in scripts that have them and in those that have none.
+
+Knows characters; knows nothing of prompts, labels or tokens.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# CJK, kana, Hangul and Thai, with their punctuation and full-width forms
+_UNSPACED = (
+    "\u0e00-\u0e7f\u1100-\u11ff\u2e80-\u2fdf\u3000-\u318f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U0001aff0-\U0001b16f\U00020000-\U000323af"
+)
+_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+WORD = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}]+")
+
+
+def joiner(answer: str, word: str, join: str | None) -> str:
+    """Return what stands between an answer and a word: one space, or nothing."""
+    if join is not None:
+        return join
+    answer = answer.rstrip()
+    if not answer or _opens(answer):
+        return ""
+    between = _IS_UNSPACED.match(answer[-1]) and _IS_UNSPACED.match(word)
+    return "" if between else " "
+
+
+def _opens(answer: str) -> bool:
+    """Whether a text ends in an opening quote, an opening bracket or a currency sign."""
+    last, before = answer[-1], answer[-2:-1]
+    if last == '"':
+        return answer.count('"') % 2 == 1
+    if last in "'`":  # else an apostrophe, or it closes
+        return not before or before.isspace() or unicodedata.category(before) in ("Ps", "Pi")
+    return unicodedata.category(last) in ("Ps", "Pi", "Sc")
