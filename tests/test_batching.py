@@ -11,8 +11,9 @@ from promptpredict.encoding import Encoded
 from promptpredict.errors import DataError
 from promptpredict.prompt import Prompt, PromptFile
 from promptpredict.records import Record
-from promptpredict.words import WordIds
+from promptpredict.words import Entry, WordIds
 
+WORDS = WordIds((Entry("1", " yes", (7,)), Entry("0", " no", (8,))), 0)  # no position of its own
 SHOT, BARE = 10, 20  # tokens of a shot, and of what is never dropped
 
 
@@ -35,7 +36,7 @@ def made(shots, words):
 
 def encode(prompt):
     shots, words = map(int, prompt.user.split())
-    return Encoded(tuple(range(BARE + SHOT * shots + words)), WordIds((), 0))
+    return Encoded(tuple(range(BARE + SHOT * shots + words)), WORDS)
 
 
 @pytest.mark.parametrize("limit", [20, 21, 29, 30, 32, 33, 34, 43, 50, 53, 60, 73, 79])
@@ -48,8 +49,19 @@ def test_as_little_as_can_be_is_dropped_and_shots_first(shots, words, limit):
     first = next(at for at, length in enumerate(lengths) if length <= limit)
     found = fit(made(shots, words), encode, limit)
     ids = tuple(range(lengths[first]))
-    assert found == Fitted(Encoded(ids, WordIds((), 0)), *ways[first])
+    assert found == Fitted(Encoded(ids, WORDS), *ways[first])
     assert found.truncated == (ways[first] != (0, 0))
+
+
+def test_the_longest_word_has_to_fit_as_well():
+    """All but its last token are read behind the prompt."""
+    long = WordIds((Entry("1", " yes", (7,)), Entry("0", " not at all", (1, 2, 3))), 0)
+
+    def with_long_word(prompt):
+        return Encoded(encode(prompt).ids, long)
+
+    assert fit(made(0, 5), with_long_word, 27).words_dropped == 0
+    assert fit(made(0, 5), with_long_word, 26).words_dropped == 1
 
 
 def test_a_prompt_that_does_not_fit_even_bare():
@@ -85,7 +97,7 @@ def read_words(prompt):
     """Encode each word as a token."""
     turns = [text for turn in prompt.shots for text in (turn.user, turn.reply)]
     text = " ".join([prompt.system, *turns, prompt.user, prompt.answer])
-    return Encoded(tuple(text.split()), WordIds((), 0))
+    return Encoded(tuple(text.split()), WORDS)
 
 
 @pytest.mark.parametrize(

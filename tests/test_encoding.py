@@ -169,6 +169,27 @@ def test_no_control_token_becomes_one_in_a_label_word(encoders, family):
     assert all(not controls(encoder, entry.ids) for entry in found.entries)
 
 
+@pytest.mark.parametrize("special", [True, False])
+def test_every_added_token_is_a_control_token_but_those_of_white_space(special):
+    """Some folders add <think> or <tool_call> as ordinary tokens, and many runs of spaces."""
+    from tokenizers import AddedToken
+
+    tokenizer = build_tokenizer("chatml")
+    tokenizer.add_tokens([AddedToken("<think>", special=special, normalized=False)])
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in ("  ", "\n\n", "▁▁")])
+    encoder = Encoder(tokenizer, name="m")
+    before, behind = encoder.text(Prompt("", (), "@@", "")).split("@@")
+    text = "a  b\n\n<think>▁▁"
+    prompt = Prompt("", (), text, "")
+    assert encoder.text(prompt) == before + text + behind
+    used = tokenizer.convert_ids_to_tokens(encoder.ids(prompt))
+    assert [token for token in used if token in ("  ", "\n\n", "▁▁", "<think>")] == [
+        "  ",
+        "\n\n",
+        "▁▁",
+    ]
+
+
 @pytest.fixture(scope="module")
 def pieces():
     """A tokenizer of the SentencePiece kind: control tokens are pieces of its vocabulary too."""
@@ -401,6 +422,20 @@ def test_words_continue_the_answer(encoders, family, answer, join, declared):
     text = encoder.text(prompt)
     for entry in encoded.words.entries:
         own = encoder.tokenizer(text + entry.text, add_special_tokens=False).input_ids
+        assert [*encoded.ids, *entry.ids] == own
+
+
+def test_a_word_that_merges_with_what_the_template_writes_before_it():
+    """ " Yes" is one token, and the space is the template's: the prompt ends before it."""
+    encoder = Encoder(build_tokenizer("plain", template=MARKED["[INST]"][0]), name="m")
+    prompt = Prompt("", (), "Plan: b", "")
+    encoded = encoder.encode(prompt, {"1": ["Yes"], "0": ["No"]})
+    assert encoded.words.cut == 1
+    assert list(encoded.ids) == encoder.ids(prompt)[:-1]
+    assert len(encoded.words.entries[0].ids) == 1
+    for entry in encoded.words.entries:
+        text = f"<s>[INST] Plan: b [/INST] {entry.text}"
+        own = encoder.tokenizer(text, add_special_tokens=False).input_ids
         assert [*encoded.ids, *entry.ids] == own
 
 

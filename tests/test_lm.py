@@ -108,9 +108,9 @@ def test_a_prompt_that_does_not_fit_is_a_fault_and_the_others_are_scored(tiny_lm
     scores = tiny_lm.score([prompts(1)[0], long], SINGLE)
     assert np.isfinite(scores.logprobs[0]).all()
     assert np.isnan(scores.logprobs[1]).all()
-    count = len(tiny_lm.encoder.ids(long))
+    count = tiny_lm.encoder.encode(long, SINGLE.words).positions
     assert scores.faults == {
-        1: f"its prompt has {count:,} tokens, and {count:,} without shots and feedback; the model reads 1,008"
+        1: f"its prompt has {count:,} tokens, and {count:,} without shots and feedback; the model reads 1,024"
     }
 
 

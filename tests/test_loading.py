@@ -123,6 +123,18 @@ def test_a_model_that_the_hub_has_is_asked_for_by_its_id(monkeypatch):
     assert str(error.value) == "the tokenizer of some/model cannot be loaded: no such thing"
 
 
+def test_an_error_without_a_text_is_told_too(monkeypatch):
+    import transformers
+
+    def fetch(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", fetch)
+    with pytest.raises(ModelError) as error:
+        load_tokenizer(Source("some/model", None))
+    assert str(error.value).startswith("the tokenizer of some/model cannot be loaded")
+
+
 # -- device and dtype ----------------------------------------------------------------------
 
 
@@ -350,8 +362,11 @@ WHOLE = {
 }
 
 
-def gguf_file(path, *, quantised=None):
-    """Write the tiny model as llama.cpp would, its matrices in a quantised form if one is named."""
+def gguf_file(path, *, quantised=None, without=()):
+    """Write the tiny model as llama.cpp would, its matrices in a quantised form if one is named.
+
+    ``without`` are tensors that are left out.
+    """
     import gguf
 
     model, tokenizer = build_model(), build_tokenizer("chatml")
@@ -384,6 +399,8 @@ def gguf_file(path, *, quantised=None):
         else:
             layer, part = stem.removeprefix("model.layers.").split(".", 1)
             place = f"blk.{layer}.{PARTS[part]}"
+        if place in without:
+            continue
         # llama.cpp keeps the two halves of a head's rotation side by side.
         heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
         if count := heads.get(place.rpartition(".")[2]):
@@ -494,6 +511,22 @@ def test_a_gguf_file_that_was_cut_off_in_its_weights_is_a_fault(tmp_path, cache)
     assert os.listdir(cache / "converted") == []
 
 
+def test_weights_that_a_gguf_file_lacks_are_refused_not_made_up(tmp_path, cache):
+    path = gguf_file(tmp_path / "mine.gguf", without=["blk.2.ffn_up"])
+    text = refused(load_language_model, find(str(path)), **ON_CPU)
+    assert text.startswith(f"{path} cannot be read as a causal language model: ")
+    assert os.listdir(cache / "converted") == []
+
+
+def test_a_gguf_file_without_an_output_matrix_has_a_tied_one(tmp_path, tokenizers):
+    path = gguf_file(tmp_path / "mine.gguf", without=["output"])
+    lm = load_language_model(find(str(path)), **ON_CPU)
+    tied = build_model()
+    tied.lm_head.weight = tied.model.embed_tokens.weight
+    expected = CausalLM(tied, tokenizers["chatml"], name="m").score(prompts(), SEVERAL)
+    np.testing.assert_allclose(lm.score(prompts(), SEVERAL).logprobs, expected.logprobs, atol=1e-5)
+
+
 def test_a_file_that_only_begins_as_gguf(tmp_path):
     path = tmp_path / "mine.gguf"
     path.write_bytes(b"GGUF" + bytes(64))
@@ -539,10 +572,10 @@ def test_the_embedded_model_is_converted_once(embedded):
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
 def test_scores_of_the_embedded_model_equal_the_reference(embedded, labels):
     lm, _, _ = embedded
-    expected, hidden = reference_scores(lm, prompts(), labels)
+    expected, hidden = reference_scores(lm, prompts(3), labels)
     for share in (True, False):
         fast = CausalLM(lm.model, lm.encoder.tokenizer, name=lm.name, share_prefix=share)
-        scores = fast.score(prompts(), labels)
+        scores = fast.score(prompts(3), labels)
         np.testing.assert_allclose(scores.logprobs, expected, atol=1e-3)
         np.testing.assert_allclose(scores.hidden, hidden, atol=1e-2, rtol=1e-3)
         np.testing.assert_allclose(scores.mass, np.exp(expected).sum(1), rtol=1e-3)

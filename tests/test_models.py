@@ -208,6 +208,13 @@ def test_a_model_with_other_files_is_another(folder, file, content):
     assert find(str(folder)).fingerprint != own
 
 
+def test_a_model_whose_file_is_called_otherwise_is_another(folder):
+    """Names say which part of the weights a file is."""
+    own = find(str(folder)).fingerprint
+    (folder / "model.safetensors").rename(folder / "part.safetensors")
+    assert find(str(folder)).fingerprint != own
+
+
 def test_gguf_files_are_told_apart(tmp_path):
     one, other = put(tmp_path / "a" / "x.gguf", b"GGUF1"), put(tmp_path / "b" / "x.gguf", b"GGUF2")
     assert find(str(one)).fingerprint != find(str(other)).fingerprint
@@ -474,6 +481,7 @@ def test_a_hub_that_does_not_answer_is_out_of_reach(reach, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr(models, "HUB_TIMEOUT", 0.02)
     assert reach() is False
 
 
@@ -571,3 +579,19 @@ def test_free_memory_is_asked_of_the_gpu_if_there_is_one(monkeypatch):
     assert models._gpu_bytes() == 7 * GIB
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert models._gpu_bytes() == 0
+
+
+def test_models_are_told_apart_by_their_files_and_not_by_where_they_lie(tmp_path):
+    """A calibration serves one model: trained on in its folder, it is another one."""
+    one, copy = put(tmp_path / "a" / "mine" / "config.json").parent, tmp_path / "b" / "mine"
+    weights = one / "model.safetensors"
+    weights.write_bytes(b"\0" * (5 << 20))
+    shutil.copytree(one, copy)
+    first = find(str(one)).fingerprint
+    assert first.startswith("mine@")
+    assert find(str(copy)).fingerprint == first
+    for place in (0, -1):  # at either end
+        changed = bytearray(5 << 20)
+        changed[place] = 1
+        weights.write_bytes(changed)
+        assert find(str(one)).fingerprint != first

@@ -226,3 +226,13 @@ def test_a_template_that_is_no_text(tmp_path):
     assert unreadable(folder) == (
         "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
     )
+
+
+def test_a_tokenizer_without_a_list_of_added_tokens(tmp_path):
+    """transformers cannot read it either."""
+    folder = saved(tmp_path, "plain")
+    path = folder / "tokenizer.json"
+    spec = json.loads(path.read_text(encoding="utf-8"))
+    del spec["added_tokens"]
+    path.write_text(json.dumps(spec), encoding="utf-8")
+    assert unreadable(folder) == "'added_tokens'"

@@ -30,29 +30,29 @@ class Fitted:
 
 
 def fit(prompt: Prompt, encode: Callable[[Prompt], Encoded], limit: int) -> Fitted:
-    """Encode a prompt within ``limit`` tokens.
+    """Encode a prompt so that it fits, its longest label word included, into ``limit`` positions.
 
     An over-long prompt loses whole shots, the first first, then the oldest words of its feedback;
     never the question or the customer's fields. Raises DataError where that does not suffice.
     """
     encoded = encode(prompt)
-    if len(encoded.ids) <= limit:
+    if encoded.positions <= limit:
         return Fitted(encoded)
 
     def attempt(shots: int, words: int) -> Encoded:
         return encode(prompt.shrink(shots, words))
 
     def fits(shots: int, words: int) -> bool:
-        return len(attempt(shots, words).ids) <= limit
+        return attempt(shots, words).positions <= limit
 
     shots = _least(lambda count: fits(count, 0), prompt.n_shots)
     if shots is not None:
         return Fitted(attempt(shots, 0), shots_dropped=shots)
     words = _least(lambda count: fits(prompt.n_shots, count), prompt.n_words)
     if words is None:
-        bare = len(attempt(prompt.n_shots, prompt.n_words).ids)
+        bare = attempt(prompt.n_shots, prompt.n_words).positions
         raise DataError(
-            f"its prompt has {len(encoded.ids):,} tokens, and {bare:,} without shots and feedback; "
+            f"its prompt has {encoded.positions:,} tokens, and {bare:,} without shots and feedback; "
             f"the model reads {limit:,}"
         )
     return Fitted(attempt(prompt.n_shots, words), prompt.n_shots, words)

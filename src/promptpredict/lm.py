@@ -115,10 +115,9 @@ class CausalLM:
     ) -> tuple[dict[int, Fitted], dict[int, str]]:
         fitted: dict[int, Fitted] = {}
         faults: dict[int, str] = {}
-        limit = self.context - 16  # room for the words' own tokens
         for index, prompt in enumerate(prompts):
             try:
-                fitted[index] = fit(prompt, lambda each: self._encode(each, labels), limit)
+                fitted[index] = fit(prompt, lambda each: self._encode(each, labels), self.context)
             except PromptPredictError as error:
                 faults[index] = str(error)
         return fitted, faults

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,7 @@ def load_language_model(
         model, found = AutoModelForCausalLM.from_pretrained(
             place, dtype=chosen, output_loading_info=True
         )
-        # transformers would fill them with random numbers, and the scores look like any others.
-        if lost := sorted(found["missing_keys"]):
-            raise ValueError(f"it lacks the weights {', '.join(lost[:3])}{' …' * (len(lost) > 3)}")
+        _check_whole(found)
         model = model.to(device)
     return CausalLM(model, tokenizer, name=source.name, batch_tokens=batch_tokens)
 
@@ -119,14 +117,17 @@ def _converted(source: Source, gguf: Path, say: Say) -> Path:
     check_weights(source, gguf)
     say(f"converting {gguf.name} once to {folder}")
     _quiet()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=folder.parent))
+    scratch = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
+        scratch.mkdir(parents=True)
         _convert(gguf, scratch)
         os.replace(scratch, folder)
-    except OSError:
+    except OSError as error:
         if not (folder / "config.json").is_file():  # else another run was faster
-            raise
+            raise ModelError(
+                f"{gguf.name} cannot be converted into {folder.parent} ({error.strerror}); "
+                "possible: another folder in PROMPTPREDICT_CACHE"
+            ) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
@@ -137,7 +138,10 @@ def _convert(gguf: Path, folder: Path) -> None:
 
     given = {"gguf_file": gguf.name}
     with _refusing(f"{gguf} cannot be read as a causal language model"):
-        model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), dtype=torch.float32, **given)
+        model, found = AutoModelForCausalLM.from_pretrained(
+            str(gguf.parent), dtype=torch.float32, output_loading_info=True, **given
+        )
+        _check_whole(found)
         tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), **given)
     # The weights are plain numbers now; saving refuses while the model calls itself quantised.
     model.hf_quantizer = None
@@ -146,8 +150,19 @@ def _convert(gguf: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def _check_whole(found: Mapping[str, Any]) -> None:
+    """Raise ValueError where weights are missing.
+
+    transformers would fill them with random numbers, and the scores look like any others.
+    """
+    if lost := sorted(found["missing_keys"]):
+        raise ValueError(f"it lacks the weights {', '.join(lost[:3])}{' …' if lost[3:] else ''}")
+
+
 def _quiet() -> None:
     """Keep the libraries' bars and warnings off stderr, where our own lines stand."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # the bar of a conversion
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from huggingface_hub.utils import disable_progress_bars
     from transformers.utils import logging
@@ -163,4 +178,5 @@ def _refusing(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # safetensors, gguf and torch each raise their own
-        raise ModelError(f"{what}: {str(error).strip().splitlines()[0]}") from error
+        reason = str(error).strip() or type(error).__name__
+        raise ModelError(f"{what}: {reason.splitlines()[0]}") from error

@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlparse
+from urllib.request import getproxies
 
 from promptpredict.errors import ModelError, nearest
 
@@ -100,9 +101,7 @@ def _digest(model: Path) -> str:
     The ends suffice: weights that were trained on differ everywhere, and reading all of a large
     model would take longer than loading it.
     """
-    files = (
-        [model] if model.is_file() else sorted(each for each in model.iterdir() if each.is_file())
-    )
+    files = [model] if model.is_file() else sorted(filter(Path.is_file, model.rglob("*")))
     digest = hashlib.sha256()
     for file in files:
         size = file.stat().st_size
@@ -132,10 +131,12 @@ def find(
     package = EMBEDDED.get(name)
     if package:
         return _find_embedded(package, kind)
+    path, there = Path(name), False
     with suppress(OSError, RuntimeError):  # a name that no file can have, or no user
-        path = Path(name).expanduser()
-        if path.exists():
-            return _check_path(name, path)
+        path = path.expanduser()
+        there = path.exists()
+    if there:
+        return _check_path(name, path)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(".gguf"):
         return _find_on_hub(name, kind)
     files, example = "a folder", HUB_ENCODER
@@ -328,6 +329,7 @@ def hub_in_reach() -> bool:
     if constants.HF_HUB_OFFLINE:
         return False
     url = urlparse(constants.ENDPOINT)
+    url = urlparse(getproxies().get(url.scheme) or constants.ENDPOINT)
     place = (url.hostname or "", url.port or (80 if url.scheme == "http" else 443))
     answered = threading.Event()
 
@@ -336,8 +338,10 @@ def hub_in_reach() -> bool:
             answered.set()
 
     # In a thread, because looking up the name and trying each address have no limit together.
-    threading.Thread(target=ask, daemon=True).start()
-    return answered.wait(HUB_TIMEOUT)
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(HUB_TIMEOUT)
+    return answered.is_set()
 
 
 def _gpu_bytes() -> int:

@@ -46,11 +46,11 @@ class FolderTokenizer:
             config = _settings(folder / "tokenizer_config.json")
             older = _settings(folder / "special_tokens_map.json")
             self.chat_template = _template(folder, config)
+            added = json.loads(text)["added_tokens"]
         except Exception as error:  # tokenizers raises nothing narrower
             raise ModelError(f"the tokenizer in {folder} cannot be read: {error}") from error
         self.added_tokens_decoder = {
-            token["id"]: _Added(*(token[name] for name in _Added.__slots__))
-            for token in json.loads(text)["added_tokens"]
+            token["id"]: _Added(*(token[name] for name in _Added.__slots__)) for token in added
         }
         # Older folders keep the names of special tokens apart, and there they count.
         names = older | config if "added_tokens_decoder" in config else config | older

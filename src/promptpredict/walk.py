@@ -217,6 +217,7 @@ class _Run:
     def calibrate(self, scored: Sequence[_Scored], saved: Calibration | None) -> Calibration:
         """Return the saved calibration, or find the run's own; save it where that is asked."""
         from promptpredict import calibrating, calibration
+        from promptpredict.models import find
 
         found = saved
         if self.lm is None or self.source is None:
@@ -237,7 +238,9 @@ class _Run:
         if found.method == "none" or self.source is None:
             self.say(f"{self.options.save_calibration} is not written: there is no calibration")
         else:
-            own = calibrating.fingerprints(self.given, self.source)
+            # a model of the hub is here by now, and known by its files
+            here = self.source if self.source.path else find(self.source.name)
+            own = calibrating.fingerprints(self.given, here)
             found.model_copy(update=own).save(self.options.save_calibration)
         return found
 
