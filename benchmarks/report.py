@@ -124,7 +124,7 @@ def _about(found: Found) -> str:
         "approach: without labels with its 95 % bootstrap interval, with labels as mean ± standard "
         "deviation over three draws of the labels (seeds 0 to 2). "
         f"smollm2-135m in {about['dtype']} and minilm on {about['hardware']}; Python "
-        f"{about['python']}, {versions}."
+        f"{about['python']}, {versions}; commit {about['commit']}."
     )
 
 

@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import re
+import subprocess
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -91,7 +92,9 @@ def run_file(file: str, name: str, data: Path, plan: Plan, lm: CausalLM) -> Comp
 def about_run(lm: CausalLM) -> dict[str, Any]:
     """Return what the figures depend on beside code and data."""
     packages = ("torch", "transformers", "sentence-transformers", "scikit-learn")
+    git = ["git", "-C", str(HERE), "rev-parse", "--short=12", "HEAD"]
     return {
+        "commit": subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip(),
         "hardware": hardware(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in packages},
