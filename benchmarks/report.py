@@ -107,7 +107,7 @@ def _section(name: str, results: Results, about: dict[str, Any]) -> str:
         _table(["prompt file", "approach", "labels", *names], lines),
         paired,
         "\n".join(compared),
-        f"{results.verdict[:1].upper()}{results.verdict[1:]}",
+        results.verdict,
         f"{results.rows[0].n_test} test rows; the run took {about['seconds']} s.",
     ]
     return "\n\n".join(parts)

@@ -593,7 +593,7 @@ def test_the_table_is_aligned_and_ends_in_the_verdict():
         "prior       1,024                0.250 ±0.000  0.250 ±0.000  0.250 ±0.000  0.250 ±0.000  0.250 ±0.000  0.250 ±0.000               0.0",
         "probe       1,024  0.850 ±0.071  0.250 ±0.000  0.250 ±0.000  0.250 ±0.000  0.250 ±0.000  0.250 ±0.000  0.250 ±0.000             501.0",
         "",
-        "1,500 test rows, the same for all. with no label zero-shot is highest (ROC AUC 0.700); "
+        "1,500 test rows, the same for all. With no label zero-shot is highest (ROC AUC 0.700); "
         "with 1,024 labels probe is highest (ROC AUC 0.850, +0.350 (95 % +0.300 to +0.400): "
         "better, against prior).",
     ]

@@ -79,7 +79,7 @@ def test_results_json_has_exactly_the_form_of_the_design(tmp_path):
                 "verdict": "better",
             }
         ],
-        "verdict": "with 16 labels probe is highest "
+        "verdict": "With 16 labels probe is highest "
         "(ROC AUC 0.800, +0.080 (95 % +0.030 to +0.130): better, against embedding).",
     }
 
@@ -285,7 +285,7 @@ def test_the_verdict_says_at_each_budget_what_is_highest_and_how_sure():
         difference(-0.5, -0.4, approach="prior", budget=1024),
     ]
     assert Results.of(rows, differences).verdict == (
-        "with no label zero-shot is highest (ROC AUC 0.700); "
+        "With no label zero-shot is highest (ROC AUC 0.700); "
         "with 16 labels probe is highest (ROC AUC 0.850, +0.050 (95 % +0.030 to +0.070): better, "
         "against embedding); "
         "with 1,024 labels embedding is highest (ROC AUC 0.930)."
@@ -299,4 +299,4 @@ def test_where_nothing_can_be_ranked_the_verdict_says_so():
 
 def test_a_budget_that_cannot_be_ranked_is_left_out_of_the_verdict():
     verdict = Results.of([row(auc=NAN), row("prior", auc=0.5), row("x", 4, auc=NAN)], []).verdict
-    assert verdict == "with 16 labels prior is highest (ROC AUC 0.500)."
+    assert verdict == "With 16 labels prior is highest (ROC AUC 0.500)."

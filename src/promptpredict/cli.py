@@ -6,6 +6,7 @@ a command needs it, so that --help is quick. Results go to stdout or --out, all 
 
 from __future__ import annotations
 
+import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -311,6 +312,8 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         # Scores are UTF-8 whatever the terminal: a customer's emoji must not end a run.
         sys.stdout.reconfigure(encoding="utf-8")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # a library's bar is no line in a log
     app()
 
 

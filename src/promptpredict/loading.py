@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -161,8 +160,6 @@ def _check_whole(found: Mapping[str, Any]) -> None:
 
 def _quiet() -> None:
     """Keep the libraries' bars and warnings off stderr, where our own lines stand."""
-    if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_DISABLE", "1")  # the bar of a conversion
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from huggingface_hub.utils import disable_progress_bars
     from transformers.utils import logging

@@ -195,4 +195,5 @@ def _verdict(rows: Sequence[Row], differences: Sequence[Difference]) -> str:
         parts.append(
             f"with {labels} {approach} is highest (ROC AUC {auc_mean:.3f}{''.join(compared)})"
         )
-    return "; ".join(parts) + "." if parts else "Nothing was compared."
+    sentence = "; ".join(parts) or "nothing was compared"
+    return f"{sentence[0].upper()}{sentence[1:]}."
