@@ -21,6 +21,7 @@ from promptpredict.encoders import Embedder
 from promptpredict.errors import DataError
 from promptpredict.estimators import ProbeClassifier, PromptClassifier
 from promptpredict.memo import Memo
+from promptpredict.models import Source
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 
@@ -687,11 +688,12 @@ def test_a_model_by_its_name_is_loaded_at_the_fit(monkeypatch, name, looked_up):
     loaded = []
 
     def load(source):
-        loaded.append(source)
+        loaded.append(source.name)
         return QuietLM()
 
-    monkeypatch.setattr("promptpredict.models.choose", lambda: ("the choice", "a reason"))
-    monkeypatch.setattr("promptpredict.models.find", lambda name: f"found {name}")
+    choice = Source("the choice", None)
+    monkeypatch.setattr("promptpredict.models.choose", lambda: (choice, "a reason"))
+    monkeypatch.setattr("promptpredict.models.find", lambda name: Source(f"found {name}", None))
     monkeypatch.setattr("promptpredict.loading.load_language_model", load)
     X, y = customers(8)
     estimator = PromptClassifier(prompt_file(), model=name)

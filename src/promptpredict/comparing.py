@@ -47,7 +47,7 @@ def benchmark_table(
     # scikit-learn and torch are imported only now, when the files are known to be good
     from promptpredict.benchmark import BASELINE, BY_LANGUAGE_MODEL, Benchmark, Plan
     from promptpredict.encoders import Embedder
-    from promptpredict.models import find
+    from promptpredict.models import find, pick
 
     asked = Plan(**plan)
     asked.check()
@@ -56,7 +56,11 @@ def benchmark_table(
         "few-shot" in asked.approaches and asked.select == "nearest"
     ):
         find(encoder, "sentence encoder")
-    lm = _language_model(model, say) if set(asked.approaches) & set(BY_LANGUAGE_MODEL) else None
+    lm = None
+    if set(asked.approaches) & set(BY_LANGUAGE_MODEL):
+        from promptpredict.loading import load_language_model
+
+        lm = load_language_model(pick(model, say), say=say)
     run = Benchmark(
         records, prompt_file, asked, lm=lm, embedder=Embedder(encoder), table=Path(labelled).name
     )
@@ -91,14 +95,3 @@ def _cell(name: str, value: Spread | None, seeds: int) -> str:
     if name == "seconds_per_1000":
         return f"{value.mean:.1f}"
     return f"{value.mean:.3f}" + (f" ±{value.sd:.3f}" if seeds > 1 else "")
-
-
-def _language_model(model: str, say: Say) -> Any:
-    from promptpredict.loading import load_language_model
-    from promptpredict.models import choose, find
-
-    if model != "auto":
-        return load_language_model(find(model), say=say)
-    source, why = choose()
-    say(f"model: {source.name} ({why})")
-    return load_language_model(source, say=say)

@@ -227,6 +227,6 @@ def _language_model(model: str | LanguageModel) -> LanguageModel:
 def _load(model: str) -> LanguageModel:
     """Load a language model by its name, once for all folds of a cross-validation."""
     from promptpredict.loading import load_language_model
-    from promptpredict.models import choose, find
+    from promptpredict.models import pick
 
-    return load_language_model(choose()[0] if model == "auto" else find(model))
+    return load_language_model(pick(model))

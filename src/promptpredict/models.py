@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -147,6 +147,15 @@ def find(
         f"there is no {kind} '{name}'{nearest(name, short)}; possible: "
         f"{', '.join(short)}, {files}, or a hub id such as {example}"
     )
+
+
+def pick(name: str, say: Callable[[str], object] = lambda _: None) -> Source:
+    """Return the language model of a name; of ``auto`` the choice for this machine, said with why."""
+    if name != "auto":
+        return find(name)
+    source, why = choose()
+    say(f"model: {source.name} ({why})")
+    return source
 
 
 def choose() -> tuple[Source, str]:

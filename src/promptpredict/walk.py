@@ -92,17 +92,13 @@ def score_table(options: ScoreOptions, say: Say = lambda _: None) -> Summary:
 
 def _source(options: ScoreOptions, say: Say) -> Source | None:
     """Find the language model; None where there is none and the embedding serves instead."""
-    from promptpredict.models import choose, find
+    from promptpredict.models import pick
 
     try:
-        if options.model != "auto":
-            return find(options.model)
-        source, why = choose()
+        return pick(options.model, say)
     except ModelError as error:
         _do_without(options, error, say)
         return None
-    say(f"model: {source.name} ({why})")
-    return source
 
 
 def _do_without(options: ScoreOptions, error: ModelError, say: Say) -> None:
