@@ -296,17 +296,8 @@ def test_used_ids_stand_in_the_order_of_their_first_use(prompt_file):
     assert list(shots.used) == []
     shots.choose([record(9, "blue", plan=2), record(10, "red", plan=2), record(11, "blue", plan=3)])
     assert list(shots.used) == ["c3", "c1"]
-    assert shots.describe() == "1 nearest shots: c3, c1"
     shots.choose([record(12, "kind", plan=2)])
     assert list(shots.used) == ["c3", "c1", "c2"]
-
-
-def test_describe_names_at_most_16_shots(prompt_file):
-    for count, more in [(16, ""), (17, " and 1 more")]:
-        shots = shots_of(prompt_file, pool_of(10, 10), count, "random")
-        shown = shots.choose([STRANGER])[0]
-        named = ", ".join(shot.id for shot in shown[:16])
-        assert shots.describe() == f"{count} random shots: {named}{more}"
 
 
 def test_records_without_a_label_are_never_shots(prompt_file):

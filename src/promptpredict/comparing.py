@@ -36,21 +36,19 @@ def benchmark_table(
     ``plan`` are the fields of a Plan. Raises PromptPredictError for whatever is wrong with the
     files or the model.
     """
-    check_folder(out)
-    prompt_file = PromptFile.load(prompt)
-    check_task(prompt_file, "benchmark")
-    records, notes = read_labelled(
-        labelled, prompt_file, {"delimiter": delimiter, "encoding": encoding}
-    )
-    for note in [*(f"warning: {warning}" for warning in prompt_file.warnings), *notes]:
-        say(note)
-    # scikit-learn and torch are imported only now, when the files are known to be good
     from promptpredict.benchmark import BASELINE, BY_LANGUAGE_MODEL, Benchmark, Plan
     from promptpredict.encoders import Embedder
     from promptpredict.models import find, pick
 
+    check_folder(out)
     asked = Plan(**plan)
     asked.check()
+    prompt_file = PromptFile.load(prompt)
+    check_task(prompt_file, "benchmark")
+    reading = {"delimiter": delimiter, "encoding": encoding}
+    records, notes = read_labelled(labelled, prompt_file, reading)
+    for note in [*(f"warning: {warning}" for warning in prompt_file.warnings), *notes]:
+        say(note)
     check_split([prompt_file.label_of(record.label) for record in records])
     if BASELINE in asked.approaches or (
         "few-shot" in asked.approaches and asked.select == "nearest"
@@ -58,7 +56,7 @@ def benchmark_table(
         find(encoder, "sentence encoder")
     lm = None
     if set(asked.approaches) & set(BY_LANGUAGE_MODEL):
-        from promptpredict.loading import load_language_model
+        from promptpredict.loading import load_language_model  # torch: only where all else is well
 
         lm = load_language_model(pick(model, say), say=say)
     run = Benchmark(

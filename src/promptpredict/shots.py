@@ -91,12 +91,6 @@ class Shots:
             return list(self.pool)
         return [self.pool[index] for index in sorted(self._order[self.count :])]
 
-    def describe(self) -> str:
-        """Return one line that names the shots shown so far by their ids."""
-        ids = list(self.used)
-        more = f" and {len(ids) - 16} more" if len(ids) > 16 else ""
-        return f"{self.count} {self.select} shots: {', '.join(ids[:16])}{more}"
-
     @property
     def _by_record(self) -> bool:
         return self.select == "nearest"
