@@ -58,6 +58,70 @@ def test_every_architecture_equals_the_reference(tokenizers, kind, changes):
     np.testing.assert_allclose(lm.score(prompts(), SEVERAL).logprobs, expected, atol=1e-4)
 
 
+# -- several questions about one customer --------------------------------------------------------
+
+
+def panel(customers=5, *, system="You judge customers."):
+    """Return prompts with labels of their own: four questions about each customer in turn."""
+    asked = [
+        ("How is the mood?", "The mood is", {"for": ["angry"], "against": ["happy", "so glad"]}),
+        ("How is the mood?", "The mood was", {"for": ["angry"], "against": ["happy", "so glad"]}),
+        ("Was it dear?", "It was", {"for": ["dear"], "against": ["cheap"]}),
+        ("Was it dear?", "", {"for": ["Yes"], "against": ["No"]}),
+    ]
+    texts = [f"Plan: {n % 2}\nFeedback: {'never again ' * (n % 4)}ok {n}" for n in range(customers)]
+    both = [
+        (Prompt(system, (), f"{text}\n{question}", answer), Labels(words))
+        for text in texts
+        for question, answer, words in asked
+    ]
+    return [prompt for prompt, _ in both], [labels for _, labels in both]
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 200, 100_000])
+@pytest.mark.parametrize("kind", ["llama", "gemma2", "mistral"])
+def test_questions_that_share_a_customer_equal_the_reference(tokenizers, kind, batch_tokens):
+    changes = {} if kind == "llama" else {"sliding_window": 24}
+    model = build_model(kind, **changes)
+    lm = CausalLM(model, tokenizers["chatml"], name="tiny", batch_tokens=batch_tokens)
+    prompts, labels = panel()
+    scores = lm.score(prompts, labels)
+    for row, (prompt, asked) in enumerate(zip(prompts, labels, strict=True)):
+        expected, hidden = reference_scores(lm, [prompt], asked)
+        np.testing.assert_allclose(scores.logprobs[row], expected[0], atol=1e-4)
+        np.testing.assert_allclose(scores.hidden[row], hidden[0], atol=1e-4)
+        np.testing.assert_allclose(scores.mass[row], np.exp(expected[0]).sum(), rtol=1e-4)
+
+
+def test_the_text_of_a_customer_is_read_once_for_all_questions_about_it(tiny_lm):
+    prompts, labels = panel(1)
+    encoded = [
+        tiny_lm.encoder.encode(prompt, asked.words)
+        for prompt, asked in zip(prompts, labels, strict=True)
+    ]
+    beginnings = {
+        (*each.ids[:end],) for each in encoded for end in range(1, len(each.ids) + 1)
+    }  # fmt: skip
+    for each in encoded:
+        for entry in each.words.entries:
+            beginnings |= {(*each.ids, *entry.ids[:end]) for end in range(1, len(entry.ids))}
+    assert tiny_lm.score(prompts, labels).tokens == len(beginnings)
+
+
+def test_a_prompt_that_is_asked_twice_is_read_once(tiny_lm):
+    once = tiny_lm.score(prompts(3), SINGLE)
+    again = tiny_lm.score([*prompts(3), *prompts(3)], SINGLE)
+    assert again.tokens <= once.tokens
+    np.testing.assert_allclose(again.logprobs[3:], once.logprobs, atol=1e-4)
+
+
+def test_labels_have_to_fit_the_prompts(tiny_lm):
+    with pytest.raises(ValueError, match=r"^labels for 2 of 3 prompts, or not as many for each"):
+        tiny_lm.score(prompts(3), [SINGLE, SINGLE])
+    with pytest.raises(ValueError, match=r"^labels for 3 of 3 prompts, or not as many for each"):
+        tiny_lm.score(prompts(3), [SINGLE, SINGLE, NESTED])
+
+
 @pytest.mark.parametrize("batch_tokens", [1, 200, 100_000])
 @pytest.mark.parametrize("share", [True, False])
 def test_batch_budget_and_sharing_do_not_change_scores(tiny_lm, batch_tokens, share):

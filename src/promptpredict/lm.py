@@ -9,7 +9,7 @@ in float32, because label mass needs the log-sum-exp over the vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ from promptpredict.errors import ModelError, PromptPredictError
 from promptpredict.outputs import Outputs, by_label
 from promptpredict.prefix import Prefix, attention_masks, read_prefix
 from promptpredict.prompt import Prompt
-from promptpredict.scores import Labels, Scores
-from promptpredict.words import WordIds, WordTree
+from promptpredict.scores import Labels, Scores, each_labels
+from promptpredict.trees import TokenTree, clusters
 
 BLOCK_ROWS = 1024
 _TRIAL = Prompt("", (), "A customer", "")
@@ -67,57 +67,58 @@ class CausalLM:
     def score(
         self,
         prompts: Sequence[Prompt],
-        labels: Labels,
+        labels: Labels | Sequence[Labels],
         *,
         progress: Callable[[int], object] | None = None,
     ) -> Scores:
         """Return the label log-probabilities of every prompt, in the order given.
 
-        Prompts share batches only within a block of 1,024 of them. ``progress`` is called with
-        the number of prompts done since its last call.
+        ``labels`` are the same for all, or one for each prompt. Prompts share batches only within
+        a block of 1,024 of them; what those of one customer begin with is read once.
+        ``progress`` is called with the number of prompts done since its last call.
         """
-        parts = [
-            self._score_block(
-                prompts[start : start + BLOCK_ROWS], labels, progress or (lambda _: None), start
-            )
-            for start in range(0, len(prompts), BLOCK_ROWS)
-        ]
-        return (
-            _joined(parts)
-            if parts
-            else _Draft(0, len(labels.words), self._outputs.width).scores({}, 0)
-        )
+        if not prompts:
+            count = len(labels.words) if isinstance(labels, Labels) else 0
+            return _Draft(0, count, self._outputs.width).scores({}, 0)
+        every = each_labels(labels, len(prompts))
+        parts = []
+        for start in range(0, len(prompts), BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            said = progress or (lambda _: None)
+            parts.append(self._score_block(prompts[block], every[block], said, start))
+        return _joined(parts)
 
     # -- one block -------------------------------------------------------------------------
 
     def _score_block(
         self,
         prompts: Sequence[Prompt],
-        labels: Labels,
+        labels: Sequence[Labels],
         progress: Callable[[int], object],
         start: int,
     ) -> Scores:
         fitted, faults = self._fit(prompts, labels)
-        draft = _Draft(len(prompts), len(labels.words), self._outputs.width)
+        draft = _Draft(len(prompts), len(labels[0].words), self._outputs.width)
         for index, item in fitted.items():
             draft.truncated[index] = item.truncated
         progress(len(faults))
         tokens = 0
-        for group in self._groups(fitted):
-            tokens += self._score_group(group, fitted, list(labels.words), draft, progress)
+        keys = {row: list(labels[row].words) for row in fitted}
+        for rows, shared in self._groups(fitted):
+            tokens += self._score_group(rows, shared, fitted, keys, draft, progress)
         for index in fitted:
             if not np.isfinite(draft.logprobs[index]).all():
                 faults[index] = "the language model gave logits that are not finite"
         return draft.scores({start + index: fault for index, fault in faults.items()}, tokens)
 
     def _fit(
-        self, prompts: Sequence[Prompt], labels: Labels
+        self, prompts: Sequence[Prompt], labels: Sequence[Labels]
     ) -> tuple[dict[int, Fitted], dict[int, str]]:
         fitted: dict[int, Fitted] = {}
         faults: dict[int, str] = {}
-        for index, prompt in enumerate(prompts):
+        for index, (prompt, asked) in enumerate(zip(prompts, labels, strict=True)):
             try:
-                fitted[index] = fit(prompt, lambda each: self._encode(each, labels), self.context)
+                fitted[index] = fit(prompt, partial(self._encode, labels=asked), self.context)
             except PromptPredictError as error:
                 faults[index] = str(error)
         return fitted, faults
@@ -134,45 +135,74 @@ class CausalLM:
             )
         return encoded
 
-    def _groups(self, fitted: Mapping[int, Fitted]) -> Iterator[_Group]:
-        """Yield the rows of a block in the groups that go through the model together."""
-        # Words may have other ids in another context.
-        for words in dict.fromkeys(item.encoded.words for item in fitted.values()):
-            rows = [row for row, item in fitted.items() if item.encoded.words == words]
-            while rows:
-                every = (0, range(len(rows)))
-                sequences = [fitted[row].encoded.ids for row in rows]
-                shared, members = share(sequences) if self.share_prefix else every
-                taken = [rows[member] for member in members]
-                yield _Group(taken, words, shared)
-                rows = sorted(set(rows).difference(taken))
+    def _groups(self, fitted: Mapping[int, Fitted]) -> Iterator[tuple[list[int], int]]:
+        """Yield the rows that go through the model together, and how many first ids they share."""
+        rows = list(fitted)
+        while rows:
+            every = (0, range(len(rows)))
+            sequences = [fitted[row].encoded.ids for row in rows]
+            shared, members = share(sequences) if self.share_prefix else every
+            taken = [rows[member] for member in members]
+            yield taken, shared
+            rows = sorted(set(rows).difference(taken))
 
     @torch.inference_mode()
     def _score_group(
         self,
-        group: _Group,
+        rows: Sequence[int],
+        shared: int,
         fitted: Mapping[int, Fitted],
-        labels: list[str],
+        keys: Mapping[int, list[str]],
         draft: _Draft,
         progress: Callable[[int], object],
     ) -> int:
         """Score the rows of a group into ``draft``; return the tokens read."""
-        sequences = [fitted[row].encoded.ids for row in group.rows]
-        prefix, read = self._shared_prefix(sequences[0][: group.shared])
-        tree = group.words.tree()
-        columns = [labels.index(entry.label) for entry in group.words.entries]
-        suffixes = [ids[group.shared :] for ids in sequences]
-        lengths = [len(suffix) + len(tree.tokens) for suffix in suffixes]
-        for batch in batches(lengths, self.batch_tokens):
-            # hidden (b, 1 + nodes, d), entries (b, entries)
-            hidden = self._forward([suffixes[index] for index in batch], tree, prefix)
-            entries = self._outputs.entry_logprobs(hidden, tree)
-            at = [group.rows[index] for index in batch]
-            draft.hidden[at] = hidden[:, 0].float().cpu().numpy()
-            draft.logprobs[at] = by_label(entries, columns, len(labels)).cpu().numpy()
-            draft.mass[at] = torch.logsumexp(entries, dim=1).exp().cpu().numpy()
-            progress(len(batch))
-        return read + sum(lengths)
+        sequences = [fitted[row].encoded.ids for row in rows]
+        prefix, read = self._shared_prefix(sequences[0][:shared])
+        suffixes = [ids[shared:] for ids in sequences]
+        alone = [[index] for index in range(len(rows))]
+        together = clusters(suffixes, self.batch_tokens) if self.share_prefix else alone
+        trees, places = [], []
+        for members in together:
+            tree = TokenTree()
+            words = {rows[at]: fitted[rows[at]].encoded.words.tree() for at in members}
+            places.append({rows[at]: tree.place(suffixes[at], words[rows[at]]) for at in members})
+            trees.append(tree)
+        for batch in batches([len(tree) for tree in trees], self.batch_tokens):
+            states = self._forward([trees[index] for index in batch], prefix)  # (b, s, d)
+            nodes = {
+                row: (at, places[index][row])
+                for at, index in enumerate(batch)
+                for row in places[index]
+            }
+            self._read(states, nodes, fitted, keys, draft)
+            progress(len(nodes))
+        return read + sum(map(len, trees))
+
+    def _read(
+        self,
+        states: torch.Tensor,
+        nodes: Mapping[int, tuple[int, list[int]]],
+        fitted: Mapping[int, Fitted],
+        keys: Mapping[int, list[str]],
+        draft: _Draft,
+    ) -> None:
+        """Read the logits of a batch's states (b, s, d) into ``draft``.
+
+        ``nodes`` say for each row where it stands in the batch, and its nodes there.
+        """
+        # Words may have other ids in another context, and side questions have words of their own.
+        for words in dict.fromkeys(fitted[row].encoded.words for row in nodes):
+            rows = [row for row in nodes if fitted[row].encoded.words == words]
+            at = torch.tensor([nodes[row][0] for row in rows])
+            wanted = torch.tensor([nodes[row][1] for row in rows])  # (m, 1 + nodes)
+            hidden = states[at[:, None], wanted]  # (m, 1 + nodes, d)
+            entries = self._outputs.entry_logprobs(hidden, words.tree())  # (m, entries)
+            labels = keys[rows[0]]
+            columns = [labels.index(entry.label) for entry in words.entries]
+            draft.hidden[rows] = hidden[:, 0].float().cpu().numpy()
+            draft.logprobs[rows] = by_label(entries, columns, len(labels)).cpu().numpy()
+            draft.mass[rows] = torch.logsumexp(entries, dim=1).exp().cpu().numpy()
 
     def _shared_prefix(self, ids: tuple[int, ...]) -> tuple[Prefix, int]:
         """Return the keys and values of a prefix, and how many tokens had to be read for it."""
@@ -181,50 +211,34 @@ class CausalLM:
         self._prefix = read_prefix(self.model, ids)
         return self._prefix, len(ids)
 
-    def _forward(
-        self, suffixes: Sequence[tuple[int, ...]], tree: WordTree, prefix: Prefix
-    ) -> torch.Tensor:
-        """Return the hidden states (b, 1 + nodes, d) at the answer position and at the tree's nodes.
+    def _forward(self, trees: Sequence[TokenTree], prefix: Prefix) -> torch.Tensor:
+        """Return the hidden states (b, s, d) of the nodes of every tree, padded at the right.
 
-        A row is suffix | nodes | padding. A node stands at position answer + depth and sees the
-        prompt, its ancestors and itself, so one pass scores labels of several tokens exactly.
+        A node stands at the position that it has in its own sequence and sees the prefix, its
+        ancestors and itself, so one pass scores every sequence of a tree exactly.
         """
-        width = max(map(len, suffixes)) + len(tree.tokens)
-        ids = torch.zeros(len(suffixes), width, dtype=torch.long)  # (b, s)
-        positions = torch.arange(width).repeat(len(suffixes), 1) + len(prefix.ids)  # (b, s)
-        answers = torch.tensor([len(suffix) - 1 for suffix in suffixes])  # (b,)
-        for row, suffix in enumerate(suffixes):
-            end = len(suffix)
-            ids[row, : end + len(tree.tokens)] = torch.tensor([*suffix, *tree.tokens])
-            positions[row, end : end + len(tree.tokens)] = (
-                torch.tensor(tree.depths) + len(prefix.ids) + end - 1
-            )
-        masks = attention_masks(self.model, answers, tree, positions, len(prefix.ids))
+        width = max(map(len, trees))
+        ids = torch.zeros(len(trees), width, dtype=torch.long)  # (b, s)
+        positions = torch.zeros(len(trees), width, dtype=torch.long)  # (b, s)
+        for row, tree in enumerate(trees):
+            ids[row, : len(tree)] = torch.tensor(tree.tokens)
+            positions[row, : len(tree)] = torch.tensor(tree.depths)
+        positions += len(prefix.ids)
         output = self._decoder(
             input_ids=ids.to(self.device),
-            attention_mask=masks,
+            attention_mask=attention_masks(self.model, trees, positions, len(prefix.ids)),
             position_ids=positions.to(self.device),
             past_key_values=prefix.cache(),
             use_cache=bool(prefix.ids),
         )
-        wanted = answers[:, None] + torch.arange(1 + len(tree.tokens))  # (b, 1 + nodes)
-        states: torch.Tensor = output.last_hidden_state  # (b, s, d)
-        return states[torch.arange(len(suffixes))[:, None], wanted]
+        states: torch.Tensor = output.last_hidden_state
+        return states
 
     # -- the model -------------------------------------------------------------------------
 
     @property
     def _decoder(self) -> Any:
         return self.model.get_decoder()
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Rows of a block with the same word ids, and how many first ids their prompts share."""
-
-    rows: list[int]
-    words: WordIds
-    shared: int
 
 
 class _Draft:

@@ -5,13 +5,14 @@ Knows tensors and attention masks; knows nothing of tokenizers, labels or tables
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from promptpredict.words import WordTree
+from promptpredict.trees import TokenTree
 
 
 class _SharedLayer(DynamicLayer):  # type: ignore[misc]
@@ -61,20 +62,20 @@ def read_prefix(model: Any, ids: tuple[int, ...]) -> Prefix:
 
 
 def attention_masks(
-    model: Any, answers: torch.Tensor, tree: WordTree, positions: torch.Tensor, prefix: int
+    model: Any, trees: Sequence[TokenTree], positions: torch.Tensor, prefix: int
 ) -> torch.Tensor | dict[str, torch.Tensor] | None:
     """Return what a batch's tokens may see: additive masks (b, 1, s, p + s), 0 or the least number.
 
-    ``answers`` (b,) are the columns of the answer positions, ``positions`` (b, s) the token
-    positions. Models with layers of several kinds get one mask per kind. None stands for plain
-    causal attention: right padding is seen by no real token.
+    ``trees`` are the batch's rows, ``positions`` (b, s) the token positions. Models with layers of
+    several kinds get one mask per kind. None stands for plain causal attention: right padding is
+    seen by no real token.
     """
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ())
     window: Any = getattr(config, "sliding_window", None)
-    if not prefix and not tree.tokens:
+    if not prefix and all(tree.is_chain for tree in trees):
         return None
-    seen = _visible(answers, tree, positions.shape[1], prefix)  # (b, s, p + s)
+    seen = _visible(trees, positions.shape[1], prefix)  # (b, s, p + s)
     if "sliding_attention" in kinds:
         near = _near(positions, prefix, window)
         return {
@@ -86,19 +87,14 @@ def attention_masks(
     return _additive(seen, model)
 
 
-def _visible(answers: torch.Tensor, tree: WordTree, width: int, prefix: int) -> torch.Tensor:
-    """Causal among a row's own tokens, but that a node of the tree does not see its cousins."""
-    own = torch.ones(width, width, dtype=torch.bool).tril().repeat(len(answers), 1, 1)  # (b, s, s)
-    for node, parent in enumerate(tree.parents):
-        ancestors = {node}
-        while parent >= 0:
-            ancestors.add(parent)
-            parent = tree.parents[parent]
-        hidden = [other for other in range(node) if other not in ancestors]
-        for row, answer in enumerate(answers.tolist()):
-            own[row, answer + 1 + node, [answer + 1 + other for other in hidden]] = False
-    before = torch.ones(len(answers), width, prefix, dtype=torch.bool)
-    return torch.cat([before, own], dim=2)
+def _visible(trees: Sequence[TokenTree], width: int, prefix: int) -> torch.Tensor:
+    """A node sees the prefix, its ancestors and itself; padding sees itself."""
+    seen = torch.zeros(len(trees), width, prefix + width, dtype=torch.bool)
+    seen[:, :, :prefix] = True
+    seen[:, torch.arange(width), prefix + torch.arange(width)] = True
+    for row, tree in enumerate(trees):
+        seen[row, : len(tree), prefix : prefix + len(tree)] = torch.from_numpy(tree.visible())
+    return seen
 
 
 def _near(positions: torch.Tensor, prefix: int, window: int) -> torch.Tensor:

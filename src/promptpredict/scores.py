@@ -52,8 +52,22 @@ class LanguageModel(Protocol):
     def score(
         self,
         prompts: Sequence[Prompt],
-        labels: Labels,
+        labels: Labels | Sequence[Labels],
         *,
         progress: Callable[[int], object] | None = None,
     ) -> Scores:
-        """Return the label log-probabilities of every prompt."""
+        """Return the label log-probabilities of every prompt.
+
+        ``labels`` are the same for all, or one for each prompt, as many labels in each: side
+        questions about one customer, that stand behind one another, are then read in one go.
+        """
+
+
+def each_labels(labels: Labels | Sequence[Labels], prompts: int) -> list[Labels]:
+    """Return the labels of each prompt; ValueError where they do not fit."""
+    every = [labels] * prompts if isinstance(labels, Labels) else list(labels)
+    if len(every) != prompts or len({len(each.words) for each in every}) > 1:
+        raise ValueError(
+            f"labels for {len(every)} of {prompts} prompts, or not as many for each of them"
+        )
+    return every
