@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from promptpredict.errors import DataError
 
-MARGIN = 0.02  # how much ROC AUC an approach may lose and still be called no worse
+Verdict = Literal["better", "worse", "no worse", "undecided"]
 
 
 class Value(BaseModel):
@@ -48,10 +48,16 @@ class Row(BaseModel):
     seed: int
     n_test: int
     metrics: dict[str, Value]
+    chosen: str | None = None  # which approach the training rows chose, where the row is a choice
 
 
 class Difference(BaseModel):
-    """An approach against another at one budget, paired on the same test rows, over the seeds."""
+    """An approach against another at one budget, paired on the same test rows, over the seeds.
+
+    ``low`` and ``high`` are the 95 % interval of this difference alone; ``holm_low`` and
+    ``holm_high`` the one corrected for all differences of its budget, from which ``verdict`` is
+    read. ``p`` is the two-sided bootstrap p-value before the correction.
+    """
 
     model_config = ConfigDict(extra="forbid")
     approach: str
@@ -61,11 +67,67 @@ class Difference(BaseModel):
     value: float
     low: float
     high: float
-    verdict: Literal["better", "worse", "no worse", "undecided"]
+    p: float
+    holm_low: float
+    holm_high: float
+    verdict: Verdict
 
     def describe(self) -> str:
         """Return the difference in words: ``+0.080 (95 % +0.030 to +0.120): better``."""
         return f"{self.value:+.3f} (95 % {self.low:+.3f} to {self.high:+.3f}): {self.verdict}"
+
+
+class Crossover(BaseModel):
+    """From which label budget on one approach is as good as another; None where it never is."""
+
+    model_config = ConfigDict(extra="forbid")
+    approach: str
+    against: str
+    budget: int | None
+
+
+class Flag(BaseModel):
+    """Something about the table that makes figures look better than they are."""
+
+    model_config = ConfigDict(extra="forbid")
+    kind: Literal["leak", "after the outcome", "memorised", "duplicates", "reversed", "truncated"]
+    column: str | None
+    text: str
+
+
+class Shown(BaseModel):
+    """The shots of one draw: row of the table and label of each, in order."""
+
+    model_config = ConfigDict(extra="forbid")
+    approach: str
+    budget: int
+    seed: int
+    shots: list[tuple[int, str]]
+
+
+class About(BaseModel):
+    """What the figures depend on, and what a reader wants to see of the run; no customer's text.
+
+    ``prompt_text`` is a whole prompt as the model saw it, with the values of a customer masked
+    unless texts were to be kept. ``label_mass`` holds the quantiles 0, .05, .25, .5, .75, .95 and
+    1 over the test rows of each approach that has it; ``truncated`` the number of prompts or texts
+    that were cut; ``tokens`` and ``passes`` what the language model read for this run and before.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    started: str = ""
+    seconds: float = 0.0
+    hardware: str = ""
+    versions: dict[str, str] = {}
+    settings: dict[str, Any] = {}
+    counts: dict[str, int] = {}  # rows, train, test, positives, duplicates across the split, …
+    prompts: int = 0  # distinct pairs of prompt and model that the run needed
+    passes: int = 0  # prompts that a language model read
+    tokens: int = 0
+    prompt_text: str = ""
+    shots: list[Shown] = []
+    label_mass: dict[str, list[float]] = {}
+    truncated: dict[str, int] = {}
 
 
 class Results(BaseModel):
@@ -76,12 +138,10 @@ class Results(BaseModel):
     rows: list[Row]
     differences: list[Difference]
     verdict: str
-
-    @classmethod
-    def of(cls, rows: Sequence[Row], differences: Sequence[Difference]) -> Results:
-        """Put rows and differences together with their verdict."""
-        verdict = _verdict(rows, differences)
-        return cls(rows=list(rows), differences=list(differences), verdict=verdict)
+    crossovers: list[Crossover] = []
+    flags: list[Flag] = []
+    notes: list[str] = []
+    about: About = About()
 
     @classmethod
     def load(cls, path: str | Path) -> Results:
@@ -89,34 +149,11 @@ class Results(BaseModel):
         return cls.model_validate_json(Path(path).read_bytes())
 
 
-def judge(
-    approach: str, against: str, budget: int, metric: str, value: float, low: float, high: float
-) -> Difference:
-    """Put a paired difference in one word, from its interval alone.
+def write_results(folder: Path, results: Results, predictions: Sequence[dict[str, Any]]) -> Any:
+    """Write results.json and predictions.parquet into a folder, each whole or not at all.
 
-    ``better``: above 0; ``worse``: below 0; ``no worse``: above -0.02; else ``undecided``.
+    Returns the predictions as a pandas DataFrame.
     """
-    verdict: Literal["better", "worse", "no worse", "undecided"] = "undecided"
-    if low > 0:
-        verdict = "better"
-    elif high < 0:
-        verdict = "worse"
-    elif low > -MARGIN:
-        verdict = "no worse"
-    return Difference(
-        approach=approach,
-        against=against,
-        budget=budget,
-        metric=metric,
-        value=value,
-        low=low,
-        high=high,
-        verdict=verdict,
-    )
-
-
-def write_results(folder: Path, results: Results, predictions: Sequence[dict[str, Any]]) -> None:
-    """Write results.json and predictions.parquet into a folder, each whole or not at all."""
     import pandas as pd
 
     draft = folder / f".results.{os.getpid()}.tmp"
@@ -124,8 +161,10 @@ def write_results(folder: Path, results: Results, predictions: Sequence[dict[str
         folder.mkdir(parents=True, exist_ok=True)
         draft.write_text(results.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
         draft.replace(folder / "results.json")
-        pd.DataFrame(list(predictions)).to_parquet(draft, index=False)
+        table = pd.DataFrame(list(predictions))
+        table.to_parquet(draft, index=False)
         draft.replace(folder / "predictions.parquet")
+        return table
     except OSError as error:
         raise DataError(f"{folder}: the results cannot be written ({error.strerror})") from None
     finally:
@@ -175,25 +214,3 @@ def _spread(values: Sequence[float | None]) -> Spread | None:
     if not known:
         return None
     return Spread(mean(known), stdev(known) if len(known) > 1 else 0.0)
-
-
-def _verdict(rows: Sequence[Row], differences: Sequence[Difference]) -> str:
-    """Say at each budget which approach has the highest ROC AUC, and how it compares."""
-    best: dict[int, tuple[float, str]] = {}
-    for group in summarise(rows):
-        if auc := group.metrics["roc_auc"]:
-            found = (auc.mean, group.approach)
-            best[group.budget] = max(best.get(group.budget, found), found)
-    parts = []
-    for budget, (auc_mean, approach) in best.items():
-        compared = [
-            f", {each.describe()}, against {each.against}"
-            for each in differences
-            if (each.approach, each.budget) == (approach, budget)
-        ]
-        labels = "no label" if budget == 0 else f"{budget:,} label{'s' if budget > 1 else ''}"
-        parts.append(
-            f"with {labels} {approach} is highest (ROC AUC {auc_mean:.3f}{''.join(compared)})"
-        )
-    sentence = "; ".join(parts) or "nothing was compared"
-    return f"{sentence[0].upper()}{sentence[1:]}."
