@@ -1,0 +1,244 @@
+"""The report of a comparison: one HTML file that needs nothing else, and its pictures as PNG.
+
+Knows the page; knows nothing of how the figures came about, nor of drawing. All that a user or a
+customer wrote is escaped; the page has no script and loads nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
+
+from promptpredict.curves import CHOICES, SIDES, at, series
+from promptpredict.errors import DataError
+from promptpredict.reporttables import (
+    difference_table,
+    figure_tables,
+    labels_of,
+    mass_table,
+    pairs_table,
+    shots_table,
+    signed,
+    truncation_table,
+)
+from promptpredict.results import Results
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from promptpredict.pictures import Gallery
+
+TEMPLATE = Path(__file__).parent / "data" / "report.html"
+
+
+def write_report(
+    folder: Path, results: Results, predictions: DataFrame, *, positive: str | None
+) -> Path:
+    """Write report.html and pictures/*.png into a folder, each whole or not at all.
+
+    ``predictions`` is the table of predictions.parquet; ``positive`` the key of the positive
+    label, None for a multi-class task, which has no curves of ranking. Returns the path of
+    report.html. Raises DataError where the folder cannot be written.
+    """
+    from promptpredict.pictures import gallery
+
+    shown = gallery(results, predictions, positive)
+    page = render(results, shown, positive=positive)
+    report = folder / "report.html"
+    try:
+        (folder / "pictures").mkdir(parents=True, exist_ok=True)
+        for name, picture in shown.pictures.items():
+            _write(folder / "pictures" / f"{name}.png", picture.png)
+        _write(report, page.encode())
+    except OSError as error:
+        raise DataError(f"{folder}: the report cannot be written ({error.strerror})") from None
+    return report
+
+
+def _write(path: Path, content: bytes) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def render(results: Results, shown: Gallery, *, positive: str | None) -> str:
+    """Return the page as HTML."""
+    from jinja2 import Environment, StrictUndefined
+
+    from promptpredict.theme import variables
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["marked"] = marked
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    seeds = len({row.seed for row in results.rows})
+    page = template.render(
+        results=results,
+        gallery=shown,
+        positive=positive,
+        title=", ".join(_once(row.table for row in results.rows)) or "No table",
+        light=variables(dark=False),
+        dark=variables(dark=True),
+        facts=_facts(results),
+        seeds=_count(seeds, "seed"),
+        n_test=f"{max((row.n_test for row in results.rows), default=0):,}",
+        **_legends(shown),
+        gallery_note=_gallery_note(shown, seeds),
+        no_curves=_no_curves(results, positive),
+        text_said=_text_said(results, shown.budget),
+        labels_of=labels_of,
+        crossovers=_crossovers(results),
+        **_tables(results),
+    )
+    return page.strip() + "\n"
+
+
+def marked(text: str) -> Markup:
+    """Return a text as HTML: escaped, and what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _tables(results: Results) -> dict[str, Any]:
+    about = results.about
+    first = {*SIDES, *CHOICES}
+    main = [one for one in results.differences if {one.approach, one.against} <= first]
+    main = main or results.differences
+    others = [one for one in results.differences if one not in main]
+    read = {
+        "started": about.started,
+        "seconds": f"{about.seconds:,.0f}" if about.seconds else "",
+        "hardware": about.hardware,
+        "prompts and models": f"{about.prompts:,}",
+        "prompts read by a language model": f"{about.passes:,}",
+        "tokens read": f"{about.tokens:,}",
+    }
+    return {
+        "differences": difference_table("Differences of the main approaches", main),
+        "other_differences": difference_table(f"{len(others)} more differences", others),
+        "figures": figure_tables(results.rows),
+        "mass": mass_table(about.label_mass),
+        "truncated": truncation_table(about.truncated),
+        "shots": shots_table(about.shots),
+        "run": [
+            pairs_table("Records and splits", about.counts),
+            pairs_table("Time and reading", {name: value for name, value in read.items() if value}),
+            pairs_table("Settings", about.settings),
+            pairs_table("Versions", about.versions),
+        ],
+    }
+
+
+def _facts(results: Results) -> dict[str, str]:
+    """Return what a reader wants to know first, beside the verdict."""
+    rows = results.rows
+    budgets = sorted({row.budget for row in rows})
+    facts = {
+        "Test records": f"{max((row.n_test for row in rows), default=0):,}",
+        "Label budgets": ", ".join(f"{budget:,}" for budget in budgets),
+        "Seeds": str(len({row.seed for row in rows})),
+        "Approaches": str(len({row.approach for row in rows})),
+        "Language model": ", ".join(_once(row.model for row in rows)),
+        "Prompt file": ", ".join(_once(row.prompt for row in rows)),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _legends(shown: Gallery) -> dict[str, list[dict[str, Any]]]:
+    from promptpredict.pictures import TEXT
+    from promptpredict.theme import swatch
+
+    at_zero = {
+        name: f"{name} (no labels)" for name, budget in shown.detailed.items() if budget == 0
+    }
+    text = [
+        {"swatch": swatch(name, strong=True, joined=False), "text": f"{said} ({name})", "strong": 1}
+        for name, said in TEXT.items()
+        if name in shown.legend
+    ]
+    return {
+        "sides": _sides(shown.legend, {}),
+        "detail_sides": _sides(dict.fromkeys(shown.detailed, True), at_zero),
+        "cost_sides": _sides(dict.fromkeys(shown.priced, True), {}),
+        "text_sides": [{"name": "None of them uses a language model", "items_": text}],
+    }
+
+
+def _sides(approaches: dict[str, bool] | Any, names: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the legend of approaches, grouped by the side they are on."""
+    from promptpredict.theme import BOTH, WITH, WITHOUT, style_of, swatch
+
+    made = []
+    for side in (WITH, WITHOUT, BOTH):
+        items = [
+            {
+                "swatch": swatch(name, strong=strong),
+                "text": names.get(name, name),
+                "strong": strong,
+            }
+            for name, strong in approaches.items()
+            if style_of(name).side == side
+        ]
+        made += [{"name": side, "items_": items}] if items else []
+    return made
+
+
+def _gallery_note(shown: Gallery, seeds: int) -> str:
+    budget = f"{shown.budget or 0:,}"
+    mean = f" Curves are the mean of the {seeds} seeds' own curves." if seeds > 1 else ""
+    return (
+        f"The pictures of this part show one budget, {budget} labels: the first that the verdict "
+        f"speaks of, or else the largest that the main approaches share.{mean}"
+    )
+
+
+def _no_curves(results: Results, positive: str | None) -> str:
+    if positive is None and results.rows:
+        return (
+            "Curves of ranking, reliability and lift are drawn for tasks with one positive label; "
+            "this one has several labels of equal standing, and the table below has its figures."
+        )
+    return "There are no predictions of which curves could be drawn."
+
+
+def _text_said(results: Results, budget: int | None) -> str:
+    """Say what text adds to columns and columns to text at the budget that is shown."""
+    quality = series(results.rows, "roc_auc")
+    if budget is None or not quality.keys() >= {"structured", "text", "fusion"}:
+        return ""
+    found = [at(quality[name], budget) for name in ("structured", "text", "fusion")]
+    if None in found:
+        return ""
+    columns, text, both = (point.value for point in found if point is not None)
+    return (
+        f"With {labels_of(budget)}, both together reach a ROC AUC of {both:.3f}: "
+        f"{signed(both - columns)} against the columns alone and {signed(both - text)} against "
+        "the text alone."
+    )
+
+
+def _crossovers(results: Results) -> list[str]:
+    return [
+        f"{one.approach} is never as good as {one.against} at the budgets tried."
+        if one.budget is None
+        else f"{one.approach} is as good as {one.against} from {one.budget:,} labels on."
+        for one in results.crossovers
+    ]
+
+
+def _once(values: Iterable[str]) -> list[str]:
+    return [value for value in dict.fromkeys(values) if value]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

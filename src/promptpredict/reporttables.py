@@ -1,0 +1,236 @@
+"""The tables of a report as plain cells: figures, differences, shots, label mass, the run.
+
+Knows results and how numbers are written; knows nothing of HTML.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from promptpredict.curves import Point, point_of
+from promptpredict.results import Difference, Row, Shown
+
+# metric: (head, form, whether more is better; None where neither is)
+FIGURES: dict[str, tuple[str, str, bool | None]] = {
+    "roc_auc": ("ROC AUC", ".3f", True),
+    "pr_auc": ("PR AUC", ".3f", True),
+    "brier": ("Brier", ".3f", False),
+    "log_loss": ("log loss", ".3f", False),
+    "ece": ("ECE", ".3f", False),
+    "accuracy": ("accuracy", ".3f", True),
+    "f1": ("F1", ".3f", True),
+    "threshold": ("threshold", ".2f", None),
+    "lift_5": ("lift at 5 %", ".2f", True),
+    "lift_10": ("lift at 10 %", ".2f", True),
+    "lift_20": ("lift at 20 %", ".2f", True),
+    "precision_5": ("precision at 5 %", ".2f", True),
+    "precision_10": ("precision at 10 %", ".2f", True),
+    "precision_20": ("precision at 20 %", ".2f", True),
+    "value_5": ("value at 5 %", ",.0f", True),
+    "value_10": ("value at 10 %", ",.0f", True),
+    "value_20": ("value at 20 %", ",.0f", True),
+    "value_best": ("value at best", ",.0f", True),
+    "seconds_per_1000": ("seconds per 1,000", ",.3g", None),
+    "tokens_per_1000": ("tokens per 1,000", ",.0f", None),
+}
+QUALITY = ("roc_auc", "pr_auc", "brier", "log_loss", "ece", "accuracy", "f1")
+_QUANTILES = ("least", "5 %", "25 %", "median", "75 %", "95 %", "most")
+_LOW_MASS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What stands in a cell, what stands small below it, and what kind of news it is."""
+
+    text: str
+    under: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rows of a table under a name of their own, which may be empty."""
+
+    name: str
+    rows: Sequence[Sequence[Cell]]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A caption, the heads of the columns, and rows in parts; no part where there is nothing."""
+
+    caption: str
+    head: Sequence[str]
+    parts: Sequence[Part]
+    words: int = 1  # how many columns, from the first, hold words and not numbers
+    wraps: bool = False
+
+
+def figure_tables(rows: Sequence[Row]) -> dict[int, list[Table]]:
+    """Return two tables of each budget, of quality and of decisions and cost.
+
+    They hold means over the seeds, with intervals below them. The best approach by each metric is
+    marked; metrics that no row has are left out, and so is a table of none.
+    """
+    groups: dict[int, dict[str, list[Row]]] = {}
+    for row in rows:
+        groups.setdefault(row.budget, {}).setdefault(row.approach, []).append(row)
+    have = {name for row in rows for name, value in row.metrics.items() if value.value is not None}
+    metrics = [name for name in FIGURES if name in have]
+    seeds = len({row.seed for row in rows})
+    mean = "mean over the seeds" if seeds > 1 else "one seed"
+    kinds = {
+        f"Quality: {mean}, below it the 95 % interval, the best in bold": [
+            name for name in metrics if name in QUALITY
+        ],
+        f"Decisions and cost: {mean}": [name for name in metrics if name not in QUALITY],
+    }
+    return {
+        budget: [
+            _figure_table(caption, groups[budget], names)
+            for caption, names in kinds.items()
+            if names
+        ]
+        for budget in sorted(groups)
+    }
+
+
+def _figure_table(
+    caption: str, groups: Mapping[str, Sequence[Row]], metrics: Sequence[str]
+) -> Table:
+    points = {
+        approach: {name: point_of(group, name) for name in metrics}
+        for approach, group in groups.items()
+    }
+    best = {name: _best(name, [own[name] for own in points.values()]) for name in metrics}
+    lines = [
+        [
+            Cell(approach, _chosen(groups[approach])),
+            *(_figure(name, own[name], best[name]) for name in metrics),
+        ]
+        for approach, own in points.items()
+    ]
+    return Table(caption, ["approach", *(FIGURES[name][0] for name in metrics)], [Part("", lines)])
+
+
+def labels_of(budget: int) -> str:
+    """Return a budget in words: ``no labels``, ``1 label``, ``1,000 labels``."""
+    return "no labels" if budget == 0 else f"{budget:,} label" + ("s" if budget > 1 else "")
+
+
+def _best(name: str, points: Sequence[Point | None]) -> float | None:
+    more = FIGURES[name][2]
+    known = [point.value for point in points if point is not None]
+    if more is None or len(known) < 2:
+        return None
+    return max(known) if more else min(known)
+
+
+def _figure(name: str, point: Point | None, best: float | None) -> Cell:
+    if point is None:
+        return Cell("–")
+    form = FIGURES[name][1]
+    under = ""
+    if point.low is not None and point.high is not None:
+        dash = "–" if point.low >= 0 else " to "
+        under = f"{point.low:{form}}{dash}{point.high:{form}}".replace("-", "−")
+    return Cell(
+        f"{point.value:{form}}".replace("-", "−"), under, "best" if point.value == best else ""
+    )
+
+
+def _chosen(rows: Sequence[Row]) -> str:
+    """Return what the seeds chose, the most frequent first: ``probe × 2, few-shot``."""
+    counts = Counter(row.chosen for row in rows if row.chosen)
+    return ", ".join(
+        f"{name} × {count}" if count > 1 else str(name) for name, count in counts.most_common()
+    )
+
+
+def difference_table(caption: str, differences: Sequence[Difference]) -> Table:
+    """Return differences by budget: what against what, by how much, and the verdict's word."""
+    groups: dict[int, list[Sequence[Cell]]] = {}
+    for one in sorted(differences, key=lambda one: one.budget):
+        verdict = one.verdict if one.verdict in ("better", "worse") else ""
+        groups.setdefault(one.budget, []).append(
+            [
+                Cell(one.approach, f"against {one.against}"),
+                Cell(one.verdict, kind=verdict),
+                Cell(signed(one.value), named(one.metric)),
+                Cell(f"{signed(one.low)} to {signed(one.high)}"),
+                Cell(f"{signed(one.holm_low)} to {signed(one.holm_high)}"),
+                Cell("< 0.001" if one.p < 0.001 else f"{one.p:.3f}"),
+            ]
+        )
+    head = ("approach", "verdict", "difference", "95 % interval", "corrected interval", "p")
+    parts = [Part(f"With {labels_of(budget)}", lines) for budget, lines in groups.items()]
+    return Table(caption, head, parts, words=2)
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign, a true minus: ``+0.120``, ``−0.041``."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def named(metric: str) -> str:
+    """Return a metric's name in words."""
+    return FIGURES[metric][0] if metric in FIGURES else metric.replace("_", " ")
+
+
+def mass_table(mass: Mapping[str, Sequence[float]]) -> Table:
+    """Return the quantiles of the label mass of each approach that has it."""
+    rows = [
+        [Cell(approach), *(Cell(f"{value:.2f}") for value in quantiles)]
+        for approach, quantiles in mass.items()
+    ]
+    caption = (
+        "Label mass: how much of its probability the model gives to the label words. Where most "
+        f"records have less than {_LOW_MASS}, it wanted to say something else"
+    )
+    return Table(caption, ("approach", *_QUANTILES), [Part("", rows)] if rows else [])
+
+
+def truncation_table(truncated: Mapping[str, int]) -> Table:
+    """Return how many prompts or texts of each approach were cut."""
+    rows = [[Cell(approach), Cell(f"{count:,}")] for approach, count in truncated.items()]
+    caption = "Truncation: prompts or texts that were too long and lost shots or words"
+    return Table(caption, ("approach", "cut"), [Part("", rows)] if rows else [])
+
+
+def shots_table(shown: Sequence[Shown]) -> Table:
+    """Return which rows of the table were shown with which labels."""
+    rows = [
+        [
+            Cell(one.approach),
+            Cell(f"{one.budget:,}"),
+            Cell(str(one.seed)),
+            Cell(", ".join(f"row {row} → {label}" for row, label in one.shots)),
+        ]
+        for one in shown
+    ]
+    caption = f"The shots of {len(rows)} draws, in the order shown"
+    head = ("approach", "labels", "seed", "shots")
+    return Table(caption, head, [Part("", rows)] if rows else [], words=4, wraps=True)
+
+
+def pairs_table(caption: str, pairs: Mapping[str, Any]) -> Table:
+    """Return names and values; lists become words, counts get their commas."""
+    rows = [[Cell(name.replace("_", " ")), Cell(_said(value))] for name, value in pairs.items()]
+    return Table(caption, ("name", "value"), [Part("", rows)] if rows else [], words=2, wraps=True)
+
+
+def _said(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_said, value)) or "–"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_said(one)}" for name, one in value.items()) or "–"
+    return str(value) or "–"
