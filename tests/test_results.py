@@ -1,4 +1,4 @@
-"""What a comparison found: the form of results.json, the words for a difference, the verdict."""
+"""What a comparison found: the form of results.json, and its summary."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from pydantic import ValidationError
 
 from promptpredict.errors import DataError
 from promptpredict.results import (
+    About,
+    Crossover,
     Difference,
+    Flag,
     Results,
     Row,
+    Shown,
     Spread,
     Value,
-    judge,
     summarise,
     write_results,
 )
@@ -38,18 +41,42 @@ def row(approach="probe", budget=16, seed=0, auc=0.8, **metrics):
     )
 
 
-def difference(low, high, *, approach="probe", against="embedding", budget=16):
-    return judge(approach, against, budget, "roc_auc", (low + high) / 2, low, high)
+def results(*rows, **more):
+    return Results(rows=list(rows), differences=[], verdict="Nothing was compared.", **more)
+
+
+DIFFERENCE = Difference(
+    approach="probe",
+    against="embedding",
+    budget=16,
+    metric="roc_auc",
+    value=0.08,
+    low=0.03,
+    high=0.13,
+    p=0.002,
+    holm_low=0.01,
+    holm_high=0.15,
+    verdict="better",
+)
 
 
 # -- results.json ------------------------------------------------------------------------------
 
 
 def test_results_json_has_exactly_the_form_of_the_design(tmp_path):
-    results = Results.of(
-        [row(seconds_per_1000=Value.of(1.5))], [difference(0.03, 0.13)]
-    )  # fmt: skip
-    write_results(tmp_path, results, [{"approach": "probe", "p_1": 0.5}])
+    found = Results(
+        rows=[row(seconds_per_1000=Value.of(1.5))],
+        differences=[DIFFERENCE],
+        verdict="Use probe.",
+        crossovers=[Crossover(approach="embedding", against="probe", budget=None)],
+        flags=[Flag(kind="leak", column="churned_on", text="churned_on gives it away")],
+        notes=["a note"],
+        about=About(
+            counts={"rows": 600},
+            shots=[Shown(approach="few-shot", budget=2, seed=0, shots=[(5, "1")])],
+        ),
+    )
+    write_results(tmp_path, found, [{"approach": "probe", "p_1": 0.5}])
     assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8")) == {
         "schema": 1,
         "rows": [
@@ -65,6 +92,7 @@ def test_results_json_has_exactly_the_form_of_the_design(tmp_path):
                     "roc_auc": {"value": 0.8, "low": 0.75, "high": 0.8500000000000001},
                     "seconds_per_1000": {"value": 1.5, "low": None, "high": None},
                 },
+                "chosen": None,
             }
         ],
         "differences": [
@@ -76,17 +104,37 @@ def test_results_json_has_exactly_the_form_of_the_design(tmp_path):
                 "value": 0.08,
                 "low": 0.03,
                 "high": 0.13,
+                "p": 0.002,
+                "holm_low": 0.01,
+                "holm_high": 0.15,
                 "verdict": "better",
             }
         ],
-        "verdict": "With 16 labels probe is highest "
-        "(ROC AUC 0.800, +0.080 (95 % +0.030 to +0.130): better, against embedding).",
+        "verdict": "Use probe.",
+        "crossovers": [{"approach": "embedding", "against": "probe", "budget": None}],
+        "flags": [{"kind": "leak", "column": "churned_on", "text": "churned_on gives it away"}],
+        "notes": ["a note"],
+        "about": {
+            "started": "",
+            "seconds": 0.0,
+            "hardware": "",
+            "versions": {},
+            "settings": {},
+            "counts": {"rows": 600},
+            "prompts": 0,
+            "passes": 0,
+            "tokens": 0,
+            "prompt_text": "",
+            "shots": [{"approach": "few-shot", "budget": 2, "seed": 0, "shots": [[5, "1"]]}],
+            "label_mass": {},
+            "truncated": {},
+        },
     }
+    assert Results.load(tmp_path / "results.json") == found
 
 
 def test_a_number_that_is_none_is_null(tmp_path):
-    results = Results.of([row(auc=NAN)], [])
-    write_results(tmp_path, results, [])
+    write_results(tmp_path, results(row(auc=NAN)), [])
     text = (tmp_path / "results.json").read_text(encoding="utf-8")
     assert "NaN" not in text
     assert json.loads(text)["rows"][0]["metrics"]["roc_auc"] == {
@@ -97,10 +145,10 @@ def test_a_number_that_is_none_is_null(tmp_path):
 
 
 def test_what_was_written_loads_as_it_was(tmp_path):
-    rows = [row(), row(auc=NAN), row("prior", 0, brier=Value.of(1 / 3))]
-    results = Results.of(rows, [difference(-0.01, 0.1)])
-    write_results(tmp_path, results, [])
-    assert Results.load(tmp_path / "results.json") == results
+    found = results(row(), row(auc=NAN), row("prior", 0, brier=Value.of(1 / 3)))
+    found.differences.append(DIFFERENCE)
+    write_results(tmp_path, found, [])
+    assert Results.load(tmp_path / "results.json") == found
     assert Results.load(str(tmp_path / "results.json")).schema_ == 1
 
 
@@ -124,7 +172,7 @@ def test_predictions_are_a_table_of_their_keys(tmp_path):
         {"approach": "probe", "budget": 16, "row": 3, "id": "007", "label": "1", "p_1": 0.25},
         {"approach": "prior", "budget": 16, "row": 4, "id": "9", "label": "0", "p_1": 1 / 3},
     ]
-    write_results(tmp_path, Results.of([], []), predictions)
+    write_results(tmp_path, results(), predictions)
     found = pd.read_parquet(tmp_path / "predictions.parquet")
     assert found.to_dict("records") == predictions
     assert found["id"].tolist() == ["007", "9"]  # a code stays a code
@@ -132,8 +180,8 @@ def test_predictions_are_a_table_of_their_keys(tmp_path):
 
 def test_a_folder_is_made_and_holds_nothing_else(tmp_path):
     folder = tmp_path / "new" / "results"
-    write_results(folder, Results.of([row()], []), [{"p_1": 0.5}])
-    write_results(folder, Results.of([row(auc=0.9)], []), [{"p_1": 0.6}])
+    write_results(folder, results(row()), [{"p_1": 0.5}])
+    write_results(folder, results(row(auc=0.9)), [{"p_1": 0.6}])
     assert sorted(each.name for each in folder.iterdir()) == ["predictions.parquet", "results.json"]
     assert Results.load(folder / "results.json").rows[0].metrics["roc_auc"].value == 0.9
     assert pd.read_parquet(folder / "predictions.parquet")["p_1"].tolist() == [0.6]
@@ -141,7 +189,7 @@ def test_a_folder_is_made_and_holds_nothing_else(tmp_path):
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_file_that_could_not_be_written_whole_leaves_the_old_one(tmp_path, monkeypatch, error):
-    write_results(tmp_path, Results.of([row()], []), [{"p_1": 0.5}])
+    write_results(tmp_path, results(row()), [{"p_1": 0.5}])
     before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
 
     def half(_, path, **__):
@@ -150,7 +198,7 @@ def test_a_file_that_could_not_be_written_whole_leaves_the_old_one(tmp_path, mon
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", half)
     with pytest.raises(DataError if isinstance(error, OSError) else KeyboardInterrupt) as caught:
-        write_results(tmp_path, Results.of([row(auc=0.9)], []), [{"p_1": 0.6}])
+        write_results(tmp_path, results(row(auc=0.9)), [{"p_1": 0.6}])
     if isinstance(error, OSError):
         assert str(caught.value) == (
             f"{tmp_path}: the results cannot be written (No space left on device)"
@@ -162,7 +210,7 @@ def test_a_file_that_could_not_be_written_whole_leaves_the_old_one(tmp_path, mon
 
 def test_no_file_is_written_in_place(tmp_path, monkeypatch):
     """Where a draft cannot take its place, what was there before is still whole."""
-    write_results(tmp_path, Results.of([row()], []), [{"p_1": 0.5}])
+    write_results(tmp_path, results(row()), [{"p_1": 0.5}])
     before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
 
     def refuse(*_):
@@ -170,7 +218,7 @@ def test_no_file_is_written_in_place(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(DataError) as error:
-        write_results(tmp_path, Results.of([row(auc=0.9)], []), [{"p_1": 0.6}])
+        write_results(tmp_path, results(row(auc=0.9)), [{"p_1": 0.6}])
     assert str(error.value) == f"{tmp_path}: the results cannot be written (Permission denied)"
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
 
@@ -179,46 +227,12 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     folder = tmp_path / "file" / "results"
     with pytest.raises(DataError) as error:
-        write_results(folder, Results.of([row()], []), [{"p_1": 0.5}])
+        write_results(folder, results(row()), [{"p_1": 0.5}])
     assert str(error.value) == f"{folder}: the results cannot be written (Not a directory)"
 
 
-# -- words for a difference --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "word"),
-    [
-        (0.0001, 0.2, "better"),
-        (0.0, 0.2, "no worse"),
-        (-0.0199, 0.2, "no worse"),
-        (-0.02, 0.2, "undecided"),
-        (-0.3, 0.2, "undecided"),
-        (-0.3, 0.0, "undecided"),
-        (-0.3, -0.0001, "worse"),
-        (-0.01, -0.001, "worse"),  # within the margin, but surely below
-        (-0.01, 0.0, "no worse"),
-        (0.0, 0.0, "no worse"),
-    ],
-)
-def test_the_word_follows_from_the_interval_alone(low, high, word):
-    for value in (low, high):
-        assert judge("a", "b", 4, "roc_auc", value, low, high).verdict == word
-
-
-def test_a_difference_keeps_what_was_judged():
-    found = judge("probe", "embedding", 64, "brier", 0.1, -0.2, 0.3)
-    assert found == Difference(
-        approach="probe",
-        against="embedding",
-        budget=64,
-        metric="brier",
-        value=0.1,
-        low=-0.2,
-        high=0.3,
-        verdict="undecided",
-    )
-    assert found.describe() == "+0.100 (95 % -0.200 to +0.300): undecided"
+def test_a_difference_is_told_with_its_interval_and_its_word():
+    assert DIFFERENCE.describe() == "+0.080 (95 % +0.030 to +0.130): better"
 
 
 # -- summary -----------------------------------------------------------------------------------
@@ -263,40 +277,3 @@ def test_groups_stand_in_the_order_of_budgets_then_names():
         ("probe", 256, 1),
     ]
     assert summarise([]) == []
-
-
-# -- verdict -----------------------------------------------------------------------------------
-
-
-def test_the_verdict_says_at_each_budget_what_is_highest_and_how_sure():
-    rows = [
-        row("zero-shot", 0, auc=0.7),
-        row("probe", 16, 0, 0.8),
-        row("probe", 16, 1, 0.9),
-        row("embedding", 16, 0, 0.89),
-        row("embedding", 16, 1, 0.71),
-        row("probe", 1024, auc=0.90),
-        row("embedding", 1024, auc=0.93),
-        row("prior", 1024, auc=0.5),
-    ]
-    differences = [
-        difference(0.03, 0.07),
-        difference(-0.05, -0.01, budget=1024),
-        difference(-0.5, -0.4, approach="prior", budget=1024),
-    ]
-    assert Results.of(rows, differences).verdict == (
-        "With no label zero-shot is highest (ROC AUC 0.700); "
-        "with 16 labels probe is highest (ROC AUC 0.850, +0.050 (95 % +0.030 to +0.070): better, "
-        "against embedding); "
-        "with 1,024 labels embedding is highest (ROC AUC 0.930)."
-    )
-
-
-def test_where_nothing_can_be_ranked_the_verdict_says_so():
-    assert Results.of([], []).verdict == "Nothing was compared."
-    assert Results.of([row(auc=NAN)], []).verdict == "Nothing was compared."
-
-
-def test_a_budget_that_cannot_be_ranked_is_left_out_of_the_verdict():
-    verdict = Results.of([row(auc=NAN), row("prior", auc=0.5), row("x", 4, auc=NAN)], []).verdict
-    assert verdict == "With 16 labels prior is highest (ROC AUC 0.500)."

@@ -2,22 +2,39 @@
 
 Knows label keys and probabilities (n, k) in label order; knows nothing of approaches, budgets or
 splits. ``evaluate`` asks scikit-learn; ``resample`` does the same for a thousand resamples at
-once, a thousand times faster, and a test holds the two together.
+once (resampling.py), a thousand times faster, and a test holds the two together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from promptpredict.calibration import Floats, columns_of
 from promptpredict.errors import DataError
+from promptpredict.resampling import (
+    SHARES,
+    Case,
+    bins_of,
+    interval,
+    intervals,
+    normal_interval,
+    resampled,
+)
 
-BINS = 10  # of equal mass, for the expected calibration error
-_CELLS = 2_000_000  # resamples x rows at once: 16 MB an array, however long the table
+__all__ = (
+    "best_threshold",
+    "bootstrap",
+    "ece",
+    "evaluate",
+    "interval",
+    "intervals",
+    "normal_interval",
+    "resample",
+)
 
 
 def evaluate(
@@ -27,18 +44,32 @@ def evaluate(
     labels: Sequence[str],
     positive: str | None,
     threshold: float = 0.5,
+    value_saved: float | None = None,
+    offer_cost: float | None = None,
 ) -> dict[str, float]:
     """Return each metric of ``probabilities`` (n, k), columns as ``labels``, for label keys ``y``.
 
     Two labels and ``positive``: roc_auc, pr_auc (average precision), brier, log_loss, ece,
-    accuracy and f1 of the positive label, predicted from ``threshold`` on. Else roc_auc (each
-    label in ``y`` against the rest, their mean), brier (summed over the labels, 0 to 2),
-    log_loss, ece of the most probable label, accuracy, and f1 (mean over the labels that occur or
-    are predicted). roc_auc and pr_auc are NaN where ``y`` holds one label only.
+    accuracy and f1 of the positive label, predicted from ``threshold`` on; and, with the 5, 10
+    and 20 % of the rows that are most probably positive:
+
+    - precision_5, …: the share of positives among them; lift_5, …: the same over the base rate;
+    - value_5, …: what they bring per 1,000 customers, (hits * ``value_saved`` - offered *
+      ``offer_cost``) * 1000 / n, where both are given; value_best: the most that any share
+      brings, none included. It is picked on these very rows, so it is optimistic.
+
+    The top 5 % are .05 * n rows, a fraction of a row included; rows that tie at the end share
+    what is left (the mean over every order of them), so that one probability for everybody has a
+    lift of 1. Lift is NaN without a positive.
+
+    Else roc_auc (each label in ``y`` against the rest, their mean), brier (summed over the
+    labels, 0 to 2), log_loss, ece of the most probable label, accuracy, and f1 (mean over the
+    labels that occur or are predicted). roc_auc and pr_auc are NaN where ``y`` holds one label
+    only.
     """
     from sklearn import metrics
 
-    case = _case(y, probabilities, labels, positive, threshold)
+    case = _case(y, probabilities, labels, positive, threshold, value_saved, offer_cost)
     # log_loss takes the columns for the SORTED labels, whatever order `labels` has; as column
     # numbers they are sorted.
     columns = list(range(len(labels)))
@@ -63,6 +94,8 @@ def evaluate(
             zero_division=0,
         ),
     }
+    if case.binary:
+        values |= _top(case)
     return {name: float(value) for name, value in values.items()}
 
 
@@ -73,15 +106,17 @@ def bootstrap(
     labels: Sequence[str],
     positive: str | None,
     threshold: float = 0.5,
+    value_saved: float | None = None,
+    offer_cost: float | None = None,
     n: int = 1000,
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, tuple[float, float]]:
-    """Return the percentile interval (low, high) of each metric over ``n`` resamples of the rows."""
-    values = resample(
-        y, probabilities, labels=labels, positive=positive, threshold=threshold, n=n, seed=seed
-    )
-    return {name: interval(drawn, level=level) for name, drawn in values.items()}
+    """Return the interval (low, high) of each metric, from ``n`` resamples of the rows."""
+    given: dict[str, Any] = {"labels": labels, "positive": positive, "threshold": threshold}
+    given |= {"value_saved": value_saved, "offer_cost": offer_cost}
+    drawn = resample(y, probabilities, n=n, seed=seed, **given)
+    return intervals(evaluate(y, probabilities, **given), drawn, level=level)
 
 
 def resample(
@@ -91,28 +126,48 @@ def resample(
     labels: Sequence[str],
     positive: str | None,
     threshold: float = 0.5,
+    value_saved: float | None = None,
+    offer_cost: float | None = None,
     n: int = 1000,
     seed: int = 0,
+    only: Collection[str] = (),
 ) -> dict[str, Floats]:
     """Return the values (n,) of each metric on ``n`` resamples of the rows, with replacement.
 
     The same seed and number of rows give the same resamples, so that the difference of two
-    approaches on the same rows is paired: subtract their values, then take the ``interval``.
-    NaN where a resample holds one label only. ece keeps the bins of the whole sample.
+    approaches on the same rows is paired: subtract their values, then take the ``normal_interval``.
+    NaN where a resample holds one label only. ece keeps the bins of the whole sample. With
+    ``only``, the metrics named there and no others.
     """
-    case = _case(y, probabilities, labels, positive, threshold)
-    chunks = [_weighted(case, counts) for counts in _resamples(len(case.truth), n, seed)]
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    case = _case(y, probabilities, labels, positive, threshold, value_saved, offer_cost)
+    return resampled(case, n=n, seed=seed, only=only)
 
 
-def interval(values: npt.ArrayLike, *, level: float = 0.95) -> tuple[float, float]:
-    """Return the percentiles (low, high) that hold ``level`` of the values that are not NaN."""
-    drawn = np.asarray(values, dtype=np.float64)
-    drawn = drawn[~np.isnan(drawn)]
-    if not len(drawn):
-        return float("nan"), float("nan")
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def best_threshold(
+    y: Sequence[str],
+    probabilities: npt.ArrayLike,
+    *,
+    labels: Sequence[str],
+    positive: str | None,
+) -> float:
+    """Return the threshold at which the positive label has the highest F1 on these rows.
+
+    It lies midway between two neighbouring probabilities, the lowest of which has 0 below it;
+    the highest of several that are as good. 0.5 where there is nothing to choose from: more than
+    two labels, rows of one label only, or one probability for everybody. Meant for probabilities
+    of training rows that their model has not seen.
+    """
+    case = _case(y, probabilities, labels, positive, 0.5, None, None)
+    if not case.binary or len(set(case.truth.tolist())) < 2:
+        return 0.5
+    hit, score = case.truth == case.ranked[0], case.probabilities[:, case.ranked[0]]
+    levels, seen, found = _gains(hit, score)
+    if len(levels) == 1:
+        return 0.5
+    best = int(np.argmax(2 * found / (seen + hit.sum())))
+    low, high = float(np.append(levels, 0.0)[best + 1]), float(levels[best])
+    middle = (low + high) / 2
+    return middle if middle > low else high  # where no number lies between the two
 
 
 def ece(confidence: Floats, confirmed: npt.NDArray[np.bool_]) -> float:
@@ -121,24 +176,33 @@ def ece(confidence: Floats, confirmed: npt.NDArray[np.bool_]) -> float:
     The mean over the rows of |mean confidence - share confirmed| of a row's bin. Equal
     confidences share a bin, so that one probability for everybody is judged by its level alone.
     """
-    gaps = np.bincount(_bins(confidence), weights=confidence - confirmed)
+    gaps = np.bincount(bins_of(confidence), weights=confidence - confirmed)
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """What the metrics need of one set of rows; labels are column numbers."""
+def _top(case: Case) -> dict[str, float]:
+    """Return lift, precision and value of the top shares."""
+    rows, rate = len(case.truth), case.confirmed.mean()
+    _, seen, found = _gains(case.confirmed, case.confidence)
+    # Between two levels hits rise in a straight line: ties are shared.
+    offered = {share: rows * share / 100 for share in SHARES}
+    hits = {share: float(np.interp(top, [0, *seen], [0, *found])) for share, top in offered.items()}
+    precision = {share: hits[share] / offered[share] for share in SHARES}
+    nan = float("nan")
+    values = {f"lift_{share}": precision[share] / rate if rate else nan for share in SHARES}
+    values |= {f"precision_{share}": precision[share] for share in SHARES}
+    if case.money is None:
+        return values
+    saved, cost = case.money
+    captured = {f"value_{share}": hits[share] * saved - offered[share] * cost for share in SHARES}
+    captured["value_best"] = max(0.0, float((found * saved - seen * cost).max()))
+    return values | {name: gain * 1000 / rows for name, gain in captured.items()}
 
-    truth: npt.NDArray[np.intp]  # (n,)
-    predicted: npt.NDArray[np.intp]  # (n,)
-    probabilities: Floats  # (n, k)
-    ranked: list[int]  # the labels that are ranked against the rest: the positive one, or all
-    confidence: Floats  # (n,) the probability that calibration is judged by
-    confirmed: npt.NDArray[np.bool_]  # (n,) whether what it is the probability of came true
 
-    @property
-    def binary(self) -> bool:
-        return len(self.ranked) == 1
+def _gains(hit: npt.NDArray[np.bool_], score: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the distinct scores, falling, and the rows and hits that are at least as high."""
+    levels, group = np.unique(-score, return_inverse=True)
+    return -levels, np.bincount(group).cumsum(), np.bincount(group, weights=hit).cumsum()
 
 
 def _case(
@@ -147,12 +211,16 @@ def _case(
     labels: Sequence[str],
     positive: str | None,
     threshold: float,
-) -> _Case:
+    value_saved: float | None,
+    offer_cost: float | None,
+) -> Case:
     table = np.asarray(probabilities, dtype=np.float64)
     if table.shape != (len(y), len(labels)):
         raise ValueError(
             f"probabilities of shape {table.shape} for {len(y)} rows and {len(labels)} labels"
         )
+    if (value_saved is None) != (offer_cost is None):
+        raise ValueError("value_saved and offer_cost are given together or not at all")
     missing = int(np.isnan(table).any(axis=1).sum())
     if missing:
         raise DataError(
@@ -163,97 +231,11 @@ def _case(
         column = list(labels).index(positive)
         score = table[:, column]
         predicted = np.where(score >= threshold, column, 1 - column)
-        return _Case(truth, predicted, table, [column], score, truth == column)
+        money = None if value_saved is None or offer_cost is None else (value_saved, offer_cost)
+        return Case(truth, predicted, table, [column], score, truth == column, money)
     predicted = table.argmax(axis=1)
     every = list(range(len(labels)))
-    return _Case(truth, predicted, table, every, table.max(axis=1), truth == predicted)
-
-
-def _resamples(rows: int, n: int, seed: int) -> Iterator[Floats]:
-    """Yield how often each row is drawn (chunk, rows), ``n`` resamples in all."""
-    rng = np.random.default_rng(seed)
-    size = max(1, _CELLS // rows)
-    for start in range(0, n, size):
-        chunk = min(size, n - start)
-        drawn = rng.integers(rows, size=(chunk, rows)) + rows * np.arange(chunk)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=chunk * rows)
-        yield counts.reshape(chunk, rows).astype(np.float64)
-
-
-def _weighted(case: _Case, counts: Floats) -> dict[str, Floats]:
-    """Return each metric (b,) of the rows taken ``counts`` (b, n) times each."""
-    rows, k = case.probabilities.shape
-    own = case.probabilities[np.arange(rows), case.truth]
-    squares = ((case.probabilities - np.eye(k)[case.truth]) ** 2).sum(axis=1)
-    least = np.finfo(np.float64).eps  # scikit-learn's clipping
-    groups = [
-        _grouped(counts, case.truth == column, case.probabilities[:, column])
-        for column in case.ranked
-    ]
-    bins = np.eye(BINS)[_bins(case.confidence)]  # (n, BINS)
-    gaps = counts @ (bins * (case.confidence - case.confirmed)[:, None])  # (b, BINS)
-    f1 = _mean_defined([_f1(case, counts, column) for column in case.ranked])
-    values = {"roc_auc": _mean_defined([_roc_auc(*group) for group in groups])}
-    if case.binary:
-        values["pr_auc"] = _pr_auc(*groups[0])
-    values |= {
-        "brier": counts @ squares / rows / (2 if k == 2 else 1),
-        "log_loss": counts @ -np.log(np.clip(own, least, 1 - least)) / rows,
-        "ece": np.abs(gaps).sum(axis=1) / rows,
-        "accuracy": counts @ (case.truth == case.predicted) / rows,
-        "f1": np.nan_to_num(f1),
-    }
-    return values
-
-
-def _grouped(counts: Floats, hit: npt.NDArray[np.bool_], score: Floats) -> tuple[Floats, Floats]:
-    """Return hits and misses (b, g) of each distinct score, ascending: ties stand together."""
-    order = np.argsort(score)
-    starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
-    taken = counts[:, order]
-    hits = np.add.reduceat(taken * hit[order], starts, axis=1)
-    return hits, np.add.reduceat(taken, starts, axis=1) - hits
-
-
-def _roc_auc(hits: Floats, misses: Floats) -> Floats:
-    """Return the share of (hit, miss) pairs in the right order, ties for half; NaN without pairs."""
-    below = misses.cumsum(axis=1) - misses
-    pairs = hits.sum(axis=1) * misses.sum(axis=1)
-    return _ratio((hits * (below + misses / 2)).sum(axis=1), pairs)
-
-
-def _pr_auc(hits: Floats, misses: Floats) -> Floats:
-    """Return average precision: the mean over the hits of the precision from their score up."""
-    falling = hits[:, ::-1]
-    found = falling.cumsum(axis=1)
-    seen = (hits + misses)[:, ::-1].cumsum(axis=1)
-    precision = found / np.maximum(seen, 1)
-    # Without a miss it would be 1 whatever the scores: NaN, as with roc_auc.
-    total = np.where(misses.sum(axis=1) > 0, hits.sum(axis=1), 0)
-    return _ratio((precision * falling).sum(axis=1), total)
-
-
-def _f1(case: _Case, counts: Floats, column: int) -> Floats:
-    """Return F1 (b,) of one label; NaN where it neither occurs nor is predicted."""
-    true, predicted = case.truth == column, case.predicted == column
-    return _ratio(2 * (counts @ (true & predicted)), counts @ true + counts @ predicted)
-
-
-def _bins(confidence: Floats) -> npt.NDArray[np.intp]:
-    edges = np.quantile(confidence, np.arange(1, BINS) / BINS)
-    return np.searchsorted(edges, confidence)
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    ratio = np.full(above.shape, np.nan)
-    np.divide(above, below, out=ratio, where=below > 0)
-    return ratio
-
-
-def _mean_defined(values: Sequence[Floats]) -> Floats:
-    """Return the mean (b,) over the values that are not NaN; NaN where all are."""
-    stacked = np.stack(values)
-    return _ratio(np.nansum(stacked, axis=0), (~np.isnan(stacked)).sum(axis=0))
+    return Case(truth, predicted, table, every, table.max(axis=1), truth == predicted)
 
 
 def _mean(values: Sequence[float]) -> float:

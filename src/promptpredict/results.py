@@ -73,8 +73,12 @@ class Difference(BaseModel):
     verdict: Verdict
 
     def describe(self) -> str:
-        """Return the difference in words: ``+0.080 (95 % +0.030 to +0.120): better``."""
-        return f"{self.value:+.3f} (95 % {self.low:+.3f} to {self.high:+.3f}): {self.verdict}"
+        """Return the difference in words: ``+0.080 (95 % +0.030 to +0.120): better``.
+
+        The interval is the corrected one, from which the word is read.
+        """
+        low, high = self.holm_low, self.holm_high
+        return f"{self.value:+.3f} (95 % {low:+.3f} to {high:+.3f}): {self.verdict}"
 
 
 class Crossover(BaseModel):

@@ -1,0 +1,209 @@
+"""The sentence at the end of a comparison: with N labels, use this one.
+
+Knows rows and differences of results.json; knows nothing of resamples or of how approaches work.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from statistics import mean
+from typing import Literal
+
+from promptpredict.results import Difference, Row, summarise
+from promptpredict.verdict import MARGIN, WITH, WITHOUT, ZERO_SHOT
+
+DEARER = 1.1  # times the seconds from which on one approach is called cheaper than another
+
+
+def sentence(rows: Sequence[Row], differences: Sequence[Difference]) -> str:
+    """Say which approach to use with how many labels.
+
+    Without a label: zero-shot, and whether its interval is above 0.5. With labels: of the two
+    approaches that the training rows chose, with a language model and without, the better one; if
+    neither is, the cheaper one, which is as good where the interval says that it is no worse, and
+    else undecided. Intervals are those from which the words of the differences were read (Holm).
+    Neighbouring budgets with one answer are told together, with the difference at the budget
+    where it is least. Where the two choices are not compared: the highest mean ROC AUC, and how it
+    compares with the baseline.
+    """
+    clauses: list[str] = []
+    advised: list[_Advice | str] = []
+    for budget in sorted({row.budget for row in rows if _auc([row]) is not None}):
+        at = [row for row in rows if row.budget == budget and _auc([row]) is not None]
+        among = [each for each in differences if each.budget == budget]
+        zero_shot = [row for row in at if row.approach == ZERO_SHOT]
+        if budget == 0 and zero_shot:
+            clauses.append(_without_labels(zero_shot[0]))
+        else:
+            advised.append(_advice(at, among) or _highest(at, among))
+    clauses += _merged([each for each in advised if each])
+    text = "; ".join(clauses) or "nothing was compared"
+    return f"{text[0].upper()}{text[1:]}."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Advice:
+    """Which of two approaches to use at one budget, and why; figures are ``use`` less ``other``."""
+
+    kind: Literal["better", "as good", "undecided"]
+    budget: int
+    use: str
+    other: str
+    auc: float
+    value: float
+    low: float
+    high: float
+    times: float | None  # how many times cheaper it is; None where no seconds are known
+
+    @property
+    def answer(self) -> tuple[str, ...]:
+        """What neighbouring budgets must share to be told together."""
+        return (self.kind, self.use) if self.kind == "better" else (self.kind, self.use, self.other)
+
+    @property
+    def cost(self) -> str:
+        if self.times is None:
+            return ""
+        if self.times < DEARER:
+            return "no dearer"
+        rounded = float(f"{self.times:.2g}")
+        return f"{rounded:,.0f} times cheaper" if rounded >= 10 else f"{rounded:g} times cheaper"
+
+
+def _advice(at: Sequence[Row], among: Sequence[Difference]) -> _Advice | None:
+    """Return what the two choices come to at one budget; None where they are not compared."""
+    pair = next((each for each in among if {each.approach, each.against} == {WITH, WITHOUT}), None)
+    if pair is None or {WITH, WITHOUT} - {row.approach for row in at}:
+        return None
+    first, second = pair.approach, pair.against
+    low, high = pair.holm_low, pair.holm_high
+    seconds = {name: _seconds(at, name) for name in (WITH, WITHOUT)}
+    with_lm, without_lm = seconds[WITH], seconds[WITHOUT]
+    cheaper = WITH if with_lm and without_lm and with_lm < without_lm else WITHOUT
+    use = first if low > 0 else second if high < 0 else cheaper
+    value = pair.value
+    if use == second:
+        value, low, high = -value, -high, -low
+    other = second if use == first else first
+    own, others = seconds[use], seconds[other]
+    return _Advice(
+        kind="better" if low > 0 else "as good" if low > -MARGIN else "undecided",
+        budget=pair.budget,
+        use=_member(at, use),
+        other=_member(at, other),
+        auc=_auc([row for row in at if row.approach == use]) or 0.0,
+        value=value,
+        low=low,
+        high=high,
+        times=others / own if own and others else None,
+    )
+
+
+def _merged(advised: Sequence[_Advice | str]) -> Iterator[str]:
+    """Yield the clauses, those of neighbouring budgets with one answer put together."""
+    groups = [
+        list(group)
+        for _, group in groupby(
+            advised, lambda each: each if isinstance(each, str) else each.answer
+        )
+    ]
+    for number, group in enumerate(groups):
+        known = [each for each in group if isinstance(each, _Advice)]
+        if known:
+            yield _told(known, last=0 < number == len(groups) - 1)
+        else:
+            yield from (each for each in group if isinstance(each, str))
+
+
+def _told(group: Sequence[_Advice], *, last: bool) -> str:
+    least = min(group, key=lambda each: each.low)
+    first, end = group[0].budget, group[-1].budget
+    if last and least.kind != "undecided":
+        when = f"from {_labels(first)} on"
+    else:
+        when = f"with {_labels(first)}" if first == end else f"with {first:,} to {_labels(end)}"
+    aucs = [_number(each(advice.auc for advice in group)) for each in (min, max)]
+    figures = f"ROC AUC {' to '.join(dict.fromkeys(aucs))}, "
+    figures += f"at {_labels(least.budget)} " if first != end else ""
+    figures += _signed(least.value)
+    figures += f" over `{least.other}`" if least.kind == "better" else ""
+    figures += f", 95 % {_signed(least.low)} to {_signed(least.high)}"
+    if least.kind == "better":
+        advice = f"use `{least.use}`"
+    elif least.kind == "as good":
+        cost = f" and {least.cost}" if least.cost else ""
+        advice = f"use `{least.use}`, as good as `{least.other}`{cost}"
+    else:
+        cost = f" {least.cost}," if least.cost else ""
+        advice = f"use `{least.use}`,{cost} while it is undecided whether `{least.other}` is better"
+    return f"{when} {advice} ({figures})"
+
+
+def _without_labels(row: Row) -> str:
+    auc = row.metrics["roc_auc"]
+    figures = f"ROC AUC {_number(auc.value or 0.0)}"
+    if auc.low is None or auc.high is None:
+        return f"with no label there is `{row.approach}` ({figures})"
+    figures += f", 95 % {_number(auc.low)} to {_number(auc.high)}"
+    if auc.low > 0.5:
+        return f"with no label use `{row.approach}` ({figures}, above 0.5)"
+    if auc.high < 0.5:
+        return f"with no label `{row.approach}` ranks the wrong way round ({figures})"
+    return f"with no label `{row.approach}` is not surely above 0.5 ({figures})"
+
+
+def _highest(at: Sequence[Row], among: Sequence[Difference]) -> str:
+    """Return the approach with the highest mean ROC AUC; "" where the rows are choices only."""
+    groups = summarise(row for row in at if row.chosen is None)
+    known = [(auc.mean, each.approach) for each in groups if (auc := each.metrics["roc_auc"])]
+    if not known:
+        return ""
+    best, approach = max(known)
+    compared = [
+        f", {_signed(each.value)} over `{each.against}`, "
+        f"95 % {_signed(each.holm_low)} to {_signed(each.holm_high)}: {each.verdict}"
+        for each in among
+        if each.approach == approach
+    ]
+    when = f"with {_labels(at[0].budget)}"
+    return f"{when} `{approach}` is highest (ROC AUC {_number(best)}{''.join(compared)})"
+
+
+def _member(at: Sequence[Row], choice: str) -> str:
+    """Return the approach that was chosen most often over the seeds; the first of equals."""
+    chosen = Counter(row.chosen or choice for row in at if row.approach == choice)
+    return chosen.most_common(1)[0][0]
+
+
+def _seconds(at: Sequence[Row], choice: str) -> float | None:
+    """Return the mean seconds per 1,000 rows of a choice, or else of what it chose."""
+    for name in (choice, _member(at, choice)):
+        values = [
+            row.metrics["seconds_per_1000"].value
+            for row in at
+            if row.approach == name and "seconds_per_1000" in row.metrics
+        ]
+        if known := [value for value in values if value is not None]:
+            return mean(known)
+    return None
+
+
+def _auc(rows: Sequence[Row]) -> float | None:
+    values = [row.metrics["roc_auc"].value for row in rows if "roc_auc" in row.metrics]
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None
+
+
+def _labels(budget: int) -> str:
+    return "no label" if budget == 0 else f"{budget:,} label{'s' if budget > 1 else ''}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 3) + 0.0:+.3f}"  # never -0.000

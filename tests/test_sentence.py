@@ -1,0 +1,255 @@
+"""The sentence that a person acts on, compared whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from promptpredict.results import Difference, Row, Value
+from promptpredict.sentence import sentence
+from promptpredict.verdict import WITH, WITHOUT, word
+
+NAN = float("nan")
+
+
+def row(approach, budget, auc=0.8, *, seed=0, chosen=None, seconds=None, reach=0.03):
+    metrics = {"roc_auc": Value.of(auc, auc - reach, auc + reach)}
+    if seconds is not None:
+        metrics["seconds_per_1000"] = Value.of(seconds)
+    return Row(
+        table="customers.csv",
+        prompt="churn-shop",
+        model="",
+        approach=approach,
+        budget=budget,
+        seed=seed,
+        n_test=400,
+        metrics=metrics,
+        chosen=chosen,
+    )
+
+
+def difference(value, low, high, budget, approach=WITH, against=WITHOUT):
+    return Difference(
+        approach=approach,
+        against=against,
+        budget=budget,
+        metric="roc_auc",
+        value=value,
+        low=low + 0.001,  # the sentence goes by Holm's
+        high=high - 0.001,
+        p=0.5,
+        holm_low=low,
+        holm_high=high,
+        verdict=word(low, high),
+    )
+
+
+def choices(
+    budget, lm=0.8, other=0.7, *, members=("probe", "embedding"), seconds: tuple = (60.0, 1.0)
+):
+    return [
+        row(name, budget, auc, chosen=member, seconds=cost)
+        for name, auc, member, cost in zip(
+            (WITH, WITHOUT), (lm, other), members, seconds, strict=True
+        )
+    ]
+
+
+# -- one budget --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (
+            (0.08, 0.03, 0.12),
+            "With 16 labels use `probe` (ROC AUC 0.800, +0.080 over `embedding`, "
+            "95 % +0.030 to +0.120).",
+        ),
+        (
+            (-0.08, -0.12, -0.03),
+            "With 16 labels use `embedding` (ROC AUC 0.700, +0.080 over `probe`, "
+            "95 % +0.030 to +0.120).",
+        ),
+        (
+            (0.0002, -0.01, 0.0199),
+            "With 16 labels use `embedding`, as good as `probe` and 60 times cheaper "
+            "(ROC AUC 0.700, +0.000, 95 % -0.020 to +0.010).",
+        ),
+        (
+            # the language model is no worse, but the cheaper one may be
+            (0.02, -0.01, 0.05),
+            "With 16 labels use `embedding`, 60 times cheaper, while it is undecided whether "
+            "`probe` is better (ROC AUC 0.700, -0.020, 95 % -0.050 to +0.010).",
+        ),
+        (
+            (-0.01, -0.06, 0.04),
+            "With 16 labels use `embedding`, 60 times cheaper, while it is undecided whether "
+            "`probe` is better (ROC AUC 0.700, +0.010, 95 % -0.040 to +0.060).",
+        ),
+    ],
+    ids=["better", "worse", "as good", "no worse only", "undecided"],
+)
+def test_a_choice_is_told_by_the_corrected_interval_whichever_way_it_was_taken(found, text):
+    value, low, high = found
+    assert sentence(choices(16), [difference(value, low, high, 16)]) == text
+    turned = difference(-value, -high, -low, 16, WITHOUT, WITH)
+    others = [difference(0.5, 0.4, 0.6, 16, "stack", "embedding"), difference(0.3, 0.2, 0.4, 4)]
+    assert sentence(choices(16), [*others, turned]) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "cost"),
+    [
+        ((2468.0, 2.0), "use `embedding`, as good as `probe` and 1,200 times cheaper"),
+        ((5.0, 2.0), "use `embedding`, as good as `probe` and 2.5 times cheaper"),
+        ((2.0, 1.9), "use `embedding`, as good as `probe` and no dearer"),
+        ((2.0, 2.0), "use `embedding`, as good as `probe` and no dearer"),
+        ((2.0, None), "use `embedding`, as good as `probe`"),
+        ((None, 2.0), "use `embedding`, as good as `probe`"),
+        ((2.0, 60.0), "use `probe`, as good as `embedding` and 30 times cheaper"),
+    ],
+)
+def test_the_cheaper_of_two_that_are_as_good_is_named(seconds, cost):
+    found = sentence(choices(4, 0.8, 0.8, seconds=seconds), [difference(0, -0.01, 0.01, 4)])
+    assert found == f"With 4 labels {cost} (ROC AUC 0.800, +0.000, 95 % -0.010 to +0.010)."
+
+
+def test_nothing_is_said_of_cost_where_it_is_undecided_and_unknown():
+    found = sentence(choices(4, seconds=(None, None)), [difference(0.01, -0.03, 0.05, 4)])
+    assert found == (
+        "With 4 labels use `embedding`, while it is undecided whether `probe` is better "
+        "(ROC AUC 0.700, -0.010, 95 % -0.050 to +0.030)."
+    )
+
+
+def test_seconds_are_those_of_the_member_where_the_choice_has_none():
+    rows = [
+        *choices(4, seconds=(None, None)),
+        row("probe", 4, seconds=30),
+        row("embedding", 4, seconds=2),
+        row("embedding", 4, seed=1, seconds=4),
+    ]
+    found = sentence(rows, [difference(0.0, -0.01, 0.01, 4)])
+    assert "as good as `probe` and 10 times cheaper" in found
+
+
+def test_the_member_chosen_most_often_is_named_and_the_seeds_are_averaged():
+    rows = [
+        row(WITH, 1024, auc, seed=seed, chosen=member)
+        for seed, (auc, member) in enumerate([(0.7, "panel"), (0.8, "probe"), (0.9, "probe")])
+    ]
+    rows += [row(WITHOUT, 1024, seed=seed, chosen="text") for seed in range(3)]
+    assert sentence(rows, [difference(0.1, 0.05, 0.15, 1024)]) == (
+        "With 1,024 labels use `probe` (ROC AUC 0.800, +0.100 over `text`, 95 % +0.050 to +0.150)."
+    )
+
+
+# -- several budgets ---------------------------------------------------------------------------
+
+
+def test_neighbouring_budgets_with_one_answer_are_told_together():
+    rows = [
+        row("zero-shot", 0, 0.9),
+        *choices(4, 0.78),
+        *choices(16, 0.82, members=("probe", "text")),
+        *choices(64, 0.81, members=("probe", "fusion")),
+        *choices(256, 0.83, 0.84, members=("probe", "fusion"), seconds=(90, 2)),
+        *choices(1024, 0.84, 0.85, members=("probe", "fusion"), seconds=(60, 2)),
+    ]
+    differences = [
+        difference(0.2, 0.1, 0.3, 4),
+        difference(0.12, 0.02, 0.22, 16),
+        difference(0.07, 0.03, 0.11, 64),
+        difference(-0.01, -0.02, 0.0, 256),
+        difference(-0.01, -0.018, 0.002, 1024),
+    ]
+    assert sentence(rows, differences) == (
+        "With no label use `zero-shot` (ROC AUC 0.900, 95 % 0.870 to 0.930, above 0.5); "
+        "with 4 to 64 labels use `probe` (ROC AUC 0.780 to 0.820, at 16 labels +0.120 over `text`, "
+        "95 % +0.020 to +0.220); "
+        "from 256 labels on use `fusion`, as good as `probe` and 30 times cheaper (ROC AUC 0.840 "
+        "to 0.850, at 1,024 labels +0.010, 95 % -0.002 to +0.018)."
+    )
+
+
+def test_an_answer_that_comes_back_is_told_again_and_doubt_is_not_drawn_on():
+    rows = [*choices(4), *choices(16), *choices(64), *choices(256)]
+    sure, unsure = (0.1, 0.05, 0.15), (0.01, -0.03, 0.05)
+    found = [
+        difference(*each, budget)
+        for each, budget in zip((sure, unsure, sure, unsure), (4, 16, 64, 256), strict=True)
+    ]
+    better = "use `probe` (ROC AUC 0.800, +0.100 over `embedding`, 95 % +0.050 to +0.150)"
+    undecided = (
+        "use `embedding`, 60 times cheaper, while it is undecided whether `probe` is better "
+        "(ROC AUC 0.700, -0.010, 95 % -0.050 to +0.030)"
+    )
+    assert sentence(rows, found) == (
+        f"With 4 labels {better}; with 16 labels {undecided}; with 64 labels {better}; "
+        f"with 256 labels {undecided}."
+    )
+
+
+def test_one_answer_for_all_budgets_is_not_drawn_on():
+    rows = [*choices(4), *choices(16)]
+    found = [difference(0.1, 0.05, 0.15, 4), difference(0.1, 0.06, 0.14, 16)]
+    assert sentence(rows, found) == (
+        "With 4 to 16 labels use `probe` (ROC AUC 0.800, at 4 labels +0.100 over `embedding`, "
+        "95 % +0.050 to +0.150)."
+    )
+
+
+# -- no label ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("auc", "text"),
+    [
+        (0.6, "use `zero-shot` (ROC AUC 0.600, 95 % 0.570 to 0.630, above 0.5)"),
+        (0.52, "`zero-shot` is not surely above 0.5 (ROC AUC 0.520, 95 % 0.490 to 0.550)"),
+        (0.4, "`zero-shot` ranks the wrong way round (ROC AUC 0.400, 95 % 0.370 to 0.430)"),
+    ],
+)
+def test_without_labels_it_says_whether_the_wording_ranks_at_all(auc, text):
+    assert sentence([row("zero-shot", 0, auc), row("prior", 0, 0.9)], []) == (
+        f"With no label {text}."
+    )
+
+
+def test_without_an_interval_it_says_no_more_than_the_figure():
+    bare = row("zero-shot", 0, 0.7, reach=NAN)
+    assert sentence([bare], []) == "With no label there is `zero-shot` (ROC AUC 0.700)."
+
+
+# -- where nothing was chosen ------------------------------------------------------------------
+
+
+def test_without_choices_it_says_what_is_highest_and_how_sure():
+    rows = [
+        row("probe", 16, 0.8),
+        row("probe", 16, 0.9, seed=1),
+        row("embedding", 16, 0.89),
+        row("embedding", 16, 0.71, seed=1),
+        row("probe", 1024, 0.90),
+        row("embedding", 1024, 0.93),
+        row("prior", 1024, 0.5),
+        row(WITH, 1024, 0.99, chosen="probe"),  # one choice alone is no comparison
+    ]
+    differences = [
+        difference(0.05, 0.03, 0.07, 16, "probe", "embedding"),
+        difference(-0.03, -0.05, -0.01, 1024, "probe", "embedding"),
+    ]
+    assert sentence(rows, differences) == (
+        "With 16 labels `probe` is highest (ROC AUC 0.850, +0.050 over `embedding`, "
+        "95 % +0.030 to +0.070: better); "
+        "with 1,024 labels `embedding` is highest (ROC AUC 0.930)."
+    )
+
+
+def test_what_cannot_be_ranked_is_left_out():
+    rows = [row("x", 4, NAN), row("x", 1, NAN), row("y", 1, 0.6), row("x", 16, NAN)]
+    assert sentence(rows, []) == "With 1 label `y` is highest (ROC AUC 0.600)."
+    assert sentence([row("x", 4, NAN)], []) == "Nothing was compared."
+    assert sentence([], []) == "Nothing was compared."
+    assert sentence([row(WITH, 4, chosen="probe")], []) == "Nothing was compared."
