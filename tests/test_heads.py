@@ -1,14 +1,24 @@
-"""Heads: regularisation chosen where rows suffice, and the features of the probe."""
+"""Heads: a candidate chosen where rows suffice, rows held out, and the features of the probe."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from threadpoolctl import threadpool_limits
 
-from promptpredict.heads import ProbeFeatures, fit_head, spread
+from promptpredict.heads import (
+    ProbeFeatures,
+    blocks,
+    cross_fitted,
+    fit_head,
+    logistic,
+    stratified,
+    trees,
+)
 
 STRENGTHS = (1e-3, 1e-1, 10.0)
 
@@ -30,8 +40,15 @@ def noisy(n, rare=None, seed=0):
     return features, y
 
 
-def head_of(features, y, *, default=0.5, seed=0):
-    return fit_head(features, y, strengths=STRENGTHS, default=default, seed=seed)
+def head_of(features, y, *, strengths=STRENGTHS, classes=2, seed=0):
+    return fit_head(
+        features,
+        y,
+        candidates=logistic(strengths),
+        default=logistic((0.5,))[0],
+        classes=classes,
+        seed=seed,
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,31 +56,25 @@ def head_of(features, y, *, default=0.5, seed=0):
     [(63, None, False), (64, None, True), (64, 4, False), (64, 5, True)],
     ids=["too few rows", "enough rows", "too few of a class", "enough of each class"],
 )
-def test_regularisation_is_chosen_only_where_the_rows_suffice(n, rare, chosen):
-    head = head_of(*noisy(n, rare))
-    assert (head.C in STRENGTHS) == chosen
-    assert (head.C == 0.5) == (not chosen)
+def test_a_candidate_is_chosen_only_where_the_rows_suffice(n, rare, chosen):
+    model = head_of(*noisy(n, rare)).model
+    assert (model.C in STRENGTHS) == chosen
+    assert (model.C == 0.5) == (not chosen)
 
 
-def test_the_chosen_strength_has_the_least_cross_validated_log_loss():
+def test_the_chosen_candidate_has_the_least_cross_validated_log_loss():
     features, y = noisy(120, seed=3)  # where accuracy would choose another
     folds = StratifiedKFold(5, shuffle=True, random_state=7)
     losses = {
-        strength: -cross_val_score(
-            LogisticRegression(C=strength, max_iter=2000),
-            features,
-            y,
-            scoring="neg_log_loss",
-            cv=folds,
-        ).mean()
-        for strength in STRENGTHS
+        each.C: -cross_val_score(each, features, y, scoring="neg_log_loss", cv=folds).mean()
+        for each in logistic(STRENGTHS)
     }
     head = head_of(features, y, seed=7)
     best = min(losses, key=losses.get)
-    assert head.C == best < max(STRENGTHS)  # so weak a signal wants to be held back
+    assert head.model.C == best < max(STRENGTHS)  # so weak a signal wants to be held back
     # fitted on all rows, not on those of a fold
-    whole = LogisticRegression(C=head.C, max_iter=2000).fit(features, y)
-    np.testing.assert_allclose(head.coef_, whole.coef_)
+    whole = LogisticRegression(C=best, max_iter=2000).fit(features, y)
+    np.testing.assert_allclose(head.predict_proba(features), whole.predict_proba(features))
 
 
 def test_the_seed_alone_decides_the_folds():
@@ -71,20 +82,99 @@ def test_the_seed_alone_decides_the_folds():
 
     def chosen():
         # strengths so near one another that the folds decide between them
-        given = {"strengths": (0.02, 0.05, 0.1, 0.2), "default": 0.5}
-        return [fit_head(features, y, seed=seed, **given).C for seed in range(8)]
+        strengths = (0.02, 0.05, 0.1, 0.2)
+        return [head_of(features, y, strengths=strengths, seed=seed).model.C for seed in range(8)]
 
     first = chosen()
     assert len(set(first)) > 1
     assert chosen() == first
 
 
+@pytest.mark.parametrize("n", [40, 120], ids=["by the default", "by the chosen"])
+def test_each_row_is_held_out_of_the_fit_that_predicts_it(n):
+    features, y = noisy(n, seed=3)
+    head = head_of(features, y, seed=7)
+    expected = np.zeros((n, 2))
+    for train, test in StratifiedKFold(5, shuffle=True, random_state=7).split(features, y):
+        fitted = clone(head.model).fit(features[train], y[train])
+        expected[test] = fitted.predict_proba(features[test])
+    np.testing.assert_allclose(head.held_out, expected)
+
+
+def test_what_is_held_out_knows_nothing_of_its_own_label():
+    """Noise by which every row can be told from the others: learned by heart, and worthless."""
+    rng = np.random.default_rng(0)
+    features, y = rng.normal(size=(50, 200)), np.arange(50) % 2
+    head = head_of(features, y)
+    assert roc_auc_score(y, head.predict_proba(features)[:, 1]) == 1
+    assert 0.25 < roc_auc_score(y, head.held_out[:, 1]) < 0.75
+
+
+def test_a_class_of_a_single_row_leaves_nothing_held_out():
+    features, y = noisy(20, rare=1)
+    head = head_of(features, y)
+    assert np.isnan(head.held_out).all()
+    assert head.held_out.shape == (20, 2)
+    assert head.predict_proba(features).shape == (20, 2)
+    assert stratified(y, 0) is None
+
+
+@pytest.mark.parametrize(("rare", "folds"), [(2, 2), (4, 4), (9, 5)])
+def test_every_fold_has_a_row_of_every_class(rare, folds):
+    features, y = noisy(30, rare)
+    splits = list(stratified(y, 0).split(features, y))
+    assert len(splits) == folds
+    assert all(len(np.unique(y[test])) == 2 for _, test in splits)
+
+
 def test_a_class_that_the_rows_lack_has_probability_zero():
     features, y = noisy(40)
-    head = head_of(features, y * 2)  # classes 0 and 2 of three
-    found = spread(head, features, 3)
-    np.testing.assert_array_equal(found[:, 1], np.zeros(40))
-    np.testing.assert_array_equal(found[:, [0, 2]], head.predict_proba(features))
+    head = head_of(features, y * 2, classes=3)  # classes 0 and 2 of three
+    for found in (head.predict_proba(features), head.held_out):
+        np.testing.assert_array_equal(found[:, 1], np.zeros(40))
+        np.testing.assert_allclose(found.sum(axis=1), 1)
+    np.testing.assert_array_equal(
+        head.predict_proba(features)[:, [0, 2]], head.model.predict_proba(features)
+    )
+
+
+# -- candidates --------------------------------------------------------------------------------
+
+
+def test_a_weight_makes_the_second_block_cheaper_to_use():
+    """Twice as wide a feature needs half the coefficient: a quarter of the penalty."""
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=(80, 1))
+    features, y = np.hstack([one, one]), (one[:, 0] + rng.normal(size=80) > 0).astype(int)
+    fitted = blocks(width=1, weight=2.0, strength=0.1).fit(features, y)
+    first, second = fitted[-1].coef_[0]
+    assert second == pytest.approx(2 * first, rel=1e-3)
+    by_hand = LogisticRegression(C=0.1).fit(features * [1, 2], y)
+    np.testing.assert_allclose(fitted.predict_proba(features), by_hand.predict_proba(features * [1, 2]))  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [16, 64])
+def test_trees_find_something_in_few_rows(rows):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(rows + 500, 6))
+    y = (features[:, 0] + 0.3 * rng.normal(size=rows + 500) > 0).astype(int)
+    fitted = trees(rows, 0)[0].fit(features[:rows], y[:rows])
+    found = fitted.predict_proba(features[rows:])[:, 1]
+    assert roc_auc_score(y[rows:], found) > 0.75
+
+
+def test_trees_grow_deeper_with_the_rows():
+    assert [each.max_depth for each in trees(1999, 0)] == [2, 2, 2, 3]
+    assert [each.max_depth for each in trees(2000, 0)] == [2, 5, 2, 3]
+    assert {each.random_state for each in trees(16, 7)} == {7}
+    features, y = noisy(30)
+    found = cross_fitted(trees(30, 0)[0], features, y, classes=2, seed=0)
+    np.testing.assert_array_equal(
+        cross_fitted(trees(30, 0)[0], features, y, classes=2, seed=0), found
+    )
+
+
+# -- the features of the probe -----------------------------------------------------------------
 
 
 def test_states_are_standardised_by_the_rows_of_the_fit():

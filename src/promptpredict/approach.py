@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +59,29 @@ class Approach(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return the column of ``classes_`` of each record's label, (n,)."""
         columns = {key: column for column, key in enumerate(self.keys_)}
         return np.array([columns[self.prompt_file_.label_of(record.label)] for record in records])
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit on the rows of X (n, columns) with labels y (n,)."""
+        self._fit(self.begin(X, y))
+        return self
+
+    def cross_fit(self, X: Any, y: Any) -> Probabilities:
+        """Fit, and return the probabilities (n, k) of the rows by fits that have not seen them.
+
+        NaN in the rows of which there are none, as with a single row of a class.
+        """
+        records = self.begin(X, y)
+        self._fit(records)
+        return self._held_out(records)
+
+    def _fit(self, records: list[Record]) -> None:
+        """Learn from labelled records."""
+        raise NotImplementedError
+
+    def _held_out(self, records: list[Record]) -> Probabilities:
+        """Return what ``cross_fit`` does, once fitted on the same records; a head knows it."""
+        held_out: Probabilities = self.head_.held_out
+        return held_out
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Return the most probable class of each row, (n,)."""

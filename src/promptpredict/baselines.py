@@ -1,20 +1,123 @@
-"""The approaches that need no language model: sentence embeddings, and the base rate.
+"""The approaches that need no language model: columns, words, sentence embeddings, the base rate.
 
 Knows scikit-learn's contract; knows nothing of language models, splits or metrics.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from promptpredict.approach import Approach, Probabilities, Prompted
+from promptpredict.columns import ColumnEncoder, shown_columns, shown_texts
 from promptpredict.encoders import Embedder, SentenceEncoder
-from promptpredict.heads import fit_head, spread
+from promptpredict.errors import DataError
+from promptpredict.heads import blocks, fit_head, logistic, trees
+from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
+from promptpredict.spacing import WORD
+
+Floats = npt.NDArray[np.float64]
+SOME_ROWS = 256  # from here on a word of one customer is left out: it tells of nobody else
+
+
+def unusable(approach: str, prompt_file: PromptFile, columns: Sequence[str]) -> str | None:
+    """Return why an approach cannot be run on records of these columns; None where it can."""
+    texts = bool(shown_texts(prompt_file))
+    structured = bool(shown_columns(prompt_file, columns))
+    if approach == "text" and not texts:
+        return (
+            f"{prompt_file.name} has no text column that a block shows; possible: text: [COLUMN] "
+            "in its front matter, and {{ customer.COLUMN }} in a block"
+        )
+    if approach in ("structured", "structured-trees", "fusion") and not structured:
+        return (
+            f"{prompt_file.name} shows no column besides its id and its text; possible: "
+            "customer.fields in a block, or {{ customer.COLUMN }}"
+        )
+    return None
+
+
+class StructuredClassifier(Approach):
+    """The structured columns that a prompt shows, encoded, and a classifier that reads no text.
+
+    ``kind`` is ``"linear"``, a logistic regression, or ``"trees"``, boosted trees that are small
+    and slow enough for few rows. Raises DataError where a prompt shows no such column.
+    """
+
+    def __init__(
+        self,
+        prompt: Prompted = None,
+        *,
+        kind: Literal["linear", "trees"] = "linear",
+        random_state: int = 0,
+    ) -> None:
+        """Keep the parameters."""
+        self.prompt = prompt
+        self.kind = kind
+        self.random_state = random_state
+
+    def _fit(self, records: list[Record]) -> None:
+        if self.kind not in ("linear", "trees"):
+            raise ValueError(f"kind is 'linear' or 'trees', not {self.kind!r}")
+        self.encoder_ = encoder_of(self.prompt_file_, records)
+        seed = self.random_state
+        linear = self.kind == "linear"
+        default, *candidates = _strengths() if linear else trees(len(records), seed)
+        # The encoder has read all training rows, so cross-validation inside them sees the scales
+        # and the categories of a fold that it tests. None of these knows a label, and encoding
+        # each fold by itself would encode the rows 5 times for each candidate.
+        self.head_ = fit_head(
+            self.encoder_.transform(records),
+            self.targets(records),
+            candidates=candidates,
+            default=default,
+            classes=len(self.classes_),
+            seed=seed,
+        )
+
+    def predict_proba(self, X: Any) -> Probabilities:
+        """Return the probability of each class, (n, k)."""
+        records = self.records(X)
+        return self.head_.predict_proba(self.encoder_.transform(records))
+
+
+class TextClassifier(Approach):
+    """TF-IDF of the words and pairs of words that customers wrote, and logistic regression.
+
+    Reads the text columns that a prompt shows. Raises DataError where there is none; without a
+    prompt file it reads the customer as a language model would.
+    """
+
+    def __init__(self, prompt: Prompted = None, *, random_state: int = 0) -> None:
+        """Keep the parameters."""
+        self.prompt = prompt
+        self.random_state = random_state
+
+    def _fit(self, records: list[Record]) -> None:
+        fault = unusable("text", self.prompt_file_, list(records[0].values))
+        if fault and self.prompt is not None:
+            raise DataError(fault)
+        texts = _texts(self.prompt_file_, records)
+        self.words_ = _Words().fit(texts)
+        self.head_ = fit_head(
+            self.words_(texts),
+            self.targets(records),
+            candidates=logistic((0.3, 3.0, 30.0, 300.0)),
+            default=logistic((3.0,))[0],
+            classes=len(self.classes_),
+            seed=self.random_state,
+        )
+
+    def predict_proba(self, X: Any) -> Probabilities:
+        """Return the probability of each class, (n, k)."""
+        records = self.records(X)
+        texts = _texts(self.prompt_file_, records)
+        return self.head_.predict_proba(self.words_(texts))
 
 
 class EmbeddingClassifier(Approach):
@@ -36,27 +139,78 @@ class EmbeddingClassifier(Approach):
         self.encoder = encoder
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> EmbeddingClassifier:
-        """Fit the logistic regression on the embeddings of the rows."""
-        records = self.begin(X, y)
+    def _fit(self, records: list[Record]) -> None:
         self.embedder_ = Embedder.of(self.encoder)
         self.head_ = fit_head(
             self._vectors(records),
             self.targets(records),
-            strengths=(0.1, 1.0, 10.0, 100.0, 1000.0),
-            default=1.0,
+            candidates=logistic((0.1, 1.0, 10.0, 100.0, 1000.0)),
+            default=logistic((1.0,))[0],
+            classes=len(self.classes_),
             seed=self.random_state,
         )
-        return self
 
     def predict_proba(self, X: Any) -> Probabilities:
         """Return the probability of each class, (n, k)."""
-        vectors = self._vectors(self.records(X))
-        return spread(self.head_, vectors, len(self.classes_))
+        records = self.records(X)
+        return self.head_.predict_proba(self._vectors(records))
 
     def _vectors(self, records: Sequence[Record]) -> npt.NDArray[np.float64]:
         texts = [self.prompt_file_.render_customer(record) for record in records]
         return self.embedder_(texts).astype(np.float64)
+
+
+class FusionClassifier(Approach):
+    """Sentence embedding of what customers wrote, next to the encoded columns: one classifier.
+
+    Each of the two has a total variance of 1, or the one with more or wider columns would drown
+    the other; how much the embedding weighs beside the columns is chosen with the regularisation.
+    Without a text column the rendered customer is embedded. Raises DataError where a prompt shows
+    no structured column.
+    """
+
+    def __init__(
+        self,
+        prompt: Prompted = None,
+        *,
+        encoder: str | SentenceEncoder | Embedder = "minilm",
+        random_state: int = 0,
+    ) -> None:
+        """Keep the parameters."""
+        self.prompt = prompt
+        self.encoder = encoder
+        self.random_state = random_state
+
+    def _fit(self, records: list[Record]) -> None:
+        self.encoder_ = encoder_of(self.prompt_file_, records)
+        self.embedder_ = Embedder.of(self.encoder)
+        columns, vectors = self._blocks(records)
+        self.scales_ = _unit(columns), _unit(vectors)
+        given = {"width": columns.shape[1]}
+        self.head_ = fit_head(
+            self._features(columns, vectors),
+            self.targets(records),
+            candidates=[
+                blocks(weight=weight, strength=strength, **given)
+                for weight in (0.5, 1.0, 2.0)
+                for strength in (1.0, 10.0, 100.0)
+            ],
+            default=blocks(weight=1.0, strength=10.0, **given),
+            classes=len(self.classes_),
+            seed=self.random_state,
+        )
+
+    def predict_proba(self, X: Any) -> Probabilities:
+        """Return the probability of each class, (n, k)."""
+        records = self.records(X)
+        return self.head_.predict_proba(self._features(*self._blocks(records)))
+
+    def _blocks(self, records: Sequence[Record]) -> tuple[Floats, Floats]:
+        texts = _texts(self.prompt_file_, records)
+        return self.encoder_.transform(records), self.embedder_(texts).astype(np.float64)
+
+    def _features(self, columns: Floats, vectors: Floats) -> Floats:
+        return np.hstack([columns * self.scales_[0], vectors * self.scales_[1]])
 
 
 class PriorClassifier(Approach):
@@ -66,13 +220,77 @@ class PriorClassifier(Approach):
         """Keep the parameter."""
         self.prompt = prompt
 
-    def fit(self, X: Any, y: Any) -> PriorClassifier:
-        """Count the classes."""
-        targets = self.targets(self.begin(X, y))
-        self.shares_ = np.bincount(targets, minlength=len(self.classes_)) / len(targets)
-        return self
+    def _fit(self, records: list[Record]) -> None:
+        self.shares_ = self._shares(self.targets(records))
+
+    def _held_out(self, records: list[Record]) -> Probabilities:
+        targets = self.targets(records)
+        return np.stack([self._shares(np.delete(targets, row)) for row in range(len(targets))])
+
+    def _shares(self, targets: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+        return np.bincount(targets, minlength=len(self.classes_)) / len(targets)
 
     def predict_proba(self, X: Any) -> Probabilities:
         """Return the same probabilities (n, k) in every row."""
         rows = len(self.records(X))
         return np.tile(self.shares_, (rows, 1))
+
+
+def encoder_of(prompt_file: PromptFile, records: Sequence[Record]) -> ColumnEncoder:
+    """Return the encoder of the columns that a prompt shows; DataError where there is none."""
+    columns = list(records[0].values)
+    if fault := unusable("structured", prompt_file, columns):
+        raise DataError(fault)
+    return ColumnEncoder(shown_columns(prompt_file, columns)).fit(records)
+
+
+def _strengths() -> list[Any]:
+    """Return logistic regressions for columns of unit variance, the default first."""
+    return logistic((0.1, 0.03, 0.1, 0.3, 1.0, 10.0))
+
+
+def _texts(prompt_file: PromptFile, records: Sequence[Record]) -> list[str]:
+    """Return what each customer wrote; the rendered customer where a prompt shows no text."""
+    columns = shown_texts(prompt_file)
+    if not columns:
+        return [prompt_file.render_customer(record) for record in records]
+    rows = [[record.values.get(column) for column in columns] for record in records]
+    return ["\n".join("" if text is None else str(text) for text in row) for row in rows]
+
+
+def _unit(block: Floats) -> float:
+    """Return the factor that gives a block (n, d) a total variance of 1."""
+    total = float(block.var(axis=0).sum())
+    return 1 / np.sqrt(total) if total > 1e-12 else 1.0
+
+
+class _Words:
+    """TF-IDF of words and pairs of them; nothing but a 0 where the texts had none."""
+
+    def fit(self, texts: Sequence[str]) -> _Words:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        self._vectorizer: Any = TfidfVectorizer(
+            ngram_range=(1, 2),
+            sublinear_tf=True,
+            min_df=1 if len(texts) < SOME_ROWS else 2,
+            tokenizer=_tokens,
+            token_pattern=None,
+        )
+        try:
+            self._vectorizer.fit(texts)
+        except ValueError:  # no word at all, or none that two customers wrote
+            self._vectorizer = None
+        return self
+
+    def __call__(self, texts: Sequence[str]) -> Any:
+        """Return the features (n, d), sparse where there are words."""
+        return self._vectorizer.transform(texts) if self._vectorizer else np.zeros((len(texts), 1))
+
+
+def _tokens(text: str) -> list[str]:
+    """Return words without punctuation; of scripts that put no spaces, each character."""
+    return [token for word in WORD.findall(text) for token in _LETTERS.findall(word)]
+
+
+_LETTERS = re.compile(r"\w+")

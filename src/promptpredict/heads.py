@@ -1,11 +1,14 @@
-"""Logistic regression on features of a language model or a sentence encoder.
+"""Classifiers on features: which of a few candidates, and what each row is given without itself.
 
-Knows arrays and classes; knows nothing of where the features come from. Regularisation is chosen
-by cross-validation inside the rows that are given, and only where they suffice for it.
+Knows arrays and classes; knows nothing of where the features come from. Candidates differ in
+their regularisation; they are compared by cross-validation inside the rows that are given, and
+only where these suffice for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,44 +16,145 @@ import numpy.typing as npt
 
 MIN_ROWS = 64  # below, cross-validation of the regularisation costs more than it finds
 MIN_PER_CLASS = 5
+FOLDS = 5
+SOME_THOUSAND = 2000  # from here on deeper trees may pay for their time
+MANY_ROWS = 5000  # from here on threads are worth their waiting for one another
 Floats = npt.NDArray[np.floating[Any]]
 
 
-def fit_head(
-    features: Floats,
-    y: npt.NDArray[Any],
-    *,
-    strengths: tuple[float, ...],
-    default: float,
-    seed: int,
-) -> Any:
-    """Fit a logistic regression of ``y`` (n,) on ``features`` (n, d).
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A fitted classifier, and the probabilities (n, k) of its own rows by fits without them.
 
-    The inverse regularisation C is the one of ``strengths`` with the least cross-validated log
-    loss, or ``default`` with fewer than 64 rows or than 5 of a class.
+    ``held_out`` is NaN where a class has a single row.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+    model: Any
+    held_out: npt.NDArray[np.float64]
+
+    def predict_proba(self, features: Any) -> npt.NDArray[np.float64]:
+        """Return the probability of each class (n, k): 0 for a class that its rows did not have."""
+        return _spread(self.model.classes_, self.model.predict_proba(features), self.classes)
+
+    @property
+    def classes(self) -> int:
+        """Return how many classes there are."""
+        return int(self.held_out.shape[1])
+
+
+def fit_head(
+    features: Any,
+    y: npt.NDArray[np.intp],
+    *,
+    candidates: Sequence[Any],
+    default: Any,
+    classes: int,
+    seed: int,
+) -> Head:
+    """Fit classifiers of scikit-learn on features (n, d) and class numbers ``y`` (n,).
+
+    The one of ``candidates`` with the least cross-validated log loss is taken, or ``default``
+    with fewer than 64 rows or than 5 of a class. What cross-validation gave the rows is kept.
+    """
+    from sklearn.base import clone
+    from sklearn.metrics import log_loss
     from threadpoolctl import threadpool_limits
 
-    model = LogisticRegression(C=default, max_iter=2000)
     least = np.unique(y, return_counts=True)[1].min()
     search = len(y) >= MIN_ROWS and least >= MIN_PER_CLASS
-    if search:
-        folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-        model = GridSearchCV(model, {"C": list(strengths)}, scoring="neg_log_loss", cv=folds)
     # So few numbers gain nothing from the threads of BLAS (.07 s with two, .06 s with one, for 256
     # x 577), and on busy cores they wait for one another: 2.5 s were seen instead of .15 s.
-    with threadpool_limits(1, user_api="blas"):
-        model.fit(features, y)
-    return model.best_estimator_ if search else model
+    with threadpool_limits(1 if len(y) < MANY_ROWS else None):
+        tried = [
+            (each, cross_fitted(each, features, y, classes=classes, seed=seed))
+            for each in (candidates if search else [default])
+        ]
+        best, held_out = tried[0]
+        if search:
+            present = np.unique(y)
+            losses = [log_loss(y, held[:, present], labels=present) for _, held in tried]
+            best, held_out = tried[int(np.argmin(losses))]
+        return Head(clone(best).fit(features, y), held_out)
 
 
-def spread(head: Any, features: Floats, classes: int) -> npt.NDArray[np.float64]:
-    """Return the head's probabilities (n, classes): 0 for a class that its rows did not have."""
-    probabilities = np.zeros((len(features), classes))
-    probabilities[:, head.classes_] = head.predict_proba(features)
-    return probabilities
+def cross_fitted(
+    model: Any, features: Any, y: npt.NDArray[np.intp], *, classes: int, seed: int
+) -> npt.NDArray[np.float64]:
+    """Return the probabilities (n, classes) of rows by fits that have not seen them.
+
+    Stratified folds, at most 5; NaN where a class has a single row.
+    """
+    from sklearn.model_selection import cross_val_predict
+
+    folds = stratified(y, seed)
+    if folds is None:
+        return np.full((len(y), classes), np.nan)
+    found = cross_val_predict(model, features, y, cv=folds, method="predict_proba")
+    return _spread(np.unique(y), found, classes)
+
+
+def stratified(y: npt.NDArray[np.intp], seed: int) -> Any:
+    """Return scikit-learn's stratified folds, at most 5; None where a class has a single row."""
+    from sklearn.model_selection import StratifiedKFold
+
+    least = int(np.unique(y, return_counts=True)[1].min())
+    if least < 2:
+        return None
+    return StratifiedKFold(min(FOLDS, least), shuffle=True, random_state=seed)
+
+
+def logistic(strengths: Sequence[float]) -> list[Any]:
+    """Return logistic regressions with these inverse regularisations C."""
+    from sklearn.linear_model import LogisticRegression
+
+    return [LogisticRegression(C=strength, max_iter=2000) for strength in strengths]
+
+
+def blocks(*, width: int, weight: float, strength: float) -> Any:
+    """Return a logistic regression that weighs the columns from ``width`` on by ``weight``."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    given = {"width": width, "weight": weight}
+    return make_pipeline(FunctionTransformer(_weighed, kw_args=given), *logistic((strength,)))
+
+
+def _weighed(features: Floats, *, width: int, weight: float) -> Floats:
+    return np.hstack([features[:, :width], features[:, width:] * weight])
+
+
+def trees(rows: int, seed: int) -> list[Any]:
+    """Return boosted trees for so many rows, the default first, for where there are few.
+
+    Scikit-learn's own defaults find nothing in 16 rows (a leaf needs 20) and too much in 256: 31
+    leaves a tree, and no penalty. These are shallow and slow, and look at a quarter of the columns.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    sizes = [(2, 100, 2), (2, 60, 2), (2, 200, 5), (3, 200, 5)]  # depth, rounds, rows in a leaf
+    if rows >= SOME_THOUSAND:
+        sizes[1] = (5, 300, 20)
+    return [
+        HistGradientBoostingClassifier(
+            max_depth=depth,
+            max_iter=rounds,
+            min_samples_leaf=leaf,
+            learning_rate=0.05,
+            l2_regularization=5.0,
+            max_features=0.25,
+            early_stopping=False,  # it would take a tenth of the rows away
+            random_state=seed,
+        )
+        for depth, rounds, leaf in sizes
+    ]
+
+
+def _spread(
+    present: npt.NDArray[np.intp], probabilities: Any, classes: int
+) -> npt.NDArray[np.float64]:
+    spread = np.zeros((len(probabilities), classes))
+    spread[:, present] = probabilities
+    return spread
 
 
 class ProbeFeatures:
@@ -62,18 +166,18 @@ class ProbeFeatures:
 
     def fit(self, hidden: Floats, logprobs: Floats) -> ProbeFeatures:
         """Take means and scales from hidden states (n, d) and label log-probabilities (n, k)."""
-        odds = _odds(logprobs)
+        odds = log_odds(logprobs)
         self._hidden = hidden.mean(0), hidden.std(0) + 1e-6
         self._odds = odds.mean(0), (odds.std(0) + 1e-6) / np.sqrt(hidden.shape[1])
         return self
 
     def transform(self, hidden: Floats, logprobs: Floats) -> Floats:
         """Return the features (n, d + k), or (n, d + 1) for two labels."""
-        odds = (_odds(logprobs) - self._odds[0]) / self._odds[1]
+        odds = (log_odds(logprobs) - self._odds[0]) / self._odds[1]
         return np.hstack([(hidden - self._hidden[0]) / self._hidden[1], odds]).astype(np.float64)
 
 
-def _odds(logprobs: Floats) -> Floats:
+def log_odds(logprobs: Floats) -> Floats:
     """Return one log-odds (n, 1) for two labels, centred log-probabilities (n, k) for more."""
     if logprobs.shape[1] == 2:
         return logprobs[:, :1] - logprobs[:, 1:]
