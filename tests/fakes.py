@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-from promptpredict.scores import Scores
+from promptpredict.scores import Scores, each_labels
 
 WIDTH = 16
 
@@ -25,8 +25,10 @@ class FakeLM:
 
     def score(self, prompts, labels, *, progress=None):
         self.asked += prompts
-        logprobs = np.array([self._logprobs(prompt, labels) for prompt in prompts], np.float32)
-        logprobs = logprobs.reshape(len(prompts), len(labels.words))
+        every = each_labels(labels, len(prompts))
+        width = len(every[0].words) if every else len(labels.words)
+        logprobs = np.array(list(map(self._logprobs, prompts, every)), np.float32)
+        logprobs = logprobs.reshape(len(prompts), width)
         faults = {
             index: "it cannot be scored"
             for index, prompt in enumerate(prompts)

@@ -37,3 +37,12 @@ def nearest(name: str, possible: Iterable[str]) -> str:
     folded = {candidate.casefold(): candidate for candidate in reversed(names)}
     match = get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     return f" (nearest: '{folded[match[0]]}')" if match else ""
+
+
+class UnscoredError(DataError):
+    """A record that a language model cannot score, by its row in the table, and why."""
+
+    def __init__(self, row: int, reason: str) -> None:
+        """Say which row it is."""
+        super().__init__(f"row {row} could not be scored: {reason}")
+        self.row, self.reason = row, reason

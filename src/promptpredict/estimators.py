@@ -6,19 +6,20 @@ DataFrame, an array, a list of dicts, or a list of Records.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from promptpredict import calibration as calibrate
 from promptpredict.approach import Approach, Probabilities, Prompted, checked, load_prompt_file
 from promptpredict.calibration import Calibration
 from promptpredict.encoders import Embedder, SentenceEncoder
-from promptpredict.errors import DataError
-from promptpredict.heads import ProbeFeatures, fit_head, spread
+from promptpredict.errors import DataError, UnscoredError
+from promptpredict.heads import ProbeFeatures, fit_head, logistic, stratified
 from promptpredict.labelled import drawn
 from promptpredict.records import Record, records_from_frame
 from promptpredict.scores import LanguageModel, Scores
@@ -28,14 +29,14 @@ from promptpredict.shots import Select, Shots
 _CALIBRATIONS = ("platt", "base_rate", "none")
 
 
-class _ByLanguageModel(Approach):
+class ByLanguageModel(Approach):
     """What the approaches share that read customers with a language model."""
 
     model: str | LanguageModel
     shots: int
     select: Select
     encoder: str | SentenceEncoder | Embedder
-    random_state: int
+    random_state: int | None
 
     def _prepare(self, records: list[Record]) -> list[Record]:
         """Choose the shots, and return the records that are none.
@@ -48,15 +49,14 @@ class _ByLanguageModel(Approach):
         self.shots_ = None
         if not self.shots:
             return records
-        self.shots_ = Shots(
-            self.prompt_file_,
-            records,
-            min(self.shots, len(records)),
-            self.select,
-            self.random_state,
-            Embedder.of(self.encoder) if self.select == "nearest" else None,
-        )
+        self.shots_ = self._choose_from(records, min(self.shots, len(records)))
         return self.shots_.others()
+
+    def _choose_from(self, records: list[Record], count: int) -> Shots:
+        embed = Embedder.of(self.encoder) if self.select == "nearest" else None
+        return Shots(
+            self.prompt_file_, records, count, self.select, self.random_state, embed
+        )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave weights that a name stands for out of a pickle; they are loaded again."""
@@ -65,17 +65,22 @@ class _ByLanguageModel(Approach):
             state = {name: value for name, value in state.items() if name != "model_"}
         return state
 
-    def _scores(self, records: Sequence[Record]) -> Scores:
-        if not hasattr(self, "model_"):
-            self.model_ = _language_model(self.model)
-        scores = score_records(self.model_, self.prompt_file_, records, self.shots_)
-        if scores.faults:
-            index, fault = min(scores.faults.items())
-            raise DataError(f"row {records[index].row} could not be scored: {fault}")
+    def _scores(self, records: Sequence[Record], shots: Shots | None = None) -> Scores:
+        """Score records behind the shots of the fit, or others."""
+        scores = score_records(
+            self.language_model(), self.prompt_file_, records, shots or self.shots_
+        )
+        check_scored(records, scores.faults)
         return scores
 
+    def language_model(self) -> LanguageModel:
+        """Return the language model, loaded when it is first needed."""
+        if not hasattr(self, "model_"):
+            self.model_ = _language_model(self.model)
+        return self.model_
 
-class PromptClassifier(_ByLanguageModel):
+
+class PromptClassifier(ByLanguageModel):
     """Scores label words with a language model, zero-shot or with shots.
 
     ``prompt`` is a prompt file (path, shipped name, or loaded); without one, every column is
@@ -84,7 +89,8 @@ class PromptClassifier(_ByLanguageModel):
     (balanced, nearest, random), where ``encoder`` serves nearest. ``calibration`` is ``platt`` on
     the training rows that are no shots, at most ``calibration_rows`` of them; ``base_rate``, one
     shift to a known share of positives (of the prompt file, if not given); or ``none``. Platt
-    without rows of every label is none. Fitted without y it is zero-shot: ``classes_`` are then
+    without rows of every label is none. With ``random_state=None`` the first rows are taken
+    wherever others would be drawn. Fitted without y it is zero-shot: ``classes_`` are then
     the label keys as text, and there is no Platt.
 
     scikit-learn's ``cross_val_predict(method="predict_proba")`` and its stacking number the
@@ -102,7 +108,7 @@ class PromptClassifier(_ByLanguageModel):
         calibration_rows: int = 256,
         base_rate: float | None = None,
         encoder: str | SentenceEncoder | Embedder = "minilm",
-        random_state: int = 0,
+        random_state: int | None = 0,
     ) -> None:
         """Keep the parameters."""
         self.prompt = prompt
@@ -115,16 +121,18 @@ class PromptClassifier(_ByLanguageModel):
         self.encoder = encoder
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> PromptClassifier:
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Choose shots among the rows, and calibrate on rows that are no shots."""
+        unlabelled = y is None and self.prompt is not None
+        self._fit(self._begin_unlabelled(X) if unlabelled else self.begin(X, y))
+        return self
+
+    def _fit(self, records: list[Record]) -> None:
         if self.calibration not in _CALIBRATIONS:
             raise ValueError(
                 f"calibration must be {', '.join(_CALIBRATIONS)}, got '{self.calibration}'"
             )
-        unlabelled = y is None and self.prompt is not None
-        records = self._begin_unlabelled(X) if unlabelled else self.begin(X, y)
         self.calibration_ = self._calibrated(self._prepare(records))
-        return self
 
     def predict_proba(self, X: Any) -> Probabilities:
         """Return the calibrated probability of each class, (n, k).
@@ -132,7 +140,10 @@ class PromptClassifier(_ByLanguageModel):
         Raises DataError for the first row that could not be scored.
         """
         scores = self._scores(self.records(X))
-        found = self.calibration_.apply(scores.logprobs)
+        return self._by_class(self.calibration_.apply(scores.logprobs))
+
+    def _by_class(self, found: Probabilities) -> Probabilities:
+        """Return columns by class from columns by label."""
         chosen = found[:, [list(self.prompt_file_.words).index(key) for key in self.keys_]]
         return np.asarray(chosen / chosen.sum(axis=1, keepdims=True))
 
@@ -157,15 +168,68 @@ class PromptClassifier(_ByLanguageModel):
             return calibrate.fit_base_rate(
                 self._scores(rest).logprobs, rate, labels=labels, positive=positive
             )
-        known = [record for record in rest if record.label is not None]
-        rest = drawn(known, self.calibration_rows, seed=self.random_state)
+        rest = self._asked(rest)
         y = [self.prompt_file_.label_of(record.label) for record in rest]
         if self.calibration == "none" or set(y) < set(labels):
             return calibrate.none(labels, positive)
         return calibrate.fit_platt(self._scores(rest).logprobs, y, labels=labels, positive=positive)
 
+    def _asked(self, rest: Sequence[Record]) -> list[Record]:
+        """Return the rows to calibrate on."""
+        known = [record for record in rest if record.label is not None]
+        return drawn(known, self.calibration_rows, seed=self.random_state)
 
-class ProbeClassifier(_ByLanguageModel):
+    # -- cross-fitting ---------------------------------------------------------------------
+
+    def _held_out(self, records: list[Record]) -> Probabilities:
+        """Score each row by prompts that do not show it, calibrated on other rows.
+
+        NaN for a shot where most rows are none, and for rows beyond ``calibration_rows`` behind
+        shots: they would cost a pass, and nobody needs them.
+        """
+        logprobs = self._left_out(records)
+        scored = np.flatnonzero(np.isfinite(logprobs).all(axis=1))
+        found = np.full(logprobs.shape, np.nan)
+        found[scored] = self.calibration_.apply(logprobs[scored])
+        targets = self.targets(records)[scored]
+        folds = stratified(targets, 0) if len(np.unique(targets)) > 1 else None
+        if folds is not None and self.calibration_.method in ("platt", "temperature"):
+            y = [self.prompt_file_.label_of(records[row].label) for row in scored]
+            labels, positive = list(self.prompt_file_.words), self.prompt_file_.front.positive
+            for others, held in folds.split(targets, targets):
+                calibration = calibrate.fit_platt(
+                    logprobs[scored[others]],
+                    [y[row] for row in others],
+                    labels=labels,
+                    positive=positive,
+                )
+                found[scored[held]] = calibration.apply(logprobs[scored[held]])
+        return self._by_class(found)
+
+    def _left_out(self, records: list[Record]) -> npt.NDArray[np.float64]:
+        """Return label log-probabilities (n, k) behind shots that leave the row out."""
+        if self.shots_ is None:
+            return self._scores(records).logprobs.astype(np.float64)
+        places = {id(record): row for row, record in enumerate(records)}
+        logprobs = np.full((len(records), len(self.prompt_file_.words)), np.nan)
+
+        def score(part: Sequence[Record], shots: Shots | None = None) -> None:
+            rows = [places[id(record)] for record in part]
+            logprobs[rows] = self._scores(part, shots).logprobs
+
+        others = self.shots_.others()
+        if rest := self._asked(others):
+            score(rest)
+        free = {id(record) for record in others}
+        shown = [record for record in records if id(record) not in free]
+        if len(shown) > len(others) and (folds := stratified(self.targets(shown), 0)):
+            for left, out in folds.split(shown, self.targets(shown)):
+                pool = [shown[row] for row in left]
+                score([shown[row] for row in out], self._choose_from(pool, len(pool)))
+        return logprobs
+
+
+class ProbeClassifier(ByLanguageModel):
     """Logistic regression on the language model's hidden state at the answer position.
 
     The label log-odds stand beside the state. ``shots`` of the training rows are shown in the
@@ -180,7 +244,7 @@ class ProbeClassifier(_ByLanguageModel):
         shots: int = 0,
         select: Select = "balanced",
         encoder: str | SentenceEncoder | Embedder = "minilm",
-        random_state: int = 0,
+        random_state: int | None = 0,
     ) -> None:
         """Keep the parameters."""
         self.prompt = prompt
@@ -190,9 +254,9 @@ class ProbeClassifier(_ByLanguageModel):
         self.encoder = encoder
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> ProbeClassifier:
+    def _fit(self, records: list[Record]) -> None:
         """Fit on the rows that are no shots; on all of them without shots."""
-        rest = self._prepare(self.begin(X, y))
+        rest = self._prepare(records)
         left = {self.prompt_file_.label_of(record.label) for record in rest}
         for key in self.keys_:
             if key not in left:
@@ -205,17 +269,32 @@ class ProbeClassifier(_ByLanguageModel):
         self.head_ = fit_head(
             self.features_.transform(scores.hidden, scores.logprobs),
             self.targets(rest),
-            strengths=(1e-4, 1e-3, 1e-2, 1e-1, 1.0),
-            default=1e-3,
-            seed=self.random_state,
+            candidates=logistic((1e-4, 1e-3, 1e-2, 1e-1, 1.0)),
+            default=logistic((1e-3,))[0],
+            classes=len(self.classes_),
+            seed=self.random_state or 0,
         )
-        return self
+
+    def _held_out(self, records: list[Record]) -> Probabilities:
+        """Return what the head knows of the rows that are no shots; NaN for the shots."""
+        if self.shots_ is None:
+            return self.head_.held_out
+        places = {id(record): row for row, record in enumerate(records)}
+        found = np.full((len(records), len(self.classes_)), np.nan)
+        found[[places[id(record)] for record in self.shots_.others()]] = self.head_.held_out
+        return found
 
     def predict_proba(self, X: Any) -> Probabilities:
         """Return the probability of each class, (n, k)."""
         scores = self._scores(self.records(X))
-        features = self.features_.transform(scores.hidden, scores.logprobs)
-        return spread(self.head_, features, len(self.classes_))
+        return self.head_.predict_proba(self.features_.transform(scores.hidden, scores.logprobs))
+
+
+def check_scored(records: Sequence[Record], faults: Mapping[int, str]) -> None:
+    """Raise UnscoredError for the first record that could not be scored."""
+    if faults:
+        index, fault = min(faults.items())
+        raise UnscoredError(records[index].row, fault)
 
 
 def _language_model(model: str | LanguageModel) -> LanguageModel:

@@ -11,7 +11,14 @@ from typing import Any
 
 from promptpredict.errors import DataError, PromptError, PromptPredictError
 from promptpredict.prompt import PromptFile
-from promptpredict.records import Record, Reject, read_header, read_records
+from promptpredict.records import (
+    Record,
+    Reject,
+    Roles,
+    read_blocks,
+    read_header,
+    read_records,
+)
 from promptpredict.tables import table_name
 
 
@@ -37,13 +44,24 @@ def read_labelled(
     return usable, _left_out(table_name(table), len(found.unlabelled), rejects)
 
 
-def drawn(records: Sequence[Record], most: int, *, seed: int) -> list[Record]:
+def column_cells(
+    table: str, column: str, records: Sequence[Record], reading: Mapping[str, Any]
+) -> list[str]:
+    """Return the cells of a column, as they are written, of some records of a table."""
+    cells: dict[int, str] = {}
+    for block in read_blocks(table, Roles(), keep=[column], **reading):
+        rows = (record.row for record in block.records)
+        cells |= {row: kept[column] for row, kept in zip(rows, block.kept, strict=True)}
+    return [cells[record.row] for record in records]
+
+
+def drawn(records: Sequence[Record], most: int, *, seed: int | None) -> list[Record]:
     """Return at most so many records, drawn at random and in their order.
 
-    Not the first ones: a table may be sorted by its outcome.
+    Not the first ones, as a table may be sorted by its outcome, unless ``seed`` is None.
     """
-    if len(records) <= most:
-        return list(records)
+    if len(records) <= most or seed is None:
+        return list(records[:most])
     chosen = random.Random(seed).sample(range(len(records)), most)
     return [records[index] for index in sorted(chosen)]
 

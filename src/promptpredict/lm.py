@@ -88,6 +88,18 @@ class CausalLM:
             parts.append(self._score_block(prompts[block], every[block], said, start))
         return _joined(parts)
 
+    def count(self, prompts: Sequence[Prompt], labels: Labels | Sequence[Labels]) -> int:
+        """Return how many tokens ``score`` would read; a prompt that has a fault has none."""
+        tokens = 0
+        every = each_labels(labels, len(prompts))
+        for start in range(0, len(prompts), BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            fitted, _ = self._fit(prompts[block], every[block])
+            for rows, shared in self._groups(fitted):
+                trees = self._trees(rows, shared, fitted)
+                tokens += shared + sum(len(tree) for tree, _ in trees)
+        return tokens
+
     # -- one block -------------------------------------------------------------------------
 
     def _score_block(
@@ -146,6 +158,23 @@ class CausalLM:
             yield taken, shared
             rows = sorted(set(rows).difference(taken))
 
+    def _trees(
+        self, rows: Sequence[int], shared: int, fitted: Mapping[int, Fitted]
+    ) -> list[tuple[TokenTree, dict[int, list[int]]]]:
+        """Return the trees of the rows of a group, and for each of its rows the nodes to read."""
+        suffixes = [fitted[row].encoded.ids[shared:] for row in rows]
+        apart = [[at] for at in range(len(rows))]
+        together = clusters(suffixes, self.batch_tokens) if self.share_prefix else apart
+        found = []
+        for members in together:
+            tree = TokenTree()
+            places = {
+                rows[at]: tree.place(suffixes[at], fitted[rows[at]].encoded.words.tree())
+                for at in members
+            }
+            found.append((tree, places))
+        return found
+
     @torch.inference_mode()
     def _score_group(
         self,
@@ -157,27 +186,20 @@ class CausalLM:
         progress: Callable[[int], object],
     ) -> int:
         """Score the rows of a group into ``draft``; return the tokens read."""
-        sequences = [fitted[row].encoded.ids for row in rows]
-        prefix, read = self._shared_prefix(sequences[0][:shared])
-        suffixes = [ids[shared:] for ids in sequences]
-        alone = [[index] for index in range(len(rows))]
-        together = clusters(suffixes, self.batch_tokens) if self.share_prefix else alone
-        trees, places = [], []
-        for members in together:
-            tree = TokenTree()
-            words = {rows[at]: fitted[rows[at]].encoded.words.tree() for at in members}
-            places.append({rows[at]: tree.place(suffixes[at], words[rows[at]]) for at in members})
-            trees.append(tree)
-        for batch in batches([len(tree) for tree in trees], self.batch_tokens):
-            states = self._forward([trees[index] for index in batch], prefix)  # (b, s, d)
-            nodes = {
-                row: (at, places[index][row])
-                for at, index in enumerate(batch)
-                for row in places[index]
-            }
+        prefix, read = self._shared_prefix(fitted[rows[0]].encoded.ids[:shared])
+        trees = self._trees(rows, shared, fitted)
+        for batch in batches([len(tree) for tree, _ in trees], self.batch_tokens):
+            states = self._forward([trees[index][0] for index in batch], prefix)  # (b, s, d)
+            nodes: dict[int, tuple[int, list[int]]] = {}  # row → its tree's place, its nodes
+            for at, index in enumerate(batch):
+                tree, places = trees[index]
+                for row, found in places.items():
+                    nodes[row] = at, found
+                    alone = len(fitted[row].encoded.ids) - shared + len(found) - 1
+                    draft.read[row] = alone, len(tree) / len(places)
             self._read(states, nodes, fitted, keys, draft)
             progress(len(nodes))
-        return read + sum(map(len, trees))
+        return read + sum(len(tree) for tree, _ in trees)
 
     def _read(
         self,
@@ -249,9 +271,12 @@ class _Draft:
         self.mass = np.full(rows, np.nan, dtype=np.float32)
         self.hidden = np.full((rows, width), np.nan, dtype=np.float32)
         self.truncated = np.zeros(rows, dtype=bool)
+        self.read = np.zeros((rows, 2), dtype=np.float32)
 
     def scores(self, faults: dict[int, str], tokens: int) -> Scores:
-        return Scores(self.logprobs, self.mass, self.hidden, self.truncated, faults, tokens)
+        return Scores(
+            self.logprobs, self.mass, self.hidden, self.truncated, faults, tokens, self.read
+        )
 
 
 def _joined(parts: Sequence[Scores]) -> Scores:
@@ -262,6 +287,7 @@ def _joined(parts: Sequence[Scores]) -> Scores:
         truncated=np.concatenate([part.truncated for part in parts]),
         faults={index: fault for part in parts for index, fault in part.faults.items()},
         tokens=sum(part.tokens for part in parts),
+        read=np.concatenate([part.read for part in parts if part.read is not None]),
     )
 
 

@@ -1,36 +1,50 @@
 """A language model that remembers: each prompt is read once, whoever asks.
 
-Knows prompts and scores; knows nothing of approaches. It lives as long as a run, in memory.
+Knows prompts, scores and the ledger; knows nothing of approaches. Prompts can be collected before
+they are read: a run then knows what it will cost, and reads them in the order that shares most.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from promptpredict.ledger import Entry, Ledger
 from promptpredict.prompt import Prompt
-from promptpredict.scores import Labels, LanguageModel, Scores
+from promptpredict.scores import Labels, LanguageModel, Scores, each_labels
+
+_CHUNK = 512  # prompts between two entries in the ledger: what an interruption can cost
 
 
 class Memo:
     """Wraps a language model; ``score`` asks it only for prompts that are new.
 
-    ``cost`` are the seconds that all prompts asked for would have taken, remembered ones too:
-    what an approach costs by itself. ``waited`` are the seconds really spent.
+    ``identity`` tells the model, its weights and its dtype from any other, in the keys of the
+    ledger. ``cost`` are the seconds, and ``tokens`` the tokens, that all prompts asked for would
+    have taken by themselves, remembered ones too: what an approach costs; ``waited`` are the
+    seconds really spent, ``passes`` the prompts that the model read; ``last`` the scores that
+    were given last.
     """
 
-    def __init__(self, lm: LanguageModel) -> None:
-        """Wrap a language model; nothing is known yet."""
+    def __init__(
+        self, lm: LanguageModel, *, identity: str = "", ledger: Ledger | None = None
+    ) -> None:
+        """Wrap a language model; what the ledger holds is known."""
         self.lm = lm
         self.name = lm.name
-        self.cost = 0.0
-        self.waited = 0.0
-        # digest of prompt and labels → the scores it is in, its row there, its share of seconds
-        self._known: dict[bytes, tuple[Scores, int, float]] = {}
+        self.identity = identity or lm.name
+        self.cost = self.tokens = self.waited = 0.0
+        self.passes = self.tokens_read = 0
+        self.last: Scores
+        self._ledger = ledger or Ledger()
+        self._known: dict[bytes, Entry] = {}
+        self._collected: dict[bytes, tuple[Prompt, Labels]] | None = None
+        self._wanted: dict[bytes, tuple[Prompt, Labels]] = {}
+        self._asked: set[bytes] = set()
 
     def __sklearn_clone__(self) -> Memo:
         """Return itself: a grid of parameters shares what is known."""
@@ -39,7 +53,7 @@ class Memo:
     def score(
         self,
         prompts: Sequence[Prompt],
-        labels: Labels,
+        labels: Labels | Sequence[Labels],
         *,
         progress: Callable[[int], object] | None = None,
     ) -> Scores:
@@ -49,48 +63,159 @@ class Memo:
         """
         if not prompts:
             return self.lm.score([], labels, progress=progress)
-        keys = [_digest(prompt, labels) for prompt in prompts]
-        new = {
-            key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self._known
-        }
+        every = each_labels(labels, len(prompts))
+        keys = [self._digest(*each) for each in zip(prompts, every, strict=True)]
+        asked = dict(zip(keys, zip(prompts, every, strict=True), strict=True))
+        self._asked |= asked.keys()
+        if self._collected is not None:
+            self._collected |= asked
+            self._new(asked)  # what is known to have a fault has it while collecting, too
+            faults = [getattr(self._known.get(key), "fault", None) for key in keys]
+            return _guess(keys, len(every[0].words), faults)
+        new = self._new(asked)
         if progress:
             progress(len(prompts) - len(new))
-        tokens = self._read(new, labels, progress) if new else 0
+        tokens = self._read(new, progress)
         found = [self._known[key] for key in keys]
-        self.cost += sum(spent for _, _, spent in found)
+        together = not isinstance(labels, Labels)
+        read = [entry.shared if together else entry.alone for entry in found]
+        self.tokens += sum(read)
+        rates = [entry.rate for entry in found]
+        self.cost += sum(count * rate for count, rate in zip(read, rates, strict=True))
+        self.last = _scores(found, tokens)
+        return self.last
 
-        def stacked(name: str) -> Any:
-            return np.stack([getattr(scores, name)[row] for scores, row, _ in found])
+    @property
+    def collecting(self) -> bool:
+        """Whether prompts are collected at this moment, and scores mean nothing."""
+        return self._collected is not None
 
-        return Scores(
-            logprobs=stacked("logprobs"),
-            mass=stacked("mass"),
-            hidden=stacked("hidden"),
-            truncated=stacked("truncated"),
-            faults={
-                index: scores.faults[row]
-                for index, (scores, row, _) in enumerate(found)
-                if row in scores.faults
-            },
-            tokens=tokens,
+    def collect(self, ask: Callable[[], object]) -> int:
+        """Let ``ask`` ask without reading, and return how many distinct prompts it needs.
+
+        Until then ``score`` gives numbers that mean nothing. What was collected is kept for
+        ``read_collected``.
+        """
+        self._collected = self._wanted = {}
+        try:
+            ask()
+        finally:
+            self._collected = None
+        return len(self._wanted)
+
+    def new(self) -> list[tuple[Prompt, Labels]]:
+        """Return what was collected and is not known yet."""
+        return list(self._new(self._wanted).values())
+
+    @property
+    def count(self) -> int:
+        """Return how many distinct prompts were ever asked for."""
+        return len(self._asked)
+
+    def count_new(self) -> int:
+        """Return how many tokens ``read_collected`` would read, as the model counts them."""
+        count = getattr(self.lm, "count", None)
+        if count is None:
+            raise TypeError(f"{self.name} does not count tokens")
+        return sum(
+            count([p for p, _ in part.values()], [each for _, each in part.values()])
+            for part in self._chunks(self._new(self._wanted))
         )
+
+    def read_collected(self, progress: Callable[[int], object] | None = None) -> bool:
+        """Read what was collected and is not known yet; return whether a prompt of it has a fault."""
+        new = self._new(self._wanted)
+        self._read(new, progress)
+        return any(self._known[key].fault for key in new)
+
+    def _new(self, asked: Mapping[bytes, tuple[Prompt, Labels]]) -> dict[bytes, Any]:
+        """Return those that are not known, having looked into the ledger."""
+        unknown = [key for key in asked if key not in self._known]
+        self._known |= self._ledger.get(unknown)
+        return {key: asked[key] for key in unknown if key not in self._known}
 
     def _read(
         self,
-        new: dict[bytes, Prompt],
-        labels: Labels,
+        new: Mapping[bytes, tuple[Prompt, Labels]],
         progress: Callable[[int], object] | None,
     ) -> int:
-        """Score prompts and remember them; return the tokens read."""
+        """Score prompts and remember them; return the tokens."""
+        return sum(self._read_chunk(part, progress) for part in self._chunks(new))
+
+    def _chunks(self, new: Mapping[bytes, tuple[Prompt, Labels]]) -> Iterator[dict[bytes, Any]]:
+        """Yield prompts in parts, those side by side that begin alike and have as many labels."""
+        order = sorted(new, key=lambda key: _place(*new[key]))
+        for width in sorted({len(labels.words) for _, labels in new.values()}):
+            keys = [key for key in order if len(new[key][1].words) == width]
+            for start in range(0, len(keys), _CHUNK):
+                yield {key: new[key] for key in keys[start : start + _CHUNK]}
+
+    def _read_chunk(
+        self,
+        new: Mapping[bytes, tuple[Prompt, Labels]],
+        progress: Callable[[int], object] | None,
+    ) -> int:
+        prompts, labels = [prompt for prompt, _ in new.values()], [each for _, each in new.values()]
+        same = all(each == labels[0] for each in labels)
         start = time.perf_counter()
-        scores = self.lm.score(list(new.values()), labels, progress=progress)
+        scores = self.lm.score(prompts, labels[0] if same else labels, progress=progress)
         spent = time.perf_counter() - start
         self.waited += spent
-        for row, key in enumerate(new):
-            self._known[key] = (scores, row, spent / len(new))
+        self.passes += len(new)
+        self.tokens_read += scores.tokens
+        read = scores.read
+        if read is None:
+            read = np.full((len(new), 2), scores.tokens / len(new))
+        rate = spent / max(scores.tokens, 1)
+        entries = {
+            key: Entry(
+                scores.logprobs[row],
+                scores.hidden[row],
+                float(scores.mass[row]),
+                bool(scores.truncated[row]),
+                scores.faults.get(row),
+                float(read[row][0]),
+                float(read[row][1]),
+                rate,
+            )
+            for row, key in enumerate(new)
+        }
+        self._ledger.put(entries.items())
+        self._known |= entries
         return scores.tokens
 
+    def _digest(self, prompt: Prompt, labels: Labels) -> bytes:
+        """Return a key of 32 bytes: a thousand prompts with 16 shots each would take megabytes."""
+        whole = repr((self.identity, prompt, labels))
+        return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).digest()
 
-def _digest(prompt: Prompt, labels: Labels) -> bytes:
-    """Return a key of 32 bytes: a thousand prompts with 16 shots each would take megabytes."""
-    return hashlib.sha256(repr((prompt, labels)).encode("utf-8", "surrogatepass")).digest()
+
+def _place(prompt: Prompt, labels: Labels) -> tuple[str, ...]:
+    """Return by what prompts are put in order, so that neighbours begin alike."""
+    turns = [text for turn in prompt.shots for text in (turn.user, turn.reply)]
+    return (prompt.system, *turns, prompt.user, prompt.answer)
+
+
+def _scores(found: Sequence[Entry], tokens: int) -> Scores:
+    return Scores(
+        logprobs=np.stack([entry.logprobs for entry in found]),
+        mass=np.array([entry.mass for entry in found], np.float32),
+        hidden=np.stack([entry.hidden for entry in found]),
+        truncated=np.array([entry.truncated for entry in found]),
+        faults={index: entry.fault for index, entry in enumerate(found) if entry.fault},
+        tokens=tokens,
+        read=np.array([(entry.alone, entry.shared) for entry in found], np.float32),
+    )
+
+
+def _guess(keys: Sequence[bytes], labels: int, faults: Sequence[str | None]) -> Scores:
+    """Return numbers of the right shape, no two rows alike, so that fits on them go through."""
+    rows = np.array([list(key[: labels + 1]) for key in keys], np.float32)  # (n, k + 1)
+    return Scores(
+        logprobs=rows[:, :labels],
+        mass=np.ones(len(keys), np.float32),
+        hidden=rows,
+        truncated=np.zeros(len(keys), bool),
+        faults={row: fault for row, fault in enumerate(faults) if fault},
+        tokens=0,
+    )

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import lru_cache, reduce
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,19 @@ class Bin:
     formatted: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Same:
+    """A record as a key: itself, whatever its content."""
+
+    record: Record
+
+    def __hash__(self) -> int:
+        return id(self.record)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.record is self.record
+
+
 class PromptFile:
     """Wording, labels and columns of one task, ready to render.
 
@@ -105,6 +118,8 @@ class PromptFile:
             for column in self.front.text
             if column not in self.needed
         ]
+        # A shot stands in thousands of prompts, and a customer in many of a comparison.
+        self._rendered = lru_cache(maxsize=8192)(self._render_once)
         self._never = {self.front.target, *self.front.ignore}
         self._apart = {*self._never, *self.front.text, self.front.id}  # not in customer.fields
 
@@ -265,6 +280,12 @@ class PromptFile:
         return sum(len(WORD.findall(text)) for text in texts if isinstance(text, str))
 
     def _render(self, record: Record, bins: Sequence[Bin], drop_words: int) -> tuple[str, str, str]:
+        return self._rendered(_Same(record), tuple(bins), drop_words)
+
+    def _render_once(
+        self, same: _Same, bins: Sequence[Bin], drop_words: int
+    ) -> tuple[str, str, str]:
+        record = same.record
         system, customer, question, answer = self._parts(PARTS, record, bins, drop_words)
         return system, f"{customer}\n{question}".strip(), answer
 

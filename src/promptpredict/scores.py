@@ -33,7 +33,9 @@ class Scores:
     ``logprobs`` (n, k) are log P(label words | prompt), not normalised over the labels; ``mass``
     (n,) is their sum as probabilities; ``hidden`` (n, d) is the hidden state at the answer
     position; ``truncated`` (n,) whether a prompt lost shots or feedback to fit. A prompt that
-    could not be scored has NaN in its row and its reason in ``faults``.
+    could not be scored has NaN in its row and its reason in ``faults``. ``tokens`` were read in
+    all; ``read`` (n, 2) are the tokens that a prompt takes by itself behind what all share, and
+    its part of those read together with others about the same customer.
     """
 
     logprobs: Array
@@ -42,6 +44,7 @@ class Scores:
     truncated: npt.NDArray[np.bool_]
     faults: dict[int, str]
     tokens: int
+    read: Array | None = None
 
 
 class LanguageModel(Protocol):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from promptpredict.errors import PromptPredictError
 from promptpredict.prompt import Prompt, PromptFile
@@ -45,6 +46,41 @@ def score_records(
     return _spread(scores, list(prompts), len(records), faults)
 
 
+def score_panel(
+    lm: LanguageModel, prompt_file: PromptFile, records: Sequence[Record]
+) -> tuple[npt.NDArray[np.float64], dict[int, str]]:
+    """Return the log-odds (n, q) of the panel's questions, and a reason for each row without.
+
+    Where the file asks a yes/no question of its own, it comes first. A customer's prompts stand
+    side by side, so that its text is read once.
+    """
+    own = len(prompt_file.words) == 2
+    join = prompt_file.front.join
+    asked = [Labels(prompt_file.words, join)] if own else []
+    if own and next(iter(prompt_file.words)) != prompt_file.front.positive:
+        asked = [Labels(dict(reversed(prompt_file.words.items())), join)]
+    for aside in prompt_file.front.panel.values():
+        asked.append(Labels(dict(zip(("for", "against"), aside.words, strict=True)), join))
+    prompts: dict[int, list[Prompt]] = {}
+    faults: dict[int, str] = {}
+    for index, record in enumerate(records):
+        try:
+            first = [prompt_file.render(record)] if own else []
+            prompts[index] = first + [
+                prompt_file.render_panel(record, name) for name in prompt_file.front.panel
+            ]
+        except PromptPredictError as error:
+            faults[index] = str(error)
+    every = [prompt for each in prompts.values() for prompt in each]
+    scores = lm.score(every, asked * len(prompts))
+    rows, width = list(prompts), len(asked)
+    for at, fault in scores.faults.items():
+        faults.setdefault(rows[at // width], fault)
+    odds = np.full((len(records), width), np.nan)
+    odds[rows] = (scores.logprobs[:, 0] - scores.logprobs[:, 1]).reshape(len(rows), width)
+    return odds, faults
+
+
 def _spread(scores: Scores, rows: list[int], count: int, faults: dict[int, str]) -> Scores:
     """Put the rows of scores at their places among ``count`` records."""
 
@@ -61,4 +97,5 @@ def _spread(scores: Scores, rows: list[int], count: int, faults: dict[int, str])
         truncated=full(scores.truncated),
         faults=faults | {rows[index]: fault for index, fault in scores.faults.items()},
         tokens=scores.tokens,
+        read=None if scores.read is None else full(scores.read),
     )

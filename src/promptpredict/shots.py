@@ -42,7 +42,8 @@ class Shots:
     ``balanced`` draws as many of each label as it can, ``random`` draws at random; both show
     every record the same shots in the same order, so that prompts share a long prefix.
     ``nearest`` takes the records whose customer text is nearest by ``embed``, the nearest last;
-    it breaks ties by the order of the pool. In place of a shot that is the customer itself stands
+    it breaks ties by the order of the pool. With ``seed=None`` the first of the pool are taken
+    instead of drawn ones, for a pool that is in random order already. In place of a shot that is the customer itself stands
     another. ``used`` are the ids of all shots shown so far, in order of their first use.
     """
 
@@ -50,7 +51,7 @@ class Shots:
     pool: Sequence[Record]
     count: int
     select: Select = "balanced"
-    seed: int = 0
+    seed: int | None = 0
     embed: Embed | None = None
     used: dict[str, None] = field(default_factory=dict)
 
@@ -91,6 +92,10 @@ class Shots:
             return list(self.pool)
         return [self.pool[index] for index in sorted(self._order[self.count :])]
 
+    def shown(self) -> list[Record]:
+        """Return the shots that everybody is shown, in order; none where they are nearest."""
+        return [] if self._by_record else [self.pool[index] for index in self._order[: self.count]]
+
     @property
     def _by_record(self) -> bool:
         return self.select == "nearest"
@@ -111,7 +116,8 @@ class Shots:
 
     def _drawn(self) -> list[int]:
         order = list(range(len(self.pool)))
-        random.Random(self.seed).shuffle(order)
+        if self.seed is not None:
+            random.Random(self.seed).shuffle(order)
         if self.select != "balanced":
             return order
         groups: dict[str, list[int]] = {}
@@ -126,7 +132,7 @@ class Shots:
         # A second shuffle keeps the last shot from being always of the same label: a small model
         # repeats the last one.
         head, tail = turns[: self.count], turns[self.count :]
-        random.Random(self.seed + 1).shuffle(head)
+        random.Random((self.seed or 0) + 1).shuffle(head)
         return head + tail
 
     # -- never the customer itself ---------------------------------------------------------

@@ -1,0 +1,75 @@
+"""The panel: side questions about a customer, each one log-odds, and few weights that can be read.
+
+Knows estimators and the panel of a prompt file; knows nothing of tokens or how prompts share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from promptpredict.approach import Probabilities, Prompted
+from promptpredict.errors import PromptError
+from promptpredict.estimators import ByLanguageModel, check_scored
+from promptpredict.heads import fit_head, logistic
+from promptpredict.records import Record
+from promptpredict.scores import LanguageModel
+from promptpredict.scoring import score_panel
+
+
+class PanelClassifier(ByLanguageModel):
+    """Logistic regression on the log-odds of the prompt file's side questions.
+
+    With two labels the file's own question is one of them, the first. A customer's text is read
+    once for all questions. ``questions_`` names the columns of ``head_.model.coef_``, the weights
+    of log-odds that are scaled to unit variance.
+    """
+
+    def __init__(
+        self,
+        prompt: Prompted = None,
+        *,
+        model: str | LanguageModel = "auto",
+        random_state: int | None = 0,
+    ) -> None:
+        """Keep the parameters."""
+        self.prompt = prompt
+        self.model = model
+        self.random_state = random_state
+
+    def _fit(self, records: list[Record]) -> None:
+        self.__dict__.pop("model_", None)  # that of an earlier fit
+        panel = self.prompt_file_.front.panel
+        if not panel:
+            raise PromptError(
+                f"{self.prompt_file_.name} has no panel; possible: side questions under 'panel'"
+            )
+        own = ["its own question"] if len(self.prompt_file_.words) == 2 else []
+        self.questions_ = [*own, *panel]
+        odds = self._odds(records)
+        self._scale = odds.mean(axis=0), odds.std(axis=0) + 1e-6
+        self.head_ = fit_head(
+            self._scaled(odds),
+            self.targets(records),
+            candidates=logistic((0.003, 0.03, 0.3, 3.0)),
+            default=logistic((0.1,))[0],
+            classes=len(self.classes_),
+            seed=self.random_state or 0,
+        )
+
+    def predict_proba(self, X: Any) -> Probabilities:
+        """Return the probability of each class, (n, k)."""
+        odds = self._odds(self.records(X))  # first: it says so where nothing has been fitted
+        return self.head_.predict_proba(self._scaled(odds))
+
+    def _odds(self, records: Sequence[Record]) -> npt.NDArray[np.float64]:
+        odds, faults = score_panel(self.language_model(), self.prompt_file_, records)
+        check_scored(records, faults)
+        return odds
+
+    def _scaled(self, odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        scaled: npt.NDArray[np.float64] = (odds - self._scale[0]) / self._scale[1]
+        return scaled

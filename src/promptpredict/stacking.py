@@ -1,0 +1,98 @@
+"""The stack: what several approaches say of a customer, joined into one probability.
+
+Knows probabilities (n, k) of approaches; knows nothing of prompts, models or columns. It learns
+from what each approach said of rows that it had not seen, or the one that fits its own rows best
+would be trusted most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from promptpredict.approach import Approach, Probabilities, Prompted
+from promptpredict.heads import Head, fit_head, logistic
+from promptpredict.records import Record
+
+Floats = npt.NDArray[np.float64]
+TRUST = 3.0  # how much lighter the mean of the logits is penalised than a departure from it
+
+
+class Stacker:
+    """A regularised logistic regression on the logits of approaches.
+
+    With few rows it stays near the mean of their logits; with more it learns whom to trust.
+    """
+
+    def fit(self, said: Sequence[Probabilities], y: npt.NDArray[np.intp], seed: int) -> Stacker:
+        """Fit on the probabilities (n, k) that each approach gave rows it had not seen.
+
+        ``y`` (n,) are class numbers. Rows that an approach could not be held out of are left out.
+        """
+        rows = np.isfinite(np.concatenate(said, axis=1)).all(axis=1)
+        classes = said[0].shape[1]
+        head = fit_head(
+            _features([each[rows] for each in said]),
+            y[rows],
+            candidates=logistic((0.003, 0.03, 0.3, 3.0)),
+            default=logistic((0.03,))[0],
+            classes=classes,
+            seed=seed,
+        )
+        held_out = np.full((len(y), classes), np.nan)
+        held_out[rows] = head.held_out
+        self.head_ = Head(head.model, held_out)
+        return self
+
+    def predict_proba(self, said: Sequence[Probabilities]) -> Probabilities:
+        """Return probabilities (n, k) from those of each approach."""
+        return self.head_.predict_proba(_features(said))
+
+
+class StackClassifier(Approach):
+    """Several approaches, and a stacker that joins them.
+
+    ``members`` are approaches that are not fitted yet; their own ``prompt`` is what they read.
+    """
+
+    def __init__(
+        self, prompt: Prompted = None, *, members: Sequence[Approach] = (), random_state: int = 0
+    ) -> None:
+        """Keep the parameters."""
+        self.prompt = prompt
+        self.members = members
+        self.random_state = random_state
+
+    def _fit(self, records: list[Record]) -> None:
+        from sklearn.base import clone
+
+        if not self.members:
+            raise ValueError("a stack needs members")
+        y = [record.label for record in records]
+        self.members_ = [clone(member) for member in self.members]
+        said = [member.cross_fit(records, y) for member in self.members_]
+        self.stacker_ = Stacker().fit(said, self.targets(records), self.random_state)
+        self.head_ = self.stacker_.head_
+
+    def predict_proba(self, X: Any) -> Probabilities:
+        """Return the probability of each class, (n, k)."""
+        records = self.records(X)
+        return self.stacker_.predict_proba([each.predict_proba(records) for each in self.members_])
+
+
+def _features(said: Sequence[Probabilities]) -> Floats:
+    """Return the mean logit, weighted up, and each approach's departure from it: (n, ...)."""
+    logits = np.stack([_logits(each) for each in said])  # (approaches, n, columns)
+    mean = logits.mean(axis=0)
+    return np.hstack([TRUST * mean, *(logits - mean)])
+
+
+def _logits(probabilities: Probabilities) -> Floats:
+    """Return one log-odds (n, 1) for two classes, centred log-probabilities (n, k) for more."""
+    logs = np.log(np.clip(probabilities, 1e-6, 1.0))
+    if logs.shape[1] == 2:
+        return np.asarray(logs[:, 1:] - logs[:, :1])
+    return np.asarray(logs - logs.mean(axis=1, keepdims=True))
