@@ -2,29 +2,32 @@
 
     python benchmarks/report.py [--check]
 
-Reads benchmarks/results/*/results.json and about.json, which benchmarks/tables.py wrote. What
-stands between the markers `<!-- results -->` and `<!-- /results -->` is replaced; with --check it
-is only compared, and the exit code is 1 where it differs.
+Reads benchmarks/results/NAME/results.json and those of its folders bare, stack and nearest, which
+benchmarks/tables.py wrote. What stands between the markers `<!-- results -->` and
+`<!-- /results -->` is replaced; with --check it is only compared, and the exit code is 1 where it
+differs.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from promptpredict.results import Results, Row, Spread, summarise
+from promptpredict.results import Difference, Results, Row, Spread, summarise
 
 HERE = Path(__file__).parent
 PAGES = (HERE.parent / "README.md", HERE / "RESULTS.md")
 START, END = "<!-- results -->", "<!-- /results -->"
-# what the README shows of each table: budgets of an approach
-BUDGETS = {"few-shot": (4, 16), "probe": (16, 64, 256), "embedding": (4, 16, 64, 256)}
-METRICS = ("roc_auc", "pr_auc", "brier", "log_loss", "ece", "accuracy", "f1")
-Found = dict[str, tuple[Results, dict[str, Any]]]
+BUDGETS = (4, 16, 64, 256, 1024)
+METRICS = {
+    "roc_auc": "ROC AUC", "pr_auc": "PR AUC", "brier": "Brier", "log_loss": "log loss",
+    "ece": "ECE", "f1": "F1", "lift_10": "lift at 10 %",
+}  # fmt: skip
+COSTS = {"seconds_per_1000": "s per 1,000", "tokens_per_1000": "tokens per 1,000"}
+RUNS = ("main", "bare", "stack", "nearest")
+Found = Mapping[str, Mapping[str, Results]]  # table → run → results
 
 
 def main() -> None:
@@ -34,10 +37,7 @@ def main() -> None:
     )
     parser.add_argument("--check", action="store_true", help="compare only")
     check = parser.parse_args().check
-    found = {
-        path.parent.name: (Results.load(path), json.loads((path.parent / "about.json").read_text()))
-        for path in sorted(HERE.glob("results/*/results.json"))
-    }
+    found = load(HERE / "results")
     stale = []
     for path, text in zip(PAGES, (readme_part(found), results_part(found)), strict=True):
         old = path.read_text(encoding="utf-8")
@@ -51,99 +51,151 @@ def main() -> None:
         sys.exit(f"stale: {', '.join(stale)}; run python benchmarks/report.py")
 
 
+def load(folder: Path) -> Found:
+    """Return the results of every table whose main run is there."""
+    found = {}
+    for path in sorted(folder.glob("*/results.json")):
+        runs = {"main": path} | {run: path.parent / run / "results.json" for run in RUNS[1:]}
+        found[path.parent.name] = {
+            run: Results.load(file) for run, file in runs.items() if file.exists()
+        }
+    return found
+
+
 def readme_part(found: Found) -> str:
-    """Return the README's tables: ROC AUC without labels, and with each label budget."""
+    """Return the README's tables: ROC AUC without labels, and both sides at each label budget."""
     no_label = [
-        [name, *(_with_interval(row) for row in _zero_shot(results))]
-        for name, (results, _) in found.items()
+        [name, *(_with_interval(runs.get(run)) for run in ("bare", "main"))]
+        for name, runs in found.items()
     ]
-    with_labels = [
-        [name, approach, *_budget_cells(results, approach)]
-        for name, (results, _) in found.items()
-        for approach in BUDGETS
-    ]
+    sides = [line for name, runs in found.items() for line in _sides(name, runs["main"])]
     return "\n\n".join(
         [
             _table(["no label", "bare Yes/No question", "the prompt file's wording"], no_label),
-            _table(["table", "approach", "4 labels", "16", "64", "256"], with_labels),
+            _table(["table", "", *(f"{budget:,}" for budget in BUDGETS)], sides),
             _about(found),
         ]
     )
 
 
+def _sides(name: str, results: Results) -> list[list[str]]:
+    """Return the lines of a table: both choices, how they compare, and the stack."""
+    groups = {(group.approach, group.budget): group for group in summarise(results.rows)}
+    lines = []
+    for title, approach in (
+        ("with a language model", "chosen-with-lm"),
+        ("without", "chosen-without-lm"),
+        ("`stack`", "stack"),
+    ):
+        cells = []
+        for budget in BUDGETS:
+            group = groups.get((approach, budget))
+            cells.append(_spread(group.metrics["roc_auc"]) if group else "")
+        lines.append([name, title, *cells])
+    words = {each.budget: each for each in _pair(results, "chosen-with-lm", "chosen-without-lm")}
+    cells = [_signed_word(words[budget]) if budget in words else "" for budget in BUDGETS]
+    return [*lines[:2], [name, "difference", *cells], lines[2]]
+
+
 def results_part(found: Found) -> str:
     """Return the full tables, a section for each table of customers."""
-    return "\n\n".join([*(_section(name, *each) for name, each in found.items()), _about(found)])
+    return "\n\n".join([*(_section(name, runs) for name, runs in found.items()), _about(found)])
 
 
-def _zero_shot(results: Results) -> list[Row]:
-    """Return the rows without a label: that of the bare question, then that of the wording."""
-    rows = [row for row in results.rows if row.approach == "zero-shot"]
-    return sorted(rows, key=lambda row: not _is_bare(row))
-
-
-def _budget_cells(results: Results, approach: str) -> list[str]:
-    groups = summarise(row for row in results.rows if row.approach == approach)
-    means = {group.budget: _spread(group.metrics["roc_auc"], 3) for group in groups}
-    return [means.get(budget, "") for budget in (4, 16, 64, 256)]
-
-
-def _section(name: str, results: Results, about: dict[str, Any]) -> str:
-    lines = []
-    for prompt in dict.fromkeys(row.prompt for row in results.rows):
-        for group in summarise(row for row in results.rows if row.prompt == prompt):
-            seconds = group.metrics["seconds_per_1000"]
-            cells = [_spread(group.metrics[metric], 3) for metric in METRICS]
-            shown = "" if seconds is None else f"{seconds.mean:.0f}"
-            lines.append([prompt, group.approach, f"{group.budget}", *cells, shown])
-    names = ["ROC AUC", "PR AUC", "Brier", "log loss", "ECE", "accuracy", "F1", "s per 1,000"]
-    compared = [
-        f"- {each.approach}, {each.budget} labels: {each.describe()}"
-        for each in results.differences
-    ]
-    paired = "ROC AUC against the embedding with as many labels, paired over test rows and seeds:"
-    parts = [
-        f"## {name}",
-        _table(["prompt file", "approach", "labels", *names], lines),
-        paired,
-        "\n".join(compared),
-        results.verdict,
-        f"{results.rows[0].n_test} test rows; the run took {about['seconds']} s.",
-    ]
+def _section(name: str, runs: Mapping[str, Results]) -> str:
+    parts = [f"## {name}"]
+    for run, results in runs.items():
+        n_test = results.rows[0].n_test
+        about = results.about
+        parts += [f"### {name}, {run}: {n_test:,} test rows", results.verdict, _figures(results)]
+        compared = [
+            f"- {each.budget:,} labels: `{each.approach}` against `{each.against}` {each.describe()}"
+            for each in results.differences
+        ]
+        if compared:
+            parts.append(
+                "ROC AUC, paired over test rows and seeds; the word is from the interval corrected "
+                "for the comparisons of its budget:"
+            )
+            parts.append("\n".join(compared))
+        parts += [f"- {flag.kind}: {flag.text}" for flag in results.flags]
+        parts += [f"- {note}" for note in results.notes]
+        parts.append(
+            f"{about.prompts:,} distinct prompts, {about.passes:,} of them and {about.tokens:,} tokens "
+            f"read in this run of {about.seconds:,.0f} s; commit {about.versions.get('commit', '?')}."
+        )
     return "\n\n".join(parts)
+
+
+def _figures(results: Results) -> str:
+    lines = []
+    chosen = {(row.approach, row.budget): row.chosen for row in results.rows if row.chosen}
+    for group in summarise(results.rows):
+        cells = [_spread(group.metrics.get(metric)) for metric in METRICS]
+        costs = [group.metrics.get(cost) for cost in COSTS]
+        shown = ["" if cost is None else f"{cost.mean:,.0f}" for cost in costs]
+        name = group.approach
+        if (name, group.budget) in chosen:
+            members = sorted(
+                {
+                    str(row.chosen)
+                    for row in results.rows
+                    if (row.approach, row.budget) == (name, group.budget)
+                }
+            )
+            name = f"{name} ({', '.join(members)})"
+        lines.append([name, f"{group.budget:,}", *cells, *shown])
+    return _table(["approach", "labels", *METRICS.values(), *COSTS.values()], lines)
+
+
+def _pair(results: Results, approach: str, against: str) -> list[Difference]:
+    return [
+        each for each in results.differences if (each.approach, each.against) == (approach, against)
+    ]
 
 
 def _about(found: Found) -> str:
     if not found:
         return "Nothing has been measured yet."
-    about = next(iter(found.values()))[1]
-    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    tests = sorted({row.n_test for results, _ in found.values() for row in results.rows})
+    about = [runs["main"].about for runs in found.values()]
+    tests = sorted({runs["main"].rows[0].n_test for runs in found.values()})
+    versions = ", ".join(
+        f"{name} {number}" for name, number in about[0].versions.items() if name != "commit"
+    )
+    commits = ", ".join(dict.fromkeys(each.versions.get("commit", "?") for each in about))
     return (
-        f"ROC AUC on {' or '.join(map(str, tests))} test rows drawn by seed 0, the same for every "
-        "approach: without labels with its 95 % bootstrap interval, with labels as mean ± standard "
-        "deviation over three draws of the labels (seeds 0 to 2). "
-        f"smollm2-135m in {about['dtype']} and minilm on {about['hardware']}; Python "
-        f"{about['python']}, {versions}; commit {about['commit']}."
+        f"ROC AUC on {' or '.join(f'{count:,}' for count in tests)} test rows drawn by seed 0, the "
+        "same for every approach: without labels with its 95 % bootstrap interval, with labels as "
+        "mean ± standard deviation over three draws of the labels (seeds 0 to 2). The approach of "
+        "each side is chosen on its labelled rows. smollm2-135m in bfloat16 and minilm on "
+        f"{about[0].hardware}; {versions}; commit {commits}."
     )
 
 
-def _is_bare(row: Row) -> bool:
-    return row.prompt.endswith("-bare.jinja")
-
-
-def _with_interval(row: Row) -> str:
-    auc = row.metrics["roc_auc"]
-    value, low, high = (_short(number or 0.0, 3) for number in (auc.value, auc.low, auc.high))
+def _with_interval(results: Results | None) -> str:
+    rows = [] if results is None else [row for row in results.rows if _is_zero(row)]
+    if not rows:
+        return ""
+    auc = rows[0].metrics["roc_auc"]
+    value, low, high = (_short(number or 0.0) for number in (auc.value, auc.low, auc.high))
     return f"{value} ({low} to {high})"
 
 
-def _spread(value: Spread | None, digits: int) -> str:
-    return "" if value is None else f"{_short(value.mean, digits)} ±{_short(value.sd, digits)}"
+def _is_zero(row: Row) -> bool:
+    return (row.approach, row.budget) == ("zero-shot", 0)
 
 
-def _short(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}".removeprefix("0")
+def _signed_word(each: Difference) -> str:
+    sign = "−" if each.value < 0 else "+"
+    return f"{sign}{_short(abs(each.value))} {each.verdict}"
+
+
+def _spread(value: Spread | None) -> str:
+    return "" if value is None else f"{_short(value.mean)} ±{_short(value.sd)}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
 
 
 def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -1,114 +1,209 @@
-"""Compare approaches on the real tables, and a bare Yes/No question beside each.
+"""Every approach on every real table, at every label budget: the campaign.
 
-    python benchmarks/tables.py --data DIR [--table NAME ...] [--out benchmarks/results]
+    python benchmarks/tables.py --data DIR [--table NAME ...] [--plan] [--out benchmarks/results]
 
 Reads DIR/NAME.csv.gz (sources and SHA-256: benchmarks/DATA.md) and the prompt files beside this
-script, and runs what `promptpredict benchmark` runs: 400 test rows drawn by seed 0, the budgets
-0, 4, 16, 64 and 256, three seeds. Writes OUT/NAME/results.json and about.json; few-shot runs at
-4 and 16 labels only, because more than 16 shots are never shown. Predictions are not kept: the ids
-of some tables are those of real people.
+script, and runs what `promptpredict benchmark` runs, up to four times a table on the same training rows:
+
+* main: every approach but few-shot-nearest, budgets 0 to 1,024 and all labels for those without a
+  language model, three seeds, 400 test rows
+* stack: 1,024 labels, 2,000 test rows where the table has them (those 400 among them)
+* bare: a bare Yes/No question, no label, beside main
+* nearest: few-shot-nearest beside few-shot, 64 labels, 200 test rows; tables with text only
+
+What the language model has read stands in WORK/NAME.sqlite, so an interrupted campaign goes on
+where it was; a run whose results are there already is left alone unless --again. --plan says how
+many prompts and tokens are left to read, and what that takes at the rate measured now. Predictions
+are not kept: the ids of some tables are those of real people.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import re
+import shutil
 import subprocess
 import time
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from promptpredict.benchmark import Benchmark, Comparison, Plan
+from promptpredict.about import hardware, prompt_text, versions
+from promptpredict.benchmark import Benchmark
+from promptpredict.cases import Comparison
 from promptpredict.encoders import Embedder
 from promptpredict.labelled import read_labelled
+from promptpredict.ledger import Ledger
 from promptpredict.lm import CausalLM
 from promptpredict.loading import load_language_model
-from promptpredict.models import find
+from promptpredict.memo import Memo
+from promptpredict.models import Source, find
+from promptpredict.plans import APPROACHES, STACK, WITH_LM, Plan
+from promptpredict.progress import Progress
 from promptpredict.prompt import PromptFile
-from promptpredict.results import Results
+from promptpredict.report import write_report
+from promptpredict.results import About, Results, write_results
+from promptpredict.sentence import sentence
 
 HERE = Path(__file__).parent
 PROMPTS = sorted((HERE / "prompts").glob("*.jinja"))
 TABLES = [path.stem for path in PROMPTS if not path.stem.endswith("-bare")]
-PLAN = Plan(
-    approaches=("zero-shot", "probe", "embedding", "few-shot"),
-    budgets_of={"few-shot": (4, 16)},
+BUDGETS = (0, 4, 16, 64, 256, 1024)
+MAIN = Plan(
+    approaches=[name for name in APPROACHES if name != "few-shot-nearest"],
+    budgets=(*BUDGETS, "all"),
+    budgets_of=dict.fromkeys((*WITH_LM, STACK), BUDGETS),
     max_test=400,
+    held=2000,
 )
-BARE = Plan(approaches=("zero-shot",), budgets=(0,), max_test=400, seeds=1)
+RUNS = {
+    "main": MAIN,
+    "bare": replace(MAIN, approaches=("zero-shot",), budgets=(0,), memory_rows=0),
+    "stack": replace(
+        MAIN,
+        approaches=[name for name in MAIN.approaches if not name.startswith("few-shot")],
+        budgets=(1024,),
+        max_test=2000,
+        memory_rows=0,
+    ),
+    "nearest": replace(
+        MAIN,
+        approaches=("few-shot", "few-shot-nearest", "probe", "embedding"),
+        budgets=(64,),
+        max_test=200,
+        memory_rows=0,
+    ),
+}
 
 
 def main() -> None:
-    """Run every table that is asked for."""
+    """Run, or plan, every table that is asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the tables")
     parser.add_argument("--table", action="append", choices=TABLES, help="all, if not given")
+    parser.add_argument("--run", action="append", choices=RUNS, help="all, if not given")
     parser.add_argument("--out", type=Path, default=HERE / "results")
+    parser.add_argument("--work", type=Path, default=HERE / "work", help="folder of the ledgers")
     parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--plan", action="store_true", help="say what is left to read, and stop")
+    parser.add_argument("--again", action="store_true", help="also what has results already")
     options = parser.parse_args()
-    lm = load_language_model(find(options.model), say=print)
+    source = find(options.model)
+    lm = load_language_model(source, say=print)
+    options.work.mkdir(parents=True, exist_ok=True)
+    left = 0
     for name in options.table or TABLES:
-        start = time.perf_counter()
-        results = compare(name, options.data, lm)
-        folder = options.out / name
-        folder.mkdir(parents=True, exist_ok=True)
-        text = results.model_dump_json(indent=1, by_alias=True)
-        (folder / "results.json").write_text(text + "\n")
-        about = about_run(lm) | {"seconds": round(time.perf_counter() - start)}
-        (folder / "about.json").write_text(json.dumps(about, indent=1) + "\n")
+        memo = memo_of(lm, source, options.work / f"{name}.sqlite")
+        embedder = Embedder()
+        for run in options.run or RUNS:
+            folder = options.out / name if run == "main" else options.out / name / run
+            if (folder / "results.json").exists() and not (options.again or options.plan):
+                continue
+            benchmark = prepared(name, run, options.data, memo, embedder)
+            if run == "nearest" and not benchmark.prompt_file.front.text:
+                continue
+            if options.plan:
+                left += planned(name, run, benchmark)
+            else:
+                write(folder, benchmark, source)
+    if options.plan:
+        rate = tokens_a_second(lm)
+        print(f"{left:,} tokens to read; at {rate:,.0f} a second {left / rate / 3600:.1f} hours")
 
 
-def compare(name: str, data: Path, lm: CausalLM) -> Results:
-    """Run the comparison of one table, then the bare question on the same test rows."""
-    own, bare = (
-        run_file(f"{name}.jinja", name, data, PLAN, lm),
-        run_file(f"{name}-bare.jinja", name, data, BARE, lm),
-    )
-    # The verdict is on the wording; the bare question only stands beside it.
-    results = Results.of(own.rows, own.differences)
-    return results.model_copy(update={"rows": [*own.rows, *bare.rows]})
+def memo_of(lm: CausalLM, source: Source, path: Path) -> Memo:
+    """Return the language model behind a ledger."""
+    identity = f"{source.name} {source.fingerprint} {lm.model.dtype}"
+    return Memo(lm, identity=identity, ledger=Ledger(path))
 
 
-def run_file(file: str, name: str, data: Path, plan: Plan, lm: CausalLM) -> Comparison:
-    """Run a plan with one prompt file."""
-    prompt_file = PromptFile.load(HERE / "prompts" / file)
+def prepared(name: str, run: str, data: Path, memo: Memo, embedder: Embedder) -> Benchmark:
+    """Return one comparison of a table."""
+    file = f"{name}-bare.jinja" if run == "bare" else f"{name}.jinja"
+    prompt_file, plan = PromptFile.load(HERE / "prompts" / file), RUNS[run]
     records, notes = read_labelled(str(data / f"{name}.csv.gz"), prompt_file, {})
-    run = Benchmark(records, prompt_file, plan, lm=lm, embedder=Embedder(), table=name)
-    found = run.run(lambda line: print(name, line, flush=True))
-    for note in [*notes, *found.notes]:
+    for note in notes:
         print(name, note, flush=True)
-    found.rows = [row.model_copy(update={"prompt": file}) for row in found.rows]
-    return found
+    return Benchmark(records, prompt_file, plan, lm=memo, embedder=embedder, table=name)
 
 
-def about_run(lm: CausalLM) -> dict[str, Any]:
+def planned(name: str, run: str, benchmark: Benchmark) -> int:
+    """Say what a run has to read; return the tokens."""
+    count = benchmark.collect()
+    assert benchmark.memo is not None
+    tokens = benchmark.memo.count_new()
+    print(f"{name}, {run}: {count:,} distinct prompts, {tokens:,} tokens to read", flush=True)
+    return tokens
+
+
+def write(folder: Path, benchmark: Benchmark, source: Source) -> None:
+    """Run a comparison, and write its results and report."""
+    begun, memo = time.perf_counter(), benchmark.memo
+    assert memo is not None
+    name, count = benchmark.table, benchmark.collect()
+    print(f"{name}: {count:,} distinct prompts, {len(memo.new()):,} of them to read", flush=True)
+    with Progress(name, len(memo.new())) as progress:
+        benchmark.read(progress.advance)
+    found = benchmark.run(lambda line: print(name, line, flush=True))
+    seconds = time.perf_counter() - begun
+    about = about_run(benchmark, found, source, seconds)
+    results = Results(
+        rows=found.rows,
+        differences=found.differences,
+        verdict=sentence(found.rows, found.differences),
+        crossovers=found.crossovers,
+        flags=found.flags,
+        notes=found.notes,
+        about=about,
+    )
+    predictions = write_results(folder, results, found.predictions)
+    write_report(folder, results, predictions, positive=benchmark.prompt_file.front.positive)
+    (folder / "predictions.parquet").unlink()
+    shutil.rmtree(folder / "pictures", ignore_errors=True)
+    print(f"{name}: {seconds:,.0f} s. {results.verdict}", flush=True)
+
+
+def about_run(benchmark: Benchmark, found: Comparison, source: Source, seconds: float) -> About:
     """Return what the figures depend on beside code and data."""
-    packages = ("torch", "transformers", "sentence-transformers", "scikit-learn")
+    memo, split = benchmark.memo, benchmark.splits[0]
+    assert memo is not None
     git = ["git", "-C", str(HERE), "rev-parse", "--short=12", "HEAD"]
-    return {
-        "commit": subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip(),
-        "hardware": hardware(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
-        "dtype": str(lm.model.dtype).removeprefix("torch."),
-    }
+    commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    train = [benchmark.records[row] for row in split.train]
+    return About(
+        started=time.strftime("%Y-%m-%d", time.gmtime()),
+        seconds=round(seconds),
+        hardware=hardware(),
+        versions=versions() | {"commit": commit},
+        settings={"model": memo.identity, "seeds": benchmark.plan.seeds},
+        counts={
+            "rows": len(benchmark.records),
+            "training rows": len(split.train),
+            "test rows": len(split.test),
+        },
+        prompts=memo.count,
+        passes=memo.passes,
+        tokens=memo.tokens_read,
+        prompt_text=prompt_text(memo.lm, benchmark.prompt_file, train),
+        shots=found.shots,
+        label_mass=found.label_mass,
+        truncated=found.truncated,
+    )
 
 
-def hardware() -> str:
-    """Return the processor's cores, name and instructions."""
-    info = Path("/proc/cpuinfo")
-    names = re.findall(r"^model name\s*: (.*)$", info.read_text(), re.M) if info.is_file() else []
-    bfloat16 = ", bfloat16" if torch.cpu._is_avx512_bf16_supported() else ""
-    capability = torch.backends.cpu.get_cpu_capability()
-    return f"{os.cpu_count()} cores ({(names or [platform.machine()])[0]}, {capability}{bfloat16})"
+def tokens_a_second(lm: CausalLM) -> float:
+    """Return how many tokens a second the model reads, on made-up customers."""
+    from promptpredict.prompt import Prompt
+    from promptpredict.scores import Labels
+
+    texts = [
+        f"Customer {n}\n" + "The parcel was late and nobody answered. " * 10 for n in range(64)
+    ]
+    prompts = [Prompt("You judge customers.", (), text, "The customer feels") for text in texts]
+    labels = Labels({"1": ["angry"], "0": ["happy"]})
+    lm.score(prompts[:8], labels)
+    start = time.perf_counter()
+    return lm.score(prompts, labels).tokens / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":

@@ -1,102 +1,48 @@
 """Compares approaches on the same rows: one split, nested label budgets, several seeds.
 
-Knows estimators, splits and metrics; knows nothing of files but the results' own form. Test rows
-are the same for every approach, budget and seed; seeds vary the training draw. A prompt that
-several approaches need is read once.
+Knows estimators and splits; knows nothing of files, nor of how figures are made. Test rows are the
+same for every approach, budget and seed; seeds vary the training draw. All prompts are collected
+before the language model reads the first, each once, whoever needs it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import product
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from promptpredict.calibration import MIN_ROWS
+from promptpredict.approach import Probabilities
+from promptpredict.cases import Comparison, Draw, Key, Outcome, every_draw, fewer
+from promptpredict.choices import choose, class_numbers, differences
 from promptpredict.encoders import Embedder
-from promptpredict.errors import DataError, nearest
+from promptpredict.errors import UnscoredError
+from promptpredict.estimating import estimator_of
+from promptpredict.figures import Figures, chosen
+from promptpredict.leaks import find_leaks, repeated
 from promptpredict.memo import Memo
-from promptpredict.metrics import evaluate, interval, resample
+from promptpredict.plans import CHOICES, FEW, STACK, STACKED, WITH_LM, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
-from promptpredict.results import Difference, Row, Value, judge
-from promptpredict.scores import LanguageModel
-from promptpredict.shots import Select
-from promptpredict.splits import Rows, draws, split
+from promptpredict.results import Flag, Row, Shown
+from promptpredict.shots import content
+from promptpredict.splits import Rows, make_splits
+from promptpredict.stacking import Stacker
 
-APPROACHES = ("zero-shot", "few-shot", "probe", "embedding", "prior")
-BY_LANGUAGE_MODEL = ("zero-shot", "few-shot", "probe")
-BASELINE = "embedding"
-MAX_SHOTS = 16
 REVERSED = 0.45  # a ROC AUC below it is more than bad luck: words and labels may be swapped
 RATE_ROWS = 1000  # training rows, without their labels, on which a base-rate shift is found
+QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)  # of label mass
 Say = Callable[[str], object]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What to compare: approaches, label budgets, seeds, and how many rows test.
-
-    ``budgets_of`` narrows the budgets of single approaches (few-shot is the dearest).
-    ``split_seed`` draws the test rows; ``base_rate`` calibrates zero-shot, where it is known.
-    """
-
-    approaches: Sequence[str] = APPROACHES
-    budgets: Sequence[int | Literal["all"]] = (0, 4, 16, 64, 256)
-    budgets_of: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    seeds: int = 3
-    max_test: int = 1000
-    split_seed: int = 0
-    shots: int = MAX_SHOTS
-    select: Select = "balanced"
-    base_rate: float | None = None
-
-    def check(self) -> None:
-        """Raise DataError for an approach that there is not."""
-        for approach in self.approaches:
-            if approach not in APPROACHES:
-                raise DataError(
-                    f"there is no approach '{approach}'{nearest(approach, APPROACHES)}; "
-                    f"possible: {', '.join(APPROACHES)}"
-                )
-
-
-@dataclass
-class Comparison:
-    """Results so far, with the predictions behind them and what was left out."""
-
-    rows: list[Row] = field(default_factory=list)
-    differences: list[Difference] = field(default_factory=list)
-    predictions: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-_Key = tuple[str, int, int]  # approach, budget, seed
-
-
-@dataclass(frozen=True)
-class _Case:
-    """One approach with one draw of labelled rows."""
-
-    approach: str
-    budget: int
-    seed: int
-    train: Rows
-
-    @property
-    def key(self) -> _Key:
-        return self.approach, self.budget, self.seed
 
 
 class Benchmark:
     """Runs a plan on labelled records.
 
-    ``lm`` may be None where no approach needs a language model. Raises DataError for records that
-    cannot be split, and for a plan that cannot be carried out.
+    ``lm`` may be None where no approach needs a language model. ``groups`` and ``times`` are
+    cells of a column, one a record. Raises DataError for records that cannot be split, and for a
+    plan that cannot be carried out.
     """
 
     def __init__(
@@ -105,204 +51,278 @@ class Benchmark:
         prompt_file: PromptFile,
         plan: Plan,
         *,
-        lm: LanguageModel | None,
+        lm: Memo | None,
         embedder: Embedder,
         table: str,
+        groups: Sequence[Any] | None = None,
+        times: Sequence[Any] | None = None,
     ) -> None:
         """Split the records."""
         plan.check()
-        self.records, self.prompt_file, self.plan, self.table = records, prompt_file, plan, table
-        self.memo = Memo(lm) if lm else None
-        self.embedder = embedder
-        self.labels = list(prompt_file.words)
+        rate = prompt_file.front.base_rate if plan.base_rate is None else plan.base_rate
+        self.records, self.prompt_file, self.table = records, prompt_file, table
+        self.plan = replace(plan, base_rate=rate)
+        self.memo, self.embedder = lm, embedder
+        self.labels, self.positive = list(prompt_file.words), prompt_file.front.positive
         self.y = [prompt_file.label_of(record.label) for record in records]
-        self.train, self.test = split(self.y, max_test=plan.max_test, seed=plan.split_seed)
-        # ROC AUC of each approach, budget and seed on the same resamples of the test rows
-        self._resampled: dict[_Key, npt.NDArray[np.float64]] = {}
+        splits = make_splits(
+            self.y,
+            folds=plan.folds,
+            max_test=plan.max_test if plan.held is None else plan.held,
+            seed=plan.split_seed,
+            groups=groups,
+            times=times,
+            numbers=[record.row for record in records],
+        )
+        self.splits = [fewer(split, plan, self.y) for split in splits]
+        self.approaches, self._unusable = plan.usable(prompt_file, list(records[0].values))
+        self.unscored: dict[int, str] = {}  # row of the table → why no approach may use it
+        self._places = {record.row: index for index, record in enumerate(records)}
+        self._collected = False
+
+    # -- before the first prompt is read ---------------------------------------------------
+
+    def collect(self) -> int:
+        """Find every prompt that the run will need; return how many are distinct.
+
+        A record whose prompt is known to have a fault is left out for every approach.
+        """
+        self._collected = True
+        if self.memo is None:
+            return 0
+        while True:
+            before = len(self.unscored)
+            count = self.memo.collect(self._ask)
+            if len(self.unscored) == before:
+                return count
+
+    def read(self, progress: Callable[[int], object] | None = None) -> None:
+        """Let the language model read what was collected and is new."""
+        if not self._collected:
+            self.collect()
+        while self.memo is not None and self.memo.read_collected(progress):
+            self.collect()  # without the rows whose prompts turned out to have a fault
+
+    def _ask(self) -> None:
+        """Go through the run with what needs a language model, and nothing else."""
+        wanted = [name for name in self.approaches if name in WITH_LM]
+        for draw in self.draws():
+            for approach in wanted:
+                if self.plan.takes(approach, draw.budget, len(draw.train)):
+                    try:
+                        self._outcome(approach, draw)
+                    except UnscoredError as error:
+                        self.unscored[error.row] = error.reason
+                        return  # and once more from the beginning, without this row
+        self._memorised()
+
+    def draws(self) -> list[Draw]:
+        """Return every draw of labelled rows."""
+        out = {self._places[row] for row in self.unscored}
+        return every_draw(self.splits, self.y, self.plan, out)
+
+    # -- the run ---------------------------------------------------------------------------
 
     def run(self, say: Say = lambda _: None) -> Comparison:
         """Fit and test every approach at every budget and seed that it takes."""
-        comparison = Comparison(notes=self._left_out())
-        for case in self._cases():
-            row, predictions = self._tested(case)
-            comparison.rows.append(row)
-            comparison.predictions += predictions
-            auc = row.metrics["roc_auc"].value
-            shown = "undefined" if auc is None else f"{auc:.3f}"
-            say(f"{case.approach}, {case.budget:,} labels, seed {case.seed}: ROC AUC {shown}")
-        comparison.differences = self._differences(comparison.rows)
-        comparison.notes += _reversed(comparison.rows)
-        comparison.notes += [cut] if (cut := self.embedder.describe()) else []
-        return comparison
+        self.read()
+        found = Comparison(notes=self._left_out())
+        cases: dict[Key, list[Outcome]] = {}
+        for draw in self.draws():
+            for approach, outcome in self._outcomes(draw, found).items():
+                cases.setdefault((approach, draw.budget, draw.seed), []).append(outcome)
+        money = self.plan.value_saved, self.plan.offer_cost
+        figures = Figures(self.records, self.y, self.labels, self.positive, money)
+        given = {"table": self.table, "prompt": self.prompt_file.name}
+        for key, outcomes in sorted(cases.items(), key=lambda case: case[0][1:]):
+            model = self._model(chosen(outcomes) or key[0])
+            row, found.resampled[key] = figures.row(key, outcomes, model=model, **given)
+            found.rows.append(row)
+            found.predictions += figures.predictions(key, outcomes)
+            say(_line(row))
+        found.differences, found.crossovers = differences(found.rows, found.resampled)
+        found.flags = [*self._flags(), *_reversed(found.rows)]
+        found.notes += [cut] if (cut := self.embedder.describe()) else []
+        return found
 
-    # -- what is compared ------------------------------------------------------------------
-
-    @property
-    def _budgets(self) -> list[int]:
-        most = len(self.train)
-        return sorted({most if budget == "all" else budget for budget in self.plan.budgets})
-
-    def _left_out(self) -> list[str]:
-        most, least = len(self.train), len(set(self.y))
-        notes = [
-            f"budget {budget:,} is left out: there are {most:,} training rows"
-            for budget in self._budgets
-            if budget > most
+    def _outcomes(self, draw: Draw, found: Comparison) -> dict[str, Outcome]:
+        """Return what every approach makes of a draw, the stack and the choices last."""
+        takes = [
+            name for name in self.approaches if self.plan.takes(name, draw.budget, len(draw.train))
         ]
-        notes += [
-            f"budget {budget:,} is left out: there are {least:,} labels, and each needs a row"
-            for budget in self._budgets
-            if 0 < budget < least
-        ]
-        cases = {case.approach for case in self._cases()}
-        notes += [
-            f"{approach} is left out: no budget suits it (zero-shot takes 0, the others take more)"
-            for approach in dict.fromkeys(self.plan.approaches)
-            if approach not in cases
-        ]
-        if self.plan.base_rate is not None and most < MIN_ROWS:
-            notes.append(
-                f"zero-shot is not calibrated to the base rate: there are {most:,} training rows, "
-                f"and {MIN_ROWS} are needed to find a shift on"
-            )
-        return notes
+        said = {name: self._outcome(name, draw, found) for name in takes if name != STACK}
+        members = {name: said[name] for name in STACKED if name in said}
+        if STACK in takes and len(members) > 1:
+            said[STACK] = self._stacked(draw, members)
+        return said | (self._choices(draw, said) if draw.budget else {})
 
-    def _cases(self) -> list[_Case]:
-        """Return every approach with every draw, zero-shot (which draws nothing) once."""
-        cases = []
-        if "zero-shot" in self.plan.approaches and 0 in self._budgets:
-            cases.append(_Case("zero-shot", 0, 0, self.train[:0]))
-        others = [each for each in dict.fromkeys(self.plan.approaches) if each != "zero-shot"]
-        for seed in range(self.plan.seeds):
-            drawn = draws([self.y[row] for row in self.train], self._budgets, seed=seed)
-            for budget, rows in drawn.items():
-                if budget < len(set(self.y)):
-                    continue
-                cases += [
-                    _Case(approach, budget, seed, self.train[rows])
-                    for approach in others
-                    if budget in self.plan.budgets_of.get(approach, self._budgets)
-                ]
-        return cases
-
-    # -- one case --------------------------------------------------------------------------
-
-    def _tested(self, case: _Case) -> tuple[Row, list[dict[str, Any]]]:
-        """Fit an approach, and test it on the test rows."""
-        estimator = self._fitted(case)
-        start, (cost, waited) = time.perf_counter(), self._clock()
-        found = estimator.predict_proba(self._rows(self.test))
+    def _outcome(self, approach: str, draw: Draw, found: Comparison | None = None) -> Outcome:
+        """Fit an approach on a draw, and test it on the test rows."""
+        if approach == "prior" and draw.budget == 0:
+            return self._base_rate(draw)
+        estimator = estimator_of(
+            approach,
+            self.prompt_file,
+            self.plan,
+            draw,
+            model=self.memo,
+            encoder=self.embedder,
+        )
+        held_out = np.empty((0, len(self.labels)))
+        if draw.budget:
+            rows = self._rows(draw.rows)
+            held_out = estimator.cross_fit(rows, [record.label for record in rows])
+        else:
+            some = np.random.default_rng(self.plan.split_seed).permutation(draw.train)[:RATE_ROWS]
+            estimator.fit(self._rows(some), None)
+        start, before = time.perf_counter(), self._clock()
+        probabilities = estimator.predict_proba(self._rows(draw.test))
         seconds = time.perf_counter() - start
-        # What another approach has read already would have taken its time here as well.
-        seconds += self._clock()[0] - cost - (self._clock()[1] - waited)
-        probabilities = np.zeros((len(found), len(self.labels)))  # 0 for a label nobody has
-        probabilities[:, [self.labels.index(key) for key in estimator.classes_]] = found
-        return self._row(case, probabilities, seconds), self._predictions(case, probabilities)
-
-    def _fitted(self, case: _Case) -> Any:
-        estimator = self._estimator(case)
-        if case.approach == "zero-shot":
-            rows = np.random.default_rng(self.plan.split_seed).permutation(self.train)[:RATE_ROWS]
-            return estimator.fit(self._rows(rows))
-        return estimator.fit(self._rows(case.train), [self.y[row] for row in case.train])
-
-    def _estimator(self, case: _Case) -> Any:
-        from promptpredict import baselines, estimators
-
-        prompt, plan = self.prompt_file, self.plan
-        given: dict[str, Any] = {"encoder": self.embedder, "random_state": case.seed}
-        by_lm = given | {"model": self.memo}
-        if case.approach == "zero-shot":
-            known = plan.base_rate is not None and len(self.train) >= MIN_ROWS
-            rate: dict[str, Any] = {
-                "calibration": "base_rate" if known else "none",
-                "base_rate": plan.base_rate,
-            }
-            return estimators.PromptClassifier(prompt, **by_lm, **rate)
-        if case.approach == "few-shot":
-            shots = min(case.budget, plan.shots, MAX_SHOTS)
-            return estimators.PromptClassifier(prompt, shots=shots, select=plan.select, **by_lm)
-        if case.approach == "probe":
-            return estimators.ProbeClassifier(prompt, **by_lm)
-        if case.approach == "embedding":
-            return baselines.EmbeddingClassifier(prompt, **given)
-        return baselines.PriorClassifier(prompt)
-
-    def _row(self, case: _Case, probabilities: Any, seconds: float) -> Row:
-        y = [self.y[row] for row in self.test]
-        given: dict[str, Any] = {"labels": self.labels, "positive": self.prompt_file.front.positive}
-        drawn = resample(y, probabilities, **given)
-        self._resampled[case.key] = drawn["roc_auc"]
-        metrics = {
-            name: Value.of(value, *interval(drawn[name]))
-            for name, value in evaluate(y, probabilities, **given).items()
-        }
-        metrics["seconds_per_1000"] = Value.of(seconds * 1000 / len(y))
-        model = self.embedder.name if case.approach == BASELINE else ""
-        if case.approach in BY_LANGUAGE_MODEL and self.memo:
-            model = self.memo.name
-        return Row(
-            table=self.table,
-            prompt=self.prompt_file.name,
-            model=model,
-            approach=case.approach,
-            budget=case.budget,
-            seed=case.seed,
-            n_test=len(y),
-            metrics=metrics,
+        cost, waited, tokens = (now - then for now, then in zip(self._clock(), before, strict=True))
+        columns = [self.labels.index(key) for key in estimator.keys_]
+        if found is not None and approach in WITH_LM:
+            self._watch(approach, draw, estimator, found)
+        return Outcome(
+            draw,
+            self._to_rate(draw, _by_label(probabilities, columns, len(self.labels))),
+            self._to_rate(draw, _by_label(held_out, columns, len(self.labels))),
+            # What another approach has read already would have taken its time here as well.
+            seconds - waited + cost,
+            tokens,
         )
 
-    def _predictions(self, case: _Case, probabilities: Any) -> list[dict[str, Any]]:
-        drawn = {"approach": case.approach, "budget": case.budget, "seed": case.seed}
-        return [
-            drawn
-            | {"row": self.records[row].row, "id": self.records[row].id, "label": self.y[row]}
-            | {f"p_{key}": float(p) for key, p in zip(self.labels, each, strict=True)}
-            for row, each in zip(self.test, probabilities, strict=True)
-        ]
+    def _base_rate(self, draw: Draw) -> Outcome:
+        rate = self.plan.base_rate
+        assert rate is not None
+        shares = [rate if label == self.positive else 1 - rate for label in self.labels]
+        same = np.tile(shares, (len(draw.test), 1))
+        return Outcome(draw, same, np.empty((0, len(self.labels))), 0.0, 0.0)
 
-    # -- all of them -----------------------------------------------------------------------
+    def _to_rate(self, draw: Draw, probabilities: Probabilities) -> Probabilities:
+        """Move probabilities learned from a balanced draw to the base rate, where it is known."""
+        rate = self.plan.base_rate
+        if rate is None or self.positive is None or not 0 < draw.budget < FEW:
+            return probabilities
+        share = np.mean([self.y[row] == self.positive for row in draw.rows])
+        weights = np.full(len(self.labels), (1 - rate) / (1 - share))
+        weights[self.labels.index(self.positive)] = rate / share
+        weighted = probabilities * weights
+        moved: Probabilities = weighted / weighted.sum(axis=1, keepdims=True)
+        return moved
 
-    def _differences(self, rows: Sequence[Row]) -> list[Difference]:
-        """Compare each approach with the baseline at its budgets, the mean over the seeds.
+    def _stacked(self, draw: Draw, members: Mapping[str, Outcome]) -> Outcome:
+        y = class_numbers([self.y[row] for row in draw.rows], self.labels)
+        start = time.perf_counter()
+        stacker = Stacker().fit([each.held_out for each in members.values()], y, draw.seed)
+        probabilities = stacker.predict_proba([each.probabilities for each in members.values()])
+        seconds = time.perf_counter() - start
+        # Zero-shot and probe read the same prompts, so one reading serves both.
+        for with_lm in (True, False):
+            costs = [each.seconds for name, each in members.items() if (name in WITH_LM) == with_lm]
+            seconds += max(costs, default=0.0) if with_lm else sum(costs)
+        tokens = max(each.tokens for each in members.values())
+        return Outcome(draw, probabilities, stacker.head_.held_out, seconds, tokens)
 
-        All intervals come from the same resamples of the test rows, so they are paired.
-        """
-        known = {
-            (row.approach, row.budget, row.seed): row.metrics["roc_auc"].value
-            for row in rows
-            if row.metrics["roc_auc"].value is not None
-        }
-        groups: dict[tuple[str, int], list[tuple[_Key, _Key]]] = {}
-        for ours, theirs in product(known, known):
-            # zero-shot needs no label, so it stands against every budget of the baseline
-            same = ours[1:] == theirs[1:] or ours[0] == "zero-shot"
-            if theirs[0] == BASELINE != ours[0] and same:
-                groups.setdefault((ours[0], theirs[1]), []).append((ours, theirs))
-        found = []
-        for (approach, budget), pairs in groups.items():
-            gaps = [self._resampled[ours] - self._resampled[theirs] for ours, theirs in pairs]
-            low, high = interval(np.mean(gaps, axis=0))
-            value = float(np.mean([known[ours] - known[theirs] for ours, theirs in pairs]))
-            found.append(judge(approach, BASELINE, budget, "roc_auc", value, low, high))
-        return found
+    def _choices(self, draw: Draw, said: Mapping[str, Outcome]) -> dict[str, Outcome]:
+        """Return the choices between approaches that the draw's own rows make."""
+        y = [self.y[row] for row in draw.rows]
+        found = {}
+        for name, among in CHOICES.items():
+            held_out = {each: said[each].held_out for each in among if each in said}
+            if held_out:
+                best = choose(held_out, y, self.labels, self.positive)
+                found[name] = replace(said[best], chosen=best)
+        both = {"chosen-with-lm", "chosen-without-lm"} <= found.keys()
+        return found if both else {}
+
+    # -- what is seen besides --------------------------------------------------------------
+
+    def _model(self, approach: str) -> str:
+        if approach in WITH_LM or approach == STACK:
+            return self.memo.name if self.memo else ""
+        return self.embedder.name if approach in ("embedding", "fusion") else ""
+
+    def _watch(self, approach: str, draw: Draw, estimator: Any, found: Comparison) -> None:
+        """Note label mass, what was cut, and which shots were shown."""
+        assert self.memo is not None
+        scores = self.memo.last
+        found.label_mass[approach] = np.quantile(scores.mass, QUANTILES).round(6).tolist()
+        found.truncated[approach] = int(scores.truncated.sum())
+        shots = getattr(estimator, "shots_", None)
+        if shots is not None and (shown := shots.shown()):
+            pairs = [(record.row, str(record.label)) for record in shown]
+            found.shots.append(
+                Shown(approach=approach, budget=draw.budget, seed=draw.seed, shots=pairs)
+            )
+
+    def _flags(self) -> list[Flag]:
+        """Return what makes figures look better than they are, in training rows and across."""
+        train = [row for row in self.splits[0].train if self.records[row].row not in self.unscored]
+        leaks = find_leaks(
+            [self.records[row] for row in train], [self.y[row] for row in train], self.prompt_file
+        )
+        contents = [content(self.prompt_file, record) for record in self.records]
+        same = repeated(self.splits, contents, [record.row for record in self.records])
+        return [*leaks, *([same] if same else []), *self._memorised()]
+
+    def _memorised(self) -> list[Flag]:
+        if self.memo is None or not self.plan.memory_rows:
+            return []
+        from promptpredict.memory import memorised
+
+        train = self._rows(self.splits[0].train)
+        known = memorised(self.memo, self.prompt_file, train, rows=self.plan.memory_rows)
+        return [known] if known else []
+
+    def _left_out(self) -> list[str]:
+        rows = min(len(split.train) for split in self.splits)
+        notes = [*self._unusable, *self.plan.left_out(self.approaches, rows, len(set(self.y)))]
+        if self.unscored:
+            row, reason = min(self.unscored.items())
+            notes.append(
+                f"rows left out for every approach: {len(self.unscored):,} that could not be scored "
+                f"(the first is row {row}: {reason})"
+            )
+        if left := sum(split.left_out for split in self.splits):
+            notes.append(f"rows left out of training, because others of their group test: {left:,}")
+        return notes
 
     def _rows(self, rows: Rows) -> list[Record]:
         return [self.records[row] for row in rows]
 
-    def _clock(self) -> tuple[float, float]:
-        """Return the seconds that all that was asked for costs, and those really spent."""
-        cost, waited = self.embedder.cost, self.embedder.waited
-        return (cost + self.memo.cost, waited + self.memo.waited) if self.memo else (cost, waited)
+    def _clock(self) -> tuple[float, float, float]:
+        """Return the seconds that all that was asked for costs, those really spent, and tokens."""
+        memo, embedder = self.memo, self.embedder
+        if memo is None:
+            return embedder.cost, embedder.waited, 0.0
+        return embedder.cost + memo.cost, embedder.waited + memo.waited, memo.tokens
 
 
-def _reversed(rows: Sequence[Row]) -> list[str]:
-    """Return a note where the wording alone ranks the wrong way round."""
+def _by_label(found: Probabilities, columns: Sequence[int], labels: int) -> Probabilities:
+    """Put columns at their labels' places; 0 for a label that nobody has."""
+    probabilities = np.zeros((len(found), labels))
+    probabilities[:, columns] = found[:, : len(columns)]
+    return probabilities
+
+
+def _line(row: Row) -> str:
+    auc = row.metrics["roc_auc"].value
+    shown = "undefined" if auc is None else f"{auc:.3f}"
+    name = f"{row.approach} ({row.chosen})" if row.chosen else row.approach
+    return f"{name}, {row.budget:,} labels, seed {row.seed}: ROC AUC {shown}"
+
+
+def _reversed(rows: Sequence[Row]) -> list[Flag]:
+    """Return a flag where the wording alone ranks the wrong way round."""
     return [
-        f"zero-shot ranks the wrong way round (ROC AUC {auc:.3f}): possible: another wording, or "
-        "other words for the labels"
+        Flag(
+            kind="reversed",
+            column=None,
+            text=f"zero-shot ranks the wrong way round (ROC AUC {auc:.3f}): possible: another "
+            "wording, or other words for the labels",
+        )
         for row in rows
-        if row.approach == "zero-shot"
+        if (row.approach, row.budget) == ("zero-shot", 0)
         and (auc := row.metrics["roc_auc"].value) is not None
         and auc < REVERSED
     ]

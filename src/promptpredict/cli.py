@@ -51,6 +51,10 @@ class Commands(TyperGroup):
             raise typer.Exit(130) from None
 
 
+DEFAULT_APPROACHES = (
+    "zero-shot,few-shot,probe,panel,embedding,structured,structured-trees,text,fusion,stack,prior"
+)
+
 app = typer.Typer(
     cls=Commands,
     name="promptpredict",
@@ -118,51 +122,107 @@ def score(
 
 @app.command()
 def benchmark(
+    context: typer.Context,
     labelled: options.LabelledTable,
-    prompt: options.Prompt,
+    prompt: options.Prompts,
     out: options.OutFolder,
-    approach: options.Approaches = "zero-shot,few-shot,probe,embedding,prior",
+    approach: options.Approaches = DEFAULT_APPROACHES,
     budget: options.Budgets = "0,4,16,64,256",
     seeds: options.Seeds = 3,
     max_test: options.MaxTest = 1000,
+    folds: options.Folds = None,
+    group: options.GroupColumn = None,
+    time: options.TimeColumn = None,
     shots: options.MostShots = 16,
     select: options.Select = "balanced",
     base_rate: options.BaseRate = None,
-    model: options.Model = "auto",
+    value_saved: options.ValueSaved = None,
+    offer_cost: options.OfferCost = None,
+    model: options.Models = ["auto"],  # noqa: B006
     encoder: options.Encoder = "minilm",
+    keep_prompts: options.KeepPrompts = False,  # noqa: FBT002
+    dry_run: options.DryRun = False,  # noqa: FBT002
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
 ) -> None:
-    """Compare approaches on the same rows.
+    """Compare approaches on the same rows, and say which to use with how many labels.
 
     \b
     promptpredict benchmark labelled.csv --prompt churn-shop --out results
     promptpredict benchmark labelled.csv --prompt mine.jinja --approach probe,embedding \\
         --budget 16,64 --out results
-    """
-    plan: dict[str, Any] = {
-        "approaches": options.names([approach]),
-        "budgets": options.budgets(budget),
-        "seeds": seeds,
-        "max_test": max_test,
-        "shots": shots,
-        "select": select,
-        "base_rate": base_rate,
-    }
-    from promptpredict.comparing import benchmark_table
+    promptpredict benchmark labelled.csv --prompt a.jinja --prompt b.jinja --out results
 
-    found = benchmark_table(
-        labelled,
-        prompt,
-        out,
-        plan,
-        model=model,
-        encoder=encoder,
-        say=say,
+    Writes report.html (open it first), results.json, predictions.parquet and the pictures. The
+    language model reads each prompt once; what it read is kept in DIR/ledger.sqlite, so that an
+    interrupted run goes on, and a second one with other approaches or budgets reads only what is
+    new. Approaches: zero-shot, few-shot, few-shot-random, few-shot-nearest, probe, probe-shots,
+    panel, embedding, text, fusion, structured, structured-trees, stack, prior.
+    """
+    from promptpredict.comparing import BenchmarkOptions, benchmark_table
+    from promptpredict.plans import Plan
+
+    given = context.params
+    names = ("labelled", "out", "encoder", "group", "time", "keep_prompts", "dry_run")
+    planned = (
+        "seeds",
+        "max_test",
+        "folds",
+        "shots",
+        "select",
+        "base_rate",
+        "value_saved",
+        "offer_cost",
+    )
+    plan = Plan(
+        approaches=options.names([approach]),
+        budgets=options.budgets(budget),
+        **{name: given[name] for name in planned},
+    )
+    asked = BenchmarkOptions(
+        prompts=prompt,
+        models=model,
+        plan=plan,
         delimiter=delimiter,
         encoding=encoding,
+        **{name: given[name] for name in names},
     )
-    typer.echo(found)
+    typer.echo(benchmark_table(asked, say))
+
+
+@app.command()
+def wordings(
+    context: typer.Context,
+    labelled: options.LabelledTable,
+    prompt: options.Prompt,
+    tried: options.Tried = None,
+    rows: options.TriedRows = 64,
+    unlabelled: options.Unlabelled = False,  # noqa: FBT002
+    outcome: options.Outcome = None,
+    out: options.OutPrompt = None,
+    ensemble: options.Ensemble = False,  # noqa: FBT002
+    model: options.Model = "auto",
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
+    seed: options.Seed = 0,
+) -> None:
+    """Try other wordings of a prompt file on a few labelled records.
+
+    \b
+    promptpredict wordings labelled.csv --prompt mine.jinja --out best.jinja
+    promptpredict wordings labelled.csv --prompt mine.jinja --try my-wordings.yaml --rows 200
+    promptpredict wordings customers.csv --prompt mine.jinja --unlabelled
+
+    Scores about 100 questions, answer starts and label words, a customer's text being read once,
+    and shows the best, the prompt file's own and the worst; then what the best, and the average
+    of the best five in log space, are worth on records that did not choose them. --out writes the
+    best as a prompt file that extends the given one, with the next four as its panel.
+    """
+    if ensemble and out is None:
+        raise typer.BadParameter("--ensemble needs a file to write; give it with --out FILE")
+    from promptpredict.trying import Trial, try_table
+
+    typer.echo(try_table(Trial(**context.params), say))
 
 
 @app.command()

@@ -64,7 +64,8 @@ def _score(customers: Path, scores: Path, say: Say) -> None:
 
 
 def _compare(labelled: Path, results: Path, say: Say) -> None:
-    from promptpredict.comparing import benchmark_table
+    from promptpredict.comparing import BenchmarkOptions, benchmark_table
+    from promptpredict.plans import Plan
 
     shown = {
         "prompt": PROMPT,
@@ -76,9 +77,16 @@ def _compare(labelled: Path, results: Path, say: Say) -> None:
         "out": results,
     }
     say(_command("benchmark", labelled, shown))
-    plan = {"approaches": APPROACHES, "budgets": BUDGETS, "seeds": SEEDS, "max_test": MAX_TEST}
-    models = {"model": DEFAULT_MODEL, "encoder": DEFAULT_ENCODER}
-    say(benchmark_table(str(labelled), PROMPT, results, plan, say=say, **models))
+    plan = Plan(approaches=APPROACHES, budgets=BUDGETS, seeds=SEEDS, max_test=MAX_TEST)
+    asked = BenchmarkOptions(
+        labelled=str(labelled),
+        prompts=(PROMPT,),
+        out=results,
+        plan=plan,
+        models=(DEFAULT_MODEL,),
+        encoder=DEFAULT_ENCODER,
+    )
+    say(benchmark_table(asked, say))
 
 
 def _command(name: str, table: Path, options: dict[str, Any]) -> str:

@@ -103,12 +103,51 @@ Approaches = Annotated[str, _option("A,B", "Approaches, by commas.", "--approach
 Budgets = Annotated[str, _option("N,N", "Label budgets; all is every training row.", "--budget")]
 Seeds = Annotated[int, _option("N", "How many training draws.", min=1)]
 MaxTest = Annotated[int, _option("N", "Most test rows.", min=4)]
+Folds = Annotated[int | None, _option("K", "Cross-validation: every row tests once.", min=2)]
+GroupColumn = Annotated[
+    str | None, _option("COLUMN", "Never both train and test: household, account.", "--group")
+]
+TimeColumn = Annotated[str | None, _option("COLUMN", "The newest rows test.", "--time")]
+Prompts = Annotated[
+    list[str],
+    _option("FILE", "Prompt file; several are compared on training rows.", "--prompt", "-p"),
+]
+Models = Annotated[
+    list[str],
+    _option(
+        "MODEL", "Short name, folder, .gguf file or hub id; several stand side by side.", "--model"
+    ),
+]
+ValueSaved = Annotated[float | None, _option("V", "What a customer is worth who is kept.", min=0)]
+OfferCost = Annotated[float | None, _option("C", "What an offer to one customer costs.", min=0)]
+KeepPrompts = Annotated[
+    bool, typer.Option("--keep-prompts", help="Show a customer's own prompt in the report.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Count what would be read, and stop.")]
+
+# Wordings
+Tried = Annotated[
+    str | None, _option("FILE", "Wordings to try in place of the shipped ones (YAML).", "--try")
+]
+TriedRows = Annotated[int, _option("N", "Most records to try them on.", min=4, max=1000)]
+Unlabelled = Annotated[
+    bool, typer.Option("--unlabelled", help="Use no labels: choose by agreement alone.")
+]
+Outcome = Annotated[
+    Literal["bad", "good"] | None,
+    _option("WHICH", "Whether the positive label is the bad or the good outcome."),
+]
+Ensemble = Annotated[
+    bool,
+    typer.Option("--ensemble", help="Write the other four as well: FILE-2 to FILE-5."),
+]
+OutPrompt = Annotated[Path | None, _option("FILE", "Prompt file to write.", "--out")]
 
 # Outputs
 Out = Annotated[str, _option("FILE", ".csv, .csv.gz, .jsonl or .parquet; - is stdout.")]
 OutText = Annotated[str, _option("FILE", "File to write; - is stdout.", "--out")]
 OutFolder = Annotated[
-    Path, _option("DIR", "Folder for results.json and predictions.parquet.", "--out")
+    Path, _option("DIR", "Folder for report.html, results.json and predictions.", "--out")
 ]
 DemoFolder = Annotated[Path, _option("DIR", "Folder for the demo's files.", "--out")]
 
@@ -118,13 +157,13 @@ def names(given: Sequence[str] | None) -> list[str]:
     return [name.strip() for each in given or () for name in each.split(",") if name.strip()]
 
 
-def budgets(text: str) -> list[int | str]:
+def budgets(text: str) -> list[int | Literal["all"]]:
     """Return label budgets; a slip is a usage error."""
-    found: list[int | str] = []
+    found: list[int | Literal["all"]] = []
     if not names([text]):
         raise typer.BadParameter("--budget is empty; possible: numbers, and all")
     for each in names([text]):
         if each != "all" and not each.isdecimal():
             raise typer.BadParameter(f"--budget holds '{each}'; possible: numbers, and all")
-        found.append(each if each == "all" else int(each))
+        found.append("all" if each == "all" else int(each))
     return found

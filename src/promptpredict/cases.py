@@ -1,0 +1,120 @@
+"""The cases of a comparison: which labelled rows an approach may use, and what it made of them.
+
+Knows row numbers, probabilities and seeds; knows nothing of estimators, models or metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from promptpredict.approach import Probabilities
+from promptpredict.plans import Plan
+from promptpredict.results import Crossover, Difference, Flag, Row, Shown
+from promptpredict.splits import Rows, Split, draws
+
+Key = tuple[str, int, int]  # approach, budget, seed
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Labelled rows that approaches may use in one fold, and the rows that test them.
+
+    ``rows``, ``train`` (all that might train) and ``test`` are indices of records.
+    """
+
+    budget: int
+    seed: int
+    fold: int
+    rows: Rows
+    train: Rows
+    test: Rows
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one approach said of the test rows of a draw (n, k), and of its own rows, held out.
+
+    Columns are in label order; ``seconds`` and ``tokens`` are those of the test rows; ``chosen``
+    names the approach behind a choice.
+    """
+
+    draw: Draw
+    probabilities: Probabilities
+    held_out: Probabilities
+    seconds: float
+    tokens: float
+    chosen: str | None = None
+
+
+@dataclass
+class Comparison:
+    """What was found: rows and differences, the predictions behind them, and what was seen.
+
+    ``resampled`` holds ROC AUC (resamples,) of each approach, budget and seed.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    crossovers: list[Crossover] = field(default_factory=list)
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    flags: list[Flag] = field(default_factory=list)
+    shots: list[Shown] = field(default_factory=list)
+    label_mass: dict[str, list[float]] = field(default_factory=dict)
+    truncated: dict[str, int] = field(default_factory=dict)
+    resampled: dict[Key, Probabilities] = field(default_factory=dict)
+
+
+def every_draw(splits: Sequence[Split], y: Sequence[str], plan: Plan, out: set[int]) -> list[Draw]:
+    """Return every draw of every fold; the one of no label, and that of all, once.
+
+    ``out`` are rows that take no part. They are taken from the draws, so that the others stay as
+    they were: what a language model has read of them is still of use.
+    """
+    found = []
+    for split in splits:
+        train, test = _without(split.train, out), _without(split.test, out)
+        rows = len(split.train)
+        budgets = plan.budgets_in(rows)
+        if 0 in budgets:
+            found.append(Draw(0, 0, split.fold, train[:0], train, test))
+        for seed in range(plan.seeds):
+            nested = draws([y[row] for row in split.train], budgets, seed=seed)
+            for budget, taken in _in_order(nested, seed).items():
+                once = budget == rows and seed > 0
+                if budget >= len(set(y)) and not once:
+                    drawn = _without(split.train[taken], out)
+                    found.append(Draw(budget, seed, split.fold, drawn, train, test))
+    return found
+
+
+def fewer(split: Split, plan: Plan, y: Sequence[str]) -> Split:
+    """Return a split in which only ``max_test`` of the rows held back test."""
+    from sklearn.model_selection import train_test_split
+
+    if plan.held is None or plan.folds or len(split.test) <= plan.max_test:
+        return split
+    labels = [y[row] for row in split.test]
+    test, _ = train_test_split(
+        split.test, train_size=plan.max_test, stratify=labels, random_state=plan.split_seed
+    )
+    return Split(split.train, np.sort(test), split.fold, split.left_out)
+
+
+def _in_order(nested: Mapping[int, Rows], seed: int) -> dict[int, Rows]:
+    """Put nested rows in a random order in which those of a smaller budget come first."""
+    rng = np.random.default_rng(seed)
+    order: list[int] = []
+    found = {}
+    for budget in sorted(nested):
+        order += rng.permutation(sorted(set(nested[budget].tolist()).difference(order))).tolist()
+        found[budget] = np.array(order, dtype=np.intp)
+    return found
+
+
+def _without(rows: Rows, out: set[int]) -> Rows:
+    return np.array([row for row in rows if row not in out], dtype=np.intp)

@@ -1,0 +1,127 @@
+"""Which approach the labelled rows themselves choose, and how approaches differ on the test rows.
+
+Knows probabilities and resampled figures; knows nothing of estimators or splits. A choice is made
+by what approaches said of labelled rows that they had not seen, never by test rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from promptpredict.plans import BASELINE, STACK, WITH_LM, WITHOUT_LM
+from promptpredict.results import Crossover, Difference, Row
+from promptpredict.verdict import WITH, WITHOUT, Gap, crossovers, judge
+
+SINGLE = "chosen-single"
+Floats = npt.NDArray[np.float64]
+
+
+def choose(
+    held_out: Mapping[str, Floats], y: Sequence[str], labels: Sequence[str], positive: str | None
+) -> str:
+    """Return the approach that ranks labelled rows best which it had not seen.
+
+    ``held_out`` are probabilities (n, k) of the rows with labels ``y``, NaN where an approach has
+    seen the row; only rows that all approaches have are compared. The measure is ROC AUC, and log
+    loss where there is no positive label. Of equals, and where nothing can be compared, the first.
+    """
+    from sklearn.metrics import log_loss, roc_auc_score
+
+    known = [name for name, each in held_out.items() if np.isfinite(each).any()]
+    if not known:
+        return next(iter(held_out))
+    shared = np.all([np.isfinite(held_out[name]).all(axis=1) for name in known], axis=0)
+    truth = class_numbers(
+        [key for key, is_shared in zip(y, shared, strict=True) if is_shared], labels
+    )
+    if len(set(truth)) < 2:
+        return known[0]
+
+    def measure(name: str) -> float:
+        said = held_out[name][shared]
+        if positive is None:
+            return -float(log_loss(truth, said, labels=range(len(labels))))
+        column = list(labels).index(positive)
+        return float(roc_auc_score(truth == column, said[:, column]))
+
+    return max(known, key=lambda name: round(measure(name), 9))
+
+
+def class_numbers(y: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.intp]:
+    """Return the number (n,) of each label."""
+    return np.array([list(labels).index(key) for key in y], dtype=np.intp)
+
+
+def differences(
+    rows: Sequence[Row], resampled: Mapping[tuple[str, int, int], Floats]
+) -> tuple[list[Difference], list[Crossover]]:
+    """Compare approaches on identical test rows, the mean over the seeds: ROC AUC.
+
+    ``resampled`` holds it for each approach, budget and seed on the same resamples of the test
+    rows, so that intervals are paired. Each approach with a language model stands against the
+    choice without one (without choices, the baseline); those are one family, and the choices
+    themselves, against one another and the stack against a single approach, are another.
+    """
+    seeds = _seeds(rows)
+
+    def gap(approach: str, against: str, budget: int) -> Gap | None:
+        return gap_of(rows, resampled, approach, against, budget)
+
+    found: list[Difference] = []
+    for budget in sorted({budget for _, budget in seeds}):
+        against = WITHOUT if (WITHOUT, budget) in seeds else BASELINE
+        single = [gap(name, against, budget) for name in (*WITH_LM, STACK)]
+        choices = [
+            gap(WITH, WITHOUT, budget),
+            gap(WITH, BASELINE, budget),
+            gap(STACK, SINGLE, budget),
+        ]
+        for family in (single, choices):
+            found += judge([each for each in family if each], budget=budget)
+    means = {
+        key: np.mean([resampled[*key, seed] for seed in of], axis=0) for key, of in seeds.items()
+    }
+    return found, crossovers(means, with_lm=WITH_LM, without_lm=WITHOUT_LM)
+
+
+def gap_of(
+    rows: Sequence[Row],
+    resampled: Mapping[tuple[str, int, int], Floats],
+    approach: str,
+    against: str,
+    budget: int,
+) -> Gap | None:
+    """Return by how much an approach is ahead of another, over the seeds that both have."""
+    known = {
+        (row.approach, row.seed): row.metrics["roc_auc"].value
+        for row in rows
+        if row.budget == budget
+    }
+    pairs = [
+        ((approach, budget, seed), (against, budget, seed), value - other)
+        for (name, seed), value in known.items()
+        if name == approach
+        and value is not None
+        and (other := known.get((against, seed))) is not None
+    ]
+    if not pairs:
+        return None
+    return Gap(
+        approach=approach,
+        against=against,
+        metric="roc_auc",
+        value=float(np.mean([value for _, _, value in pairs])),
+        resampled=np.mean([resampled[one] - resampled[other] for one, other, _ in pairs], axis=0),
+    )
+
+
+def _seeds(rows: Sequence[Row]) -> dict[tuple[str, int], list[int]]:
+    """Return the seeds of each approach and budget whose ROC AUC is defined."""
+    found: dict[tuple[str, int], list[int]] = {}
+    for row in rows:
+        if row.metrics["roc_auc"].value is not None:
+            found.setdefault((row.approach, row.budget), []).append(row.seed)
+    return found

@@ -1,0 +1,66 @@
+"""The estimator of each approach, as a comparison fits it.
+
+Knows the estimators and a plan; knows nothing of splits or figures.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from promptpredict.approach import Approach
+from promptpredict.calibration import MIN_ROWS
+from promptpredict.cases import Draw
+from promptpredict.encoders import Embedder
+from promptpredict.plans import MAX_SHOTS, PROBE_SHOTS, Plan
+from promptpredict.prompt import PromptFile
+from promptpredict.scores import LanguageModel
+
+
+def estimator_of(
+    approach: str,
+    prompt_file: PromptFile,
+    plan: Plan,
+    draw: Draw,
+    *,
+    model: LanguageModel | None,
+    encoder: Embedder,
+) -> Approach:
+    """Return the estimator of an approach for a draw of labelled rows."""
+    from promptpredict import baselines, estimators
+    from promptpredict.panels import PanelClassifier
+
+    by_lm: dict[str, Any] = {"model": model, "encoder": encoder}
+    given: dict[str, Any] = {"random_state": draw.seed}
+    if approach == "zero-shot":
+        known = plan.base_rate is not None and len(draw.train) >= MIN_ROWS
+        calibration: Any = "platt" if draw.budget else "base_rate" if known else "none"
+        return estimators.PromptClassifier(
+            prompt_file, calibration=calibration, calibration_rows=1 << 30,
+            base_rate=plan.base_rate, random_state=None, **by_lm,
+        )  # fmt: skip
+    if approach.startswith("few-shot"):
+        select: Any = approach.removeprefix("few-shot").removeprefix("-") or plan.select
+        shots = min(draw.budget, plan.shots, MAX_SHOTS)
+        # A draw is in random order, and nested: its first rows are shots at every larger budget,
+        # so that prompts behind the same shots are read once.
+        return estimators.PromptClassifier(
+            prompt_file, shots=shots, select=select, random_state=None, **by_lm
+        )
+    if approach == "probe":
+        return estimators.ProbeClassifier(prompt_file, **by_lm, **given)
+    if approach == "probe-shots":
+        return estimators.ProbeClassifier(
+            prompt_file, shots=PROBE_SHOTS, random_state=None, **by_lm
+        )
+    if approach == "panel":
+        return PanelClassifier(prompt_file, model=model or "auto", **given)
+    if approach == "embedding":
+        return baselines.EmbeddingClassifier(prompt_file, encoder=encoder, **given)
+    if approach == "fusion":
+        return baselines.FusionClassifier(prompt_file, encoder=encoder, **given)
+    if approach == "text":
+        return baselines.TextClassifier(prompt_file, **given)
+    if approach.startswith("structured"):
+        kind: Any = "trees" if approach.endswith("-trees") else "linear"
+        return baselines.StructuredClassifier(prompt_file, kind=kind, **given)
+    return baselines.PriorClassifier(prompt_file)

@@ -1,0 +1,103 @@
+"""From outcomes to figures: the row of an approach, budget and seed, and its predictions.
+
+Knows label keys, probabilities and metrics; knows nothing of estimators, models or files.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from promptpredict.approach import Probabilities
+from promptpredict.cases import Key, Outcome
+from promptpredict.metrics import best_threshold, evaluate, resample
+from promptpredict.records import Record
+from promptpredict.resampling import intervals
+from promptpredict.results import Row, Value
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Makes figures of outcomes; ``y`` are the label keys of ``records``.
+
+    ``money`` is what a customer saves who is kept, and what an offer costs.
+    """
+
+    records: Sequence[Record]
+    y: Sequence[str]
+    labels: Sequence[str]
+    positive: str | None
+    money: tuple[float | None, float | None]
+
+    def row(
+        self, key: Key, outcomes: Sequence[Outcome], *, table: str, prompt: str, model: str
+    ) -> tuple[Row, Probabilities]:
+        """Return the row of an approach, and ROC AUC on resamples of its test rows.
+
+        ``outcomes`` are those of all folds, whose rows are judged together.
+        """
+        approach, budget, seed = key
+        y = [self.y[row] for outcome in outcomes for row in outcome.draw.test]
+        probabilities = np.concatenate([outcome.probabilities for outcome in outcomes])
+        saved, cost = self.money
+        given: dict[str, Any] = {
+            "labels": self.labels,
+            "positive": self.positive,
+            "threshold": float(np.mean([self._threshold(outcome) for outcome in outcomes])),
+            "value_saved": saved,
+            "offer_cost": cost,
+        }
+        values, drawn = evaluate(y, probabilities, **given), resample(y, probabilities, **given)
+        ends = intervals(values, drawn)
+        metrics = {name: Value.of(value, *ends[name]) for name, value in values.items()}
+        if self.positive is not None:
+            metrics["threshold"] = Value.of(given["threshold"])
+        for name in ("seconds", "tokens"):
+            total = sum(getattr(outcome, name) for outcome in outcomes)
+            metrics[f"{name}_per_1000"] = Value.of(total * 1000 / len(y))
+        row = Row(
+            table=table,
+            prompt=prompt,
+            model=model,
+            approach=approach,
+            budget=budget,
+            seed=seed,
+            n_test=len(y),
+            metrics=metrics,
+            chosen=chosen(outcomes),
+        )
+        return row, drawn["roc_auc"]
+
+    def predictions(self, key: Key, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+        """Return a line for each test row."""
+        approach, budget, seed = key
+        found = []
+        for outcome in outcomes:
+            drawn = {
+                "approach": approach, "budget": budget, "seed": seed, "fold": outcome.draw.fold
+            }  # fmt: skip
+            for row, each in zip(outcome.draw.test, outcome.probabilities, strict=True):
+                record = self.records[row]
+                named = {"row": record.row, "id": record.id, "label": self.y[row]}
+                shares = {f"p_{key}": float(p) for key, p in zip(self.labels, each, strict=True)}
+                found.append(drawn | named | shares)
+        return found
+
+    def _threshold(self, outcome: Outcome) -> float:
+        """Return the threshold with the best F1 on the draw's own rows, held out; or 0.5."""
+        known = np.flatnonzero(np.isfinite(outcome.held_out).all(axis=1))
+        if self.positive is None or not len(known):
+            return 0.5
+        y = [self.y[outcome.draw.rows[at]] for at in known]
+        held_out = outcome.held_out[known]
+        return best_threshold(y, held_out, labels=self.labels, positive=self.positive)
+
+
+def chosen(outcomes: Sequence[Outcome]) -> str | None:
+    """Return the approach behind a choice, that of most folds."""
+    names = Counter(outcome.chosen for outcome in outcomes if outcome.chosen)
+    return names.most_common(1)[0][0] if names else None

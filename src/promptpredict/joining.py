@@ -1,0 +1,87 @@
+"""Comparisons with several language models side by side, as one.
+
+Knows comparisons of the same rows and draws; knows nothing of models but their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from promptpredict.cases import Comparison
+from promptpredict.choices import gap_of
+from promptpredict.plans import WITHOUT_LM
+from promptpredict.verdict import judge
+
+WITHOUT = {*WITHOUT_LM, "chosen-without-lm"}
+
+
+def joined(found: Sequence[Comparison], models: Sequence[str]) -> Comparison:
+    """Return one comparison; with several models an approach is named ``probe @ model``.
+
+    What needs no language model is the same in each and stands once. Each approach with a later
+    model is compared with the same approach with the first one, on identical rows.
+    """
+    if len(found) == 1:
+        return found[0]
+    whole = Comparison(flags=found[0].flags, notes=found[0].notes)
+    for number, (each, model) in enumerate(zip(found, models, strict=True)):
+        named = _named(each, model)
+        first = number == 0
+        for name in ("rows", "predictions", "differences", "crossovers", "shots"):
+            kept = [item for item in getattr(named, name) if first or not _without(item)]
+            getattr(whole, name).extend(kept)
+        whole.label_mass |= named.label_mass
+        whole.truncated |= named.truncated
+        whole.resampled |= named.resampled
+        whole.notes += [note for note in each.notes if note not in whole.notes]
+        whole.flags += [flag for flag in each.flags if flag not in whole.flags]
+    whole.differences += _between(whole, models)
+    return whole
+
+
+def _between(whole: Comparison, models: Sequence[str]) -> list[Any]:
+    """Return the differences of each approach between a later model and the first."""
+    bases = dict.fromkeys(
+        row.approach.partition(" @ ")[0] for row in whole.rows if " @ " in row.approach
+    )  # fmt: skip
+    differences = []
+    for budget in sorted({row.budget for row in whole.rows}):
+        gaps = [
+            gap_of(
+                whole.rows, whole.resampled, f"{base} @ {other}", f"{base} @ {models[0]}", budget
+            )
+            for other in models[1:]
+            for base in bases
+        ]
+        differences += judge([each for each in gaps if each], budget=budget)
+    return differences
+
+
+def _named(found: Comparison, model: str) -> Comparison:
+    def name(approach: str) -> str:
+        return approach if approach in WITHOUT else f"{approach} @ {model}"
+
+    def renamed(item: Any, *fields: str) -> Any:
+        if isinstance(item, dict):
+            return item | {"approach": name(item["approach"])}
+        return item.model_copy(update={field: name(getattr(item, field)) for field in fields})
+
+    return replace(
+        found,
+        rows=[renamed(row, "approach") for row in found.rows],
+        predictions=[renamed(each, "approach") for each in found.predictions],
+        differences=[renamed(each, "approach", "against") for each in found.differences],
+        crossovers=[renamed(each, "approach", "against") for each in found.crossovers],
+        shots=[renamed(each, "approach") for each in found.shots],
+        label_mass={name(approach): mass for approach, mass in found.label_mass.items()},
+        truncated={name(approach): count for approach, count in found.truncated.items()},
+        resampled={(name(key[0]), *key[1:]): drawn for key, drawn in found.resampled.items()},
+    )
+
+
+def _without(item: Any) -> bool:
+    approach = item["approach"] if isinstance(item, dict) else item.approach
+    against = "" if isinstance(item, dict) else getattr(item, "against", approach)
+    return approach in WITHOUT and against in {*WITHOUT, ""}

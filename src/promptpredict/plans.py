@@ -1,0 +1,155 @@
+"""What a comparison is to do: approaches, label budgets, seeds, and which rows test.
+
+Knows the names of approaches and what each of them needs; knows nothing of how they work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from promptpredict.calibration import MIN_ROWS
+from promptpredict.errors import DataError, nearest
+from promptpredict.prompt import PromptFile
+from promptpredict.shots import Select
+
+# In the order in which one is taken where cross-validation finds several equally good.
+WITH_LM = (
+    "zero-shot",
+    "panel",
+    "probe",
+    "probe-shots",
+    "few-shot",
+    "few-shot-random",
+    "few-shot-nearest",
+)
+WITHOUT_LM = ("embedding", "text", "fusion", "structured", "structured-trees", "prior")
+STACK = "stack"
+STACKED = ("zero-shot", "probe", "structured", "structured-trees", "text", "embedding")
+APPROACHES = (*WITH_LM, *WITHOUT_LM, STACK)
+DEFAULT = (
+    "zero-shot",
+    "few-shot",
+    "probe",
+    "panel",
+    "embedding",
+    "structured",
+    "structured-trees",
+    "text",
+    "fusion",
+    "stack",
+    "prior",
+)
+BASELINE = "embedding"
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "chosen-with-lm": WITH_LM,
+    "chosen-without-lm": WITHOUT_LM,
+    "chosen-single": (*WITH_LM, *WITHOUT_LM),
+}
+
+MAX_SHOTS = 16
+PROBE_SHOTS = 4  # in front of a probe; the other labelled rows fit it
+FEW = 16  # labels, below which a draw is balanced, and there is neither stack nor probe with shots
+LEAST_OF = {STACK: FEW, "probe-shots": FEW}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to compare: approaches, label budgets, seeds, and which rows test.
+
+    ``budgets_of`` narrows the budgets of single approaches (few-shot is the dearest). At most
+    ``max_test`` rows test; with ``held`` that many are kept from training, of which the first
+    ``max_test`` test, so that a larger comparison may follow on the same training rows. ``folds``
+    tests every row once instead. ``split_seed`` draws the test rows. ``base_rate`` is the known
+    share of positives; ``value_saved`` and ``offer_cost`` are in one currency, per customer.
+    """
+
+    approaches: Sequence[str] = DEFAULT
+    budgets: Sequence[int | Literal["all"]] = (0, 4, 16, 64, 256)
+    budgets_of: Mapping[str, Sequence[int | Literal["all"]]] = field(default_factory=dict)
+    seeds: int = 3
+    max_test: int = 1000
+    held: int | None = None
+    folds: int | None = None
+    split_seed: int = 0
+    shots: int = MAX_SHOTS
+    select: Select = "balanced"
+    base_rate: float | None = None
+    value_saved: float | None = None
+    offer_cost: float | None = None
+    memory_rows: int = 100  # of which is asked whether the model knows them by heart; 0: none
+
+    def check(self) -> None:
+        """Raise DataError for an approach that there is not, and for half a price."""
+        for approach in self.approaches:
+            if approach not in APPROACHES:
+                raise DataError(
+                    f"there is no approach '{approach}'{nearest(approach, APPROACHES)}; "
+                    f"possible: {', '.join(APPROACHES)}"
+                )
+        if (self.value_saved is None) != (self.offer_cost is None):
+            lacks = "--offer-cost" if self.offer_cost is None else "--value-saved"
+            raise DataError(f"captured value needs {lacks} too")
+
+    @property
+    def needs_lm(self) -> bool:
+        """Whether an approach reads customers with a language model."""
+        return bool(set(self.approaches) & set(WITH_LM))
+
+    @property
+    def needs_encoder(self) -> bool:
+        """Whether an approach, or the choice of shots, needs a sentence encoder."""
+        wanted = {BASELINE, "fusion", "few-shot-nearest"}
+        by_select = "few-shot" in self.approaches and self.select == "nearest"
+        return bool(set(self.approaches) & wanted) or by_select
+
+    def budgets_in(self, rows: int) -> list[int]:
+        """Return the label budgets, ascending, where so many rows may train."""
+        return sorted({_number(budget, rows) for budget in self.budgets})
+
+    def takes(self, approach: str, budget: int, rows: int) -> bool:
+        """Whether an approach runs at a budget (0 is for those that need no label)."""
+        if budget == 0:
+            return approach == "zero-shot" or (approach == "prior" and self.base_rate is not None)
+        own = self.budgets_of.get(approach)
+        if own is not None and budget not in {_number(each, rows) for each in own}:
+            return False
+        return budget >= LEAST_OF.get(approach, 0)
+
+    def usable(
+        self, prompt_file: PromptFile, columns: Sequence[str]
+    ) -> tuple[list[str], list[str]]:
+        """Return the approaches that can be run on records of these columns, and why others not."""
+        from promptpredict.baselines import unusable
+
+        names = list(dict.fromkeys(self.approaches))
+        why = {name: unusable(name, prompt_file, columns) for name in names}
+        if not prompt_file.front.panel:
+            why["panel"] = f"{prompt_file.name} has no panel"
+        notes = [f"{name} is left out: {why[name]}" for name in names if why[name]]
+        return [name for name in names if not why[name]], notes
+
+    def left_out(self, approaches: Sequence[str], rows: int, labels: int) -> Iterator[str]:
+        """Yield what of the plan cannot be carried out with so many training rows and labels."""
+        budgets = self.budgets_in(rows)
+        for budget in budgets:
+            if budget > rows:
+                yield f"budget {budget:,} is left out: there are {rows:,} training rows"
+            elif 0 < budget < labels:
+                yield (
+                    f"budget {budget:,} is left out: there are {labels:,} labels, and each needs a row"
+                )
+        usable = [budget for budget in budgets if budget == 0 or labels <= budget <= rows]
+        for approach in approaches:
+            if not any(self.takes(approach, budget, rows) for budget in usable):
+                yield f"{approach} is left out: no budget suits it"
+        if self.base_rate is not None and rows < MIN_ROWS and "zero-shot" in approaches:
+            yield (
+                f"zero-shot is not calibrated to the base rate: there are {rows:,} training rows, "
+                f"and {MIN_ROWS} are needed to find a shift on"
+            )
+
+
+def _number(budget: int | Literal["all"], rows: int) -> int:
+    return rows if budget == "all" else budget
