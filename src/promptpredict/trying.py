@@ -1,0 +1,154 @@
+"""The walk of `wordings`: a table and a prompt file in, what was found and a prompt file out.
+
+Knows the order of things; how wordings are scored, chosen and told of is elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from promptpredict import models, shipped
+from promptpredict.choosing import ENSEMBLE, Hits, Outcome, check_hits, choose
+from promptpredict.errors import DataError, PromptPredictError
+from promptpredict.labelled import drawn, read_labelled
+from promptpredict.prompt import PromptFile
+from promptpredict.records import Record, read_blocks, read_header
+from promptpredict.saying import Found
+from promptpredict.splits import draws
+from promptpredict.tables import table_name
+from promptpredict.wordings import SHIPPED, label_keys, load_wordings, try_wordings
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What `wordings` is asked to try; the defaults are the command's."""
+
+    labelled: str
+    prompt: str
+    tried: str | None = None
+    rows: int = 64
+    unlabelled: bool = False
+    outcome: Outcome | None = None
+    out: Path | None = None
+    ensemble: bool = False
+    model: str = "auto"
+    seed: int = 0
+    delimiter: str | None = None
+    encoding: str | None = None
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How text files are read."""
+        return {"delimiter": self.delimiter, "encoding": self.encoding}
+
+
+def try_table(asked: Trial, say: Say = lambda _: None) -> str:
+    """Score wordings on records of a table, and return what was found as text.
+
+    Writes the best wording as a prompt file where ``out`` is given. Raises PromptPredictError for
+    whatever is wrong with the files or the model.
+    """
+    prompt_file = PromptFile.load(asked.prompt)
+    label_keys(prompt_file)
+    wordings = load_wordings(asked.tried or SHIPPED)
+    for out in _outs(asked):
+        _check_out(out, prompt_file)
+    records, notes = _records(asked, prompt_file)
+    for note in [*(f"warning: {warning}" for warning in prompt_file.warnings), *notes]:
+        say(note)
+    hits = None if asked.unlabelled else _hits(prompt_file, records)
+    from promptpredict.loading import load_language_model  # torch: only where all else is well
+    from promptpredict.progress import Progress
+
+    lm = load_language_model(models.pick(asked.model, say), say=say)
+    with Progress("trying", len(records)) as progress:
+        tried = try_wordings(lm, prompt_file, wordings, records, progress=progress.advance)
+    for at, text in tried.faults.items():
+        say(f"left out: row {records[at].row}: {text}")
+    for name, text in tried.dropped.items():
+        say(f"left out: the wording {name}: {text}")
+    if hits is not None:
+        hits = hits[list(tried.kept)]
+    choice = choose(tried.log_odds, hits, outcome=asked.outcome, seed=asked.seed)
+    found = Found(prompt_file, tried, choice, hits, asked.outcome is not None)
+    lines = [found.text()]
+    for place, out in enumerate(_outs(asked)[: len(choice.ensemble)]):
+        _write(out, found.file_text(place))
+        lines.append(f"{out} is written.")
+    return "\n".join(lines)
+
+
+def _outs(asked: Trial) -> list[Path]:
+    """Return the files to write: the best, and for the ensemble those behind it."""
+    if asked.out is None:
+        return []
+    places = range(2, ENSEMBLE + 1) if asked.ensemble else ()
+    return [asked.out, *(asked.out.with_stem(f"{asked.out.stem}-{place}") for place in places)]
+
+
+def _records(asked: Trial, prompt_file: PromptFile) -> tuple[list[Record], list[str]]:
+    """Return the records to try wordings on, and a line on rows that were left out."""
+    if asked.unlabelled:
+        return _unlabelled(asked, prompt_file)
+    records, notes = read_labelled(asked.labelled, prompt_file, asked.reading)
+    if len(records) <= asked.rows:
+        return records, notes
+    keys = [prompt_file.label_of(record.label) for record in records]
+    rows = draws(keys, [asked.rows], seed=asked.seed)[asked.rows]
+    return [records[row] for row in sorted(rows.tolist())], notes
+
+
+def _hits(prompt_file: PromptFile, records: Sequence[Record]) -> Hits:
+    positive = label_keys(prompt_file)[0]
+    hits = np.array([prompt_file.label_of(record.label) == positive for record in records])
+    check_hits(hits)
+    return hits
+
+
+def _unlabelled(asked: Trial, prompt_file: PromptFile) -> tuple[list[Record], list[str]]:
+    table = table_name(asked.labelled)
+    prompt_file.check_columns(read_header(asked.labelled, **asked.reading), table)
+    usable, faults = [], []
+    for block in read_blocks(asked.labelled, prompt_file.roles, **asked.reading):
+        faults += [f"row {each.row}: {each.reason}" for each in block.rejects]
+        for record in block.records:
+            try:
+                prompt_file.render(record)
+                usable.append(record)
+            except PromptPredictError as error:
+                faults.append(str(error))
+    if not usable:
+        raise DataError(f"{table} has no usable row{f' ({faults[0]})' if faults else ''}")
+    notes = [f"{table}: {len(faults):,} rows left out (the first: {faults[0]})"] if faults else []
+    return drawn(usable, asked.rows, seed=asked.seed), notes
+
+
+def _check_out(out: Path, prompt_file: PromptFile) -> None:
+    """Raise DataError for a file that is there already, or from which the parent is out of reach."""
+    if out.exists():
+        raise DataError(f"{out} is there already; remove it, or give another --out")
+    if prompt_file.path is None:
+        return
+    name = prompt_file.path.name
+    beside = out.parent / name
+    reached = beside if beside.is_file() else shipped.folder() / name
+    if reached.resolve() != prompt_file.path.resolve():
+        raise DataError(
+            f"{out} would extend {name}, which must stand beside it; "
+            f"possible: --out {prompt_file.path.parent / out.name}"
+        )
+
+
+def _write(out: Path, text: str) -> None:
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise DataError(f"{out} cannot be written ({error.strerror})") from None
