@@ -26,9 +26,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from promptpredict.about import hardware, prompt_text, versions
+from promptpredict.about import about_run
 from promptpredict.benchmark import Benchmark
-from promptpredict.cases import Comparison
 from promptpredict.encoders import Embedder
 from promptpredict.labelled import read_labelled
 from promptpredict.ledger import Ledger
@@ -40,7 +39,7 @@ from promptpredict.plans import APPROACHES, STACK, WITH_LM, Plan
 from promptpredict.progress import Progress
 from promptpredict.prompt import PromptFile
 from promptpredict.report import write_report
-from promptpredict.results import About, Results, write_results
+from promptpredict.results import Results, write_results
 from promptpredict.sentence import sentence
 
 HERE = Path(__file__).parent
@@ -105,7 +104,7 @@ def main() -> None:
             if options.plan:
                 left += planned(name, run, benchmark)
             else:
-                write(folder, benchmark, source)
+                write(folder, benchmark)
     if options.plan:
         rate = tokens_a_second(lm)
         print(f"{left:,} tokens to read; at {rate:,.0f} a second {left / rate / 3600:.1f} hours")
@@ -136,7 +135,7 @@ def planned(name: str, run: str, benchmark: Benchmark) -> int:
     return tokens
 
 
-def write(folder: Path, benchmark: Benchmark, source: Source) -> None:
+def write(folder: Path, benchmark: Benchmark) -> None:
     """Run a comparison, and write its results and report."""
     begun, memo = time.perf_counter(), benchmark.memo
     assert memo is not None
@@ -146,7 +145,9 @@ def write(folder: Path, benchmark: Benchmark, source: Source) -> None:
         benchmark.read(progress.advance)
     found = benchmark.run(lambda line: print(name, line, flush=True))
     seconds = time.perf_counter() - begun
-    about = about_run(benchmark, found, source, seconds)
+    started = time.strftime("%Y-%m-%d", time.gmtime())
+    about = about_run([benchmark], found, settings={}, started=started, seconds=seconds)
+    about.versions["commit"] = commit()
     results = Results(
         rows=found.rows,
         differences=found.differences,
@@ -163,37 +164,15 @@ def write(folder: Path, benchmark: Benchmark, source: Source) -> None:
     print(f"{name}: {seconds:,.0f} s. {results.verdict}", flush=True)
 
 
-def about_run(benchmark: Benchmark, found: Comparison, source: Source, seconds: float) -> About:
-    """Return what the figures depend on beside code and data."""
-    memo, split = benchmark.memo, benchmark.splits[0]
-    assert memo is not None
+def commit() -> str:
+    """Return the commit of the code."""
     git = ["git", "-C", str(HERE), "rev-parse", "--short=12", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    train = [benchmark.records[row] for row in split.train]
-    return About(
-        started=time.strftime("%Y-%m-%d", time.gmtime()),
-        seconds=round(seconds),
-        hardware=hardware(),
-        versions=versions() | {"commit": commit},
-        settings={"model": memo.identity, "seeds": benchmark.plan.seeds},
-        counts={
-            "rows": len(benchmark.records),
-            "training rows": len(split.train),
-            "test rows": len(split.test),
-        },
-        prompts=memo.count,
-        passes=memo.passes,
-        tokens=memo.tokens_read,
-        prompt_text=prompt_text(memo.lm, benchmark.prompt_file, train),
-        shots=found.shots,
-        label_mass=found.label_mass,
-        truncated=found.truncated,
-    )
+    return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def tokens_a_second(lm: CausalLM) -> float:
     """Return how many tokens a second the model reads, on made-up customers."""
-    from promptpredict.prompt import Prompt
+    from promptpredict.rendered import Prompt
     from promptpredict.scores import Labels
 
     texts = [

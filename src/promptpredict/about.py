@@ -9,17 +9,22 @@ import os
 import platform
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promptpredict.errors import PromptPredictError
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
+from promptpredict.results import About
 from promptpredict.values import Value
+
+if TYPE_CHECKING:
+    from promptpredict.benchmark import Benchmark
+    from promptpredict.cases import Comparison
 
 PACKAGES = (
     "promptpredict",
@@ -55,6 +60,48 @@ def hardware() -> str:
     bfloat16 = ", bfloat16" if torch.cpu._is_avx512_bf16_supported() else ""
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{found}, {torch.backends.cpu.get_cpu_capability()}{bfloat16}){gpu}"
+
+
+def about_run(
+    runs: Sequence[Benchmark],
+    found: Comparison,
+    *,
+    settings: Mapping[str, Any],
+    started: str,
+    seconds: float,
+    keep: bool = False,
+) -> About:
+    """Return what the figures of a comparison depend on; ``runs`` are those of each model.
+
+    ``keep`` shows the prompt of a real record.
+    """
+    run, memos = runs[0], [each.memo for each in runs if each.memo]
+    split = run.splits[0]
+    counts = {
+        "rows": len(run.records),
+        "folds": len(run.splits),
+        "training rows": len(split.train),
+        "test rows": max((row.n_test for row in found.rows), default=0),
+    }
+    if run.positive is not None:
+        counts["positive rows"] = sum(label == run.positive for label in run.y)
+    train = [run.records[row] for row in split.train]
+    text = prompt_text(memos[0].lm, run.prompt_file, train, keep=keep) if memos else ""
+    return About(
+        started=started,
+        seconds=round(seconds, 1),
+        hardware=hardware(),
+        versions=versions(),
+        settings=dict(settings) | {"models": [memo.identity for memo in memos]},
+        counts=counts,
+        prompts=sum(memo.count for memo in memos),
+        passes=sum(memo.passes for memo in memos),
+        tokens=sum(memo.tokens_read for memo in memos),
+        prompt_text=text,
+        shots=found.shots,
+        label_mass=found.label_mass,
+        truncated=found.truncated,
+    )
 
 
 def prompt_text(

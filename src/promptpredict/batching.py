@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from promptpredict.encoding import Encoded
 from promptpredict.errors import DataError
-from promptpredict.prompt import Prompt
+from promptpredict.rendered import Prompt
 from promptpredict.words import begin_alike
 
 

@@ -9,29 +9,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from promptpredict.approach import Probabilities
-from promptpredict.cases import Comparison, Draw, Key, Outcome, every_draw, fewer
+from promptpredict.cases import Comparison, Draw, Key, Outcome, every_draw, fewer, most
 from promptpredict.choices import choose, class_numbers, differences
 from promptpredict.encoders import Embedder
 from promptpredict.errors import UnscoredError
 from promptpredict.estimating import estimator_of
-from promptpredict.figures import Figures, chosen
+from promptpredict.figures import Figures, by_label, chosen, line, reversed_flags
 from promptpredict.leaks import find_leaks, repeated
 from promptpredict.memo import Memo
 from promptpredict.plans import CHOICES, FEW, STACK, STACKED, WITH_LM, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
-from promptpredict.results import Flag, Row, Shown
+from promptpredict.results import Flag, Shown
 from promptpredict.shots import content
 from promptpredict.splits import Rows, make_splits
 from promptpredict.stacking import Stacker
 
-REVERSED = 0.45  # a ROC AUC below it is more than bad luck: words and labels may be swapped
 RATE_ROWS = 1000  # training rows, without their labels, on which a base-rate shift is found
 QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)  # of label mass
 Say = Callable[[str], object]
@@ -51,7 +51,7 @@ class Benchmark:
         prompt_file: PromptFile,
         plan: Plan,
         *,
-        lm: Memo | None,
+        lm: Memo | None = None,
         embedder: Embedder,
         table: str,
         groups: Sequence[Any] | None = None,
@@ -75,10 +75,21 @@ class Benchmark:
             numbers=[record.row for record in records],
         )
         self.splits = [fewer(split, plan, self.y) for split in splits]
-        self.approaches, self._unusable = plan.usable(prompt_file, list(records[0].values))
+        self.most = most(self.splits)
+        columns = list(records[0].values)
+        self.approaches, self._unusable = plan.usable(prompt_file, columns, set(self.y))
         self.unscored: dict[int, str] = {}  # row of the table → why no approach may use it
         self._places = {record.row: index for index, record in enumerate(records)}
         self._collected = False
+
+    def with_model(self, memo: Memo | None) -> Benchmark:
+        """Return the same comparison with another language model.
+
+        Rows that one of them cannot score are left out for all, so that all stand on the same.
+        """
+        other = copy(self)
+        other.memo, other._collected = memo, False
+        return other
 
     # -- before the first prompt is read ---------------------------------------------------
 
@@ -108,12 +119,11 @@ class Benchmark:
         wanted = [name for name in self.approaches if name in WITH_LM]
         for draw in self.draws():
             for approach in wanted:
-                if self.plan.takes(approach, draw.budget, len(draw.train)):
+                if self.plan.takes(approach, draw.budget, self.most):
                     try:
                         self._outcome(approach, draw)
                     except UnscoredError as error:
-                        self.unscored[error.row] = error.reason
-                        return  # and once more from the beginning, without this row
+                        self.unscored.update(error.faults)  # and once more, without these rows
         self._memorised()
 
     def draws(self) -> list[Draw]:
@@ -139,17 +149,15 @@ class Benchmark:
             row, found.resampled[key] = figures.row(key, outcomes, model=model, **given)
             found.rows.append(row)
             found.predictions += figures.predictions(key, outcomes)
-            say(_line(row))
+            say(line(row))
         found.differences, found.crossovers = differences(found.rows, found.resampled)
-        found.flags = [*self._flags(), *_reversed(found.rows)]
+        found.flags = [*self._flags(), *reversed_flags(found.rows)]
         found.notes += [cut] if (cut := self.embedder.describe()) else []
         return found
 
     def _outcomes(self, draw: Draw, found: Comparison) -> dict[str, Outcome]:
         """Return what every approach makes of a draw, the stack and the choices last."""
-        takes = [
-            name for name in self.approaches if self.plan.takes(name, draw.budget, len(draw.train))
-        ]
+        takes = [name for name in self.approaches if self.plan.takes(name, draw.budget, self.most)]
         said = {name: self._outcome(name, draw, found) for name in takes if name != STACK}
         members = {name: said[name] for name in STACKED if name in said}
         if STACK in takes and len(members) > 1:
@@ -184,8 +192,8 @@ class Benchmark:
             self._watch(approach, draw, estimator, found)
         return Outcome(
             draw,
-            self._to_rate(draw, _by_label(probabilities, columns, len(self.labels))),
-            self._to_rate(draw, _by_label(held_out, columns, len(self.labels))),
+            self._to_rate(draw, by_label(probabilities, columns, len(self.labels))),
+            self._to_rate(draw, by_label(held_out, columns, len(self.labels))),
             # What another approach has read already would have taken its time here as well.
             seconds - waited + cost,
             tokens,
@@ -221,7 +229,7 @@ class Benchmark:
             costs = [each.seconds for name, each in members.items() if (name in WITH_LM) == with_lm]
             seconds += max(costs, default=0.0) if with_lm else sum(costs)
         tokens = max(each.tokens for each in members.values())
-        return Outcome(draw, probabilities, stacker.head_.held_out, seconds, tokens)
+        return Outcome(draw, probabilities, stacker.held_out_, seconds, tokens)
 
     def _choices(self, draw: Draw, said: Mapping[str, Outcome]) -> dict[str, Outcome]:
         """Return the choices between approaches that the draw's own rows make."""
@@ -275,8 +283,7 @@ class Benchmark:
         return [known] if known else []
 
     def _left_out(self) -> list[str]:
-        rows = min(len(split.train) for split in self.splits)
-        notes = [*self._unusable, *self.plan.left_out(self.approaches, rows, len(set(self.y)))]
+        notes = [*self._unusable, *self.plan.left_out(self.approaches, self.most, len(set(self.y)))]
         if self.unscored:
             row, reason = min(self.unscored.items())
             notes.append(
@@ -296,33 +303,3 @@ class Benchmark:
         if memo is None:
             return embedder.cost, embedder.waited, 0.0
         return embedder.cost + memo.cost, embedder.waited + memo.waited, memo.tokens
-
-
-def _by_label(found: Probabilities, columns: Sequence[int], labels: int) -> Probabilities:
-    """Put columns at their labels' places; 0 for a label that nobody has."""
-    probabilities = np.zeros((len(found), labels))
-    probabilities[:, columns] = found[:, : len(columns)]
-    return probabilities
-
-
-def _line(row: Row) -> str:
-    auc = row.metrics["roc_auc"].value
-    shown = "undefined" if auc is None else f"{auc:.3f}"
-    name = f"{row.approach} ({row.chosen})" if row.chosen else row.approach
-    return f"{name}, {row.budget:,} labels, seed {row.seed}: ROC AUC {shown}"
-
-
-def _reversed(rows: Sequence[Row]) -> list[Flag]:
-    """Return a flag where the wording alone ranks the wrong way round."""
-    return [
-        Flag(
-            kind="reversed",
-            column=None,
-            text=f"zero-shot ranks the wrong way round (ROC AUC {auc:.3f}): possible: another "
-            "wording, or other words for the labels",
-        )
-        for row in rows
-        if (row.approach, row.budget) == ("zero-shot", 0)
-        and (auc := row.metrics["roc_auc"].value) is not None
-        and auc < REVERSED
-    ]

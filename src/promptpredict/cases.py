@@ -73,23 +73,29 @@ def every_draw(splits: Sequence[Split], y: Sequence[str], plan: Plan, out: set[i
     """Return every draw of every fold; the one of no label, and that of all, once.
 
     ``out`` are rows that take no part. They are taken from the draws, so that the others stay as
-    they were: what a language model has read of them is still of use.
+    they were: what a language model has read of them is still of use. A draw that has lost the
+    last row of a label so is left out.
     """
     found = []
+    rows = most(splits)
+    budgets = plan.budgets_in(rows)
     for split in splits:
         train, test = _without(split.train, out), _without(split.test, out)
-        rows = len(split.train)
-        budgets = plan.budgets_in(rows)
         if 0 in budgets:
             found.append(Draw(0, 0, split.fold, train[:0], train, test))
         for seed in range(plan.seeds):
             nested = draws([y[row] for row in split.train], budgets, seed=seed)
             for budget, taken in _in_order(nested, seed).items():
-                once = budget == rows and seed > 0
-                if budget >= len(set(y)) and not once:
-                    drawn = _without(split.train[taken], out)
+                drawn = _without(split.train[taken], out)
+                again = budget == len(split.train) and seed > 0
+                if len({y[row] for row in drawn}) == len(set(y)) and not again:
                     found.append(Draw(budget, seed, split.fold, drawn, train, test))
     return found
+
+
+def most(splits: Sequence[Split]) -> int:
+    """Return the largest label budget: the rows that may train in the smallest fold."""
+    return min(len(split.train) for split in splits)
 
 
 def fewer(split: Split, plan: Plan, y: Sequence[str]) -> Split:
@@ -99,8 +105,12 @@ def fewer(split: Split, plan: Plan, y: Sequence[str]) -> Split:
     if plan.held is None or plan.folds or len(split.test) <= plan.max_test:
         return split
     labels = [y[row] for row in split.test]
+    enough = min(plan.max_test, len(labels) - plan.max_test) >= len(set(labels))
     test, _ = train_test_split(
-        split.test, train_size=plan.max_test, stratify=labels, random_state=plan.split_seed
+        split.test,
+        train_size=plan.max_test,
+        stratify=labels if enough else None,
+        random_state=plan.split_seed,
     )
     return Split(split.train, np.sort(test), split.fold, split.left_out)
 

@@ -145,13 +145,15 @@ def benchmark(
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
 ) -> None:
-    """Compare approaches on the same rows, and say which to use with how many labels.
+    """Compare approaches on the same rows.
 
     \b
     promptpredict benchmark labelled.csv --prompt churn-shop --out results
     promptpredict benchmark labelled.csv --prompt mine.jinja --approach probe,embedding \\
         --budget 16,64 --out results
     promptpredict benchmark labelled.csv --prompt a.jinja --prompt b.jinja --out results
+
+    Says at the end which to use with how many labels.
 
     Writes report.html (open it first), results.json, predictions.parquet and the pictures. The
     language model reads each prompt once; what it read is kept in DIR/ledger.sqlite, so that an

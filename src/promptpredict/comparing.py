@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from promptpredict.errors import DataError
 from promptpredict.labelled import check_task, column_cells, read_labelled
+from promptpredict.listing import table_text
 from promptpredict.plans import Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
-from promptpredict.results import About, Results, Spread, summarise, write_results
+from promptpredict.results import About, Results, write_results
 from promptpredict.splits import check_split
 from promptpredict.tables import table_name
 from promptpredict.writing import check_folder
@@ -25,10 +26,8 @@ from promptpredict.writing import check_folder
 if TYPE_CHECKING:
     from promptpredict.benchmark import Benchmark
     from promptpredict.cases import Comparison
-    from promptpredict.encoders import Embedder
     from promptpredict.memo import Memo
 
-SHOWN = ("roc_auc", "pr_auc", "brier", "log_loss", "ece", "f1", "lift_10", "seconds_per_1000")
 LEDGER = "ledger.sqlite"
 Say = Callable[[str], object]
 
@@ -71,22 +70,24 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
     files = [_checked(prompt, say) for prompt in asked.prompts]
     tables = _same_rows([_read(file, asked, say) for file in files], files)
     check_split([files[0].label_of(record.label) for record in tables[0]])
-    begun = time.perf_counter()
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    embedder, memos = _models(asked, say)
+    begun, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    plans = [_benchmark(asked, *each) for each in zip(files, tables, strict=True)]
+    _check_developing(asked, plans[0])
+    memos = _models(asked, say)
     every: list[Memo | None] = [*memos] or [None]
-    best, notes = _developed(asked, files, tables, memos[0] if memos else None, say)
-    runs = [_benchmark(asked, files[best], tables[best], memo, embedder) for memo in every]
-    for run in runs:
-        say(_cost(run))
     if asked.dry_run:
+        runs = [plan.with_model(memo) for plan in plans for memo in every]
         return "\n".join(_expected(run) for run in runs)
-    found = [_run(run, say) for run in runs]
+    best, notes = _developed(plans, every[0], say)
+    runs = [plans[best].with_model(memo) for memo in every]
+    _read_all(runs, say)
+    found = [run.run(say) for run in runs]
     from promptpredict.joining import joined
 
     comparison = joined(found, [memo.name for memo in memos])
     comparison.notes = [*notes, *comparison.notes]
-    about = _about(asked, runs[0], memos, comparison, started, time.perf_counter() - begun)
+    seconds = time.perf_counter() - begun
+    about = _about(asked, runs, comparison, started=started, seconds=seconds)
     return _written(asked, runs[0], comparison, about, say)
 
 
@@ -125,57 +126,22 @@ def _same_rows(tables: Sequence[list[Record]], files: Sequence[PromptFile]) -> l
     return kept
 
 
-def _models(asked: BenchmarkOptions, say: Say) -> tuple[Embedder, list[Memo]]:
-    """Return the encoder, not loaded yet, and the language models, each behind its memo."""
-    from promptpredict.encoders import Embedder
-    from promptpredict.models import find, pick
-
-    if asked.plan.needs_encoder:
-        find(asked.encoder, "sentence encoder")
-    memos = []
-    if asked.plan.needs_lm:
-        sources = [pick(model, say) for model in asked.models]
-        from promptpredict.ledger import Ledger
-        from promptpredict.loading import load_language_model  # torch: only where all else is well
-        from promptpredict.memo import Memo
-
-        asked.out.mkdir(parents=True, exist_ok=True)
-        ledger = Ledger(asked.out / LEDGER)
-        for source in sources:
-            lm = load_language_model(source, say=say)
-            identity = f"{source.name} {source.fingerprint} {lm.model.dtype}"
-            memos.append(Memo(lm, identity=identity, ledger=ledger))
-    return Embedder(asked.encoder), memos
-
-
-def _developed(
-    asked: BenchmarkOptions,
-    files: Sequence[PromptFile],
-    tables: Sequence[list[Record]],
-    memo: Memo | None,
-    say: Say,
-) -> tuple[int, list[str]]:
-    """Return which prompt file is tested, and what is to be said of the choice."""
-    if len(files) == 1:
-        return 0, []
-    if memo is None:
+def _check_developing(asked: BenchmarkOptions, plan: Benchmark) -> None:
+    """Raise DataError where several prompt files have no rows to be compared on."""
+    if len(asked.prompts) == 1:
+        return
+    if not plan.plan.needs_lm:
         raise DataError("several prompt files can only be compared with a language model")
-    from promptpredict.developing import develop
+    if asked.plan.folds:
+        raise DataError(
+            "several prompt files cannot be compared with --folds: every row tests, and none is "
+            "left to choose on; possible: without --folds, or one prompt file"
+        )
 
-    best, notes = develop(files, tables, asked.plan, memo)
-    for note in notes:
-        say(note)
-    return best, notes
 
-
-def _benchmark(
-    asked: BenchmarkOptions,
-    file: PromptFile,
-    records: Sequence[Record],
-    memo: Memo | None,
-    embedder: Embedder,
-) -> Benchmark:
+def _benchmark(asked: BenchmarkOptions, file: PromptFile, records: Sequence[Record]) -> Benchmark:
     from promptpredict.benchmark import Benchmark
+    from promptpredict.encoders import Embedder
 
     cells = {
         column: column_cells(asked.labelled, column, records, asked.reading)
@@ -186,90 +152,107 @@ def _benchmark(
         records,
         file,
         asked.plan,
-        lm=memo,
-        embedder=embedder,
+        embedder=Embedder(asked.encoder),
         table=table_name(asked.labelled),
         groups=cells.get(asked.group or ""),
         times=cells.get(asked.time or ""),
     )
 
 
+def _models(asked: BenchmarkOptions, say: Say) -> list[Memo]:
+    """Return the language models, each behind its memo, where an approach needs them."""
+    from promptpredict.models import find, pick
+
+    if asked.plan.needs_encoder:
+        find(asked.encoder, "sentence encoder")
+    if not asked.plan.needs_lm:
+        return []
+    sources = [pick(model, say) for model in asked.models]
+    names = [source.name for source in sources]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DataError(f"two models are called '{twice}'; possible: models of different names")
+    from promptpredict.ledger import Ledger
+    from promptpredict.loading import load_language_model  # torch: only where all else is well
+    from promptpredict.memo import Memo
+
+    ledger = None
+    if not asked.dry_run:
+        asked.out.mkdir(parents=True, exist_ok=True)
+    if asked.out.is_dir():
+        ledger = Ledger(asked.out / LEDGER)
+    memos = []
+    for source in sources:
+        lm = load_language_model(source, say=say)
+        identity = f"{source.name} {source.fingerprint} {lm.model.dtype}"
+        memos.append(Memo(lm, identity=identity, ledger=ledger))
+    return memos
+
+
 # -- the run -----------------------------------------------------------------------------------
 
 
-def _cost(run: Benchmark) -> str:
-    """Collect the prompts, and say how many there are before the first is read."""
-    count = run.collect()
-    if run.memo is None:
-        return "no approach needs a language model"
-    new = len(run.memo.new())
-    known = f", of which {count - new:,} have been read before" if new < count else ""
-    return f"{run.memo.name}: {count:,} distinct prompts to read{known}"
+def _developed(plans: Sequence[Benchmark], memo: Memo | None, say: Say) -> tuple[int, list[str]]:
+    """Return which prompt file is tested, and what is to be said of the choice."""
+    if len(plans) == 1 or memo is None:
+        return 0, []
+    from promptpredict.developing import develop
+
+    files, tables = [plan.prompt_file for plan in plans], [plan.records for plan in plans]
+    best, notes = develop(files, tables, plans[0].splits[0].train, memo)
+    for note in notes:
+        say(note)
+    return best, notes
 
 
 def _expected(run: Benchmark) -> str:
-    """Return how many tokens the new prompts have; those that prompts share are counted once."""
+    """Return how much there is to read; what prompts share is counted once."""
     if run.memo is None:
-        return "nothing to read"
-    new = run.memo.new()
-    return f"{run.memo.name}: {len(new):,} prompts, {run.memo.count_new():,} tokens to read"
+        return "no approach needs a language model"
+    count, new = run.collect(), len(run.memo.new())
+    known = f", {count - new:,} of them read before" if new < count else ""
+    return (
+        f"{run.prompt_file.name}, {run.memo.name}: {count:,} distinct prompts{known}; "
+        f"{run.memo.count_new():,} tokens to read"
+    )
 
 
-def _run(run: Benchmark, say: Say) -> Comparison:
+def _read_all(runs: Sequence[Benchmark], say: Say) -> None:
+    """Say how many prompts there are, and let every model read its own."""
     from promptpredict.progress import Progress
 
-    if run.memo is not None and (new := len(run.memo.new())):
-        with Progress("reading", new) as progress:
-            run.read(progress.advance)
-    return run.run(say)
+    for run in runs:
+        if run.memo is None:
+            continue
+        count, new = run.collect(), len(run.memo.new())
+        known = f", of which {count - new:,} have been read before" if new < count else ""
+        say(f"{run.memo.name}: {count:,} distinct prompts to read{known}")
+        if new:
+            with Progress("reading", new) as progress:
+                run.read(progress.advance)
+    # A row that a later model could not score is left out for the earlier ones, too.
+    for run in runs if len(runs) > 1 else ():
+        run.collect()
+        run.read()
 
 
 def _about(
     asked: BenchmarkOptions,
-    run: Benchmark,
-    memos: Sequence[Memo],
+    runs: Sequence[Benchmark],
     found: Comparison,
+    *,
     started: str,
     seconds: float,
 ) -> About:
-    from promptpredict.about import hardware, prompt_text, versions
+    from promptpredict.about import about_run
 
-    split = run.splits[0]
-    positive = run.prompt_file.front.positive
-    counts = {
-        "rows": len(run.records),
-        "positive": sum(label == positive for label in run.y) if positive else 0,
-        "folds": len(run.splits),
-        "training rows": len(split.train),
-        "test rows": found.rows[0].n_test if found.rows else 0,
+    settings = asdict(asked.plan) | {
+        "prompts": list(asked.prompts),
+        "encoder": asked.encoder,
+        "group": asked.group,
+        "time": asked.time,
     }
-    train = [run.records[row] for row in split.train]
-    lm = memos[0].lm if memos else None
-    plan = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in asdict(asked.plan).items()
-    }
-    return About(
-        started=started,
-        seconds=round(seconds, 1),
-        hardware=hardware(),
-        versions=versions(),
-        settings=plan
-        | {
-            "prompts": list(asked.prompts),
-            "models": [memo.identity for memo in memos],
-            "encoder": asked.encoder,
-            "group": asked.group,
-            "time": asked.time,
-        },
-        counts=counts,
-        prompts=sum(memo.count for memo in memos),
-        passes=sum(memo.passes for memo in memos),
-        tokens=sum(memo.tokens_read for memo in memos),
-        prompt_text=prompt_text(lm, run.prompt_file, train, keep=asked.keep_prompts) if lm else "",
-        shots=found.shots,
-        label_mass=found.label_mass,
-        truncated=found.truncated,
+    return about_run(
+        runs, found, settings=settings, started=started, seconds=seconds, keep=asked.keep_prompts
     )
 
 
@@ -297,32 +280,3 @@ def _written(
         f"report: {write_report(asked.out, results, predictions, positive=run.prompt_file.front.positive)}"
     )
     return table_text(results)
-
-
-# -- what a person reads -----------------------------------------------------------------------
-
-
-def table_text(results: Results) -> str:
-    """Return the results as an aligned table: mean over the seeds, and ± their spread."""
-    names = [name for name in SHOWN if any(name in row.metrics for row in results.rows)]
-    lines = [["approach", "labels", *(name.replace("_", " ") for name in names)]]
-    for group in summarise(results.rows):
-        cells = [_cell(name, group.metrics.get(name), group.seeds) for name in names]
-        lines.append([group.approach, f"{group.budget:,}", *cells])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rows = [_aligned(line, widths) for line in lines]
-    n_test = results.rows[0].n_test if results.rows else 0
-    return "\n".join([*rows, "", f"{n_test:,} test rows, the same for all. {results.verdict}"])
-
-
-def _aligned(line: list[str], widths: list[int]) -> str:
-    first, *others = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-    return "  ".join([first.strip().ljust(widths[0]), *others]).rstrip()
-
-
-def _cell(name: str, value: Spread | None, seeds: int) -> str:
-    if value is None:
-        return ""
-    if name == "seconds_per_1000":
-        return f"{value.mean:.1f}"
-    return f"{value.mean:.3f}" + (f" ±{value.sd:.3f}" if seeds > 1 else "")

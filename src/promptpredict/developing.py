@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from promptpredict.errors import DataError
 from promptpredict.memo import Memo
 from promptpredict.metrics import evaluate, resample
-from promptpredict.plans import Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.scoring import score_records
-from promptpredict.splits import split
+from promptpredict.splits import Rows
 from promptpredict.verdict import Gap, judge
 
 ROWS = 400  # training rows on which prompt files are compared
@@ -26,30 +26,35 @@ ROWS = 400  # training rows on which prompt files are compared
 def develop(
     files: Sequence[PromptFile],
     tables: Sequence[Sequence[Record]],
-    plan: Plan,
+    train: Rows,
     memo: Memo,
 ) -> tuple[int, list[str]]:
     """Return the prompt file with the best zero-shot ROC AUC on training rows, and what to say.
 
-    ``tables`` are the records of each file, the same rows. The differences from the best are
+    ``tables`` are the records of each file, the same rows; ``train`` are those that may train. A
+    row that cannot be scored with every file is left out. The differences from the best are
     paired, and corrected for the number of files.
     """
     labels = list(files[0].words)
     y = [files[0].label_of(record.label) for record in tables[0]]
-    held = plan.max_test if plan.held is None else plan.held
-    train, _ = split(y, max_test=held, seed=plan.split_seed)
-    rows = np.sort(np.random.default_rng(plan.split_seed).permutation(train)[:ROWS])
-    truth = [y[row] for row in rows]
-    values, drawn = [], []
-    for file, table in zip(files, tables, strict=True):
-        scores = score_records(memo, file, [table[row] for row in rows])
-        if scores.faults:
-            at, fault = min(scores.faults.items())
-            raise DataError(f"{file.name}, row {table[rows[at]].row}: {fault}")
-        shares = np.exp(scores.logprobs - np.logaddexp.reduce(scores.logprobs, axis=1)[:, None])
-        given: dict[str, Any] = {"labels": labels, "positive": files[0].front.positive}
+    drawn = np.sort(np.random.default_rng(0).permutation(train)[:ROWS])
+    found = [
+        score_records(memo, file, [table[row] for row in drawn])
+        for file, table in zip(files, tables, strict=True)
+    ]
+    scored = [at for at in range(len(drawn)) if not any(at in each.faults for each in found)]
+    truth = [y[drawn[at]] for at in scored]
+    if len(set(truth)) < 2:
+        raise DataError(
+            f"{len(scored):,} training rows can be scored with every prompt file, of one label or "
+            "none; prompt files cannot be compared on them"
+        )
+    given: dict[str, Any] = {"labels": labels, "positive": files[0].front.positive}
+    values, resampled = [], []
+    for each in found:
+        shares = softmax(each.logprobs[scored].astype(np.float64), axis=1)
         values.append(evaluate(truth, shares, **given)["roc_auc"])
-        drawn.append(resample(truth, shares, **given)["roc_auc"])
+        resampled.append(resample(truth, shares, only=("roc_auc",), **given)["roc_auc"])
     best = int(np.argmax(values))
     gaps = [
         Gap(
@@ -57,19 +62,19 @@ def develop(
             against=files[best].name,
             metric="roc_auc",
             value=values[at] - values[best],
-            resampled=drawn[at] - drawn[best],
+            resampled=resampled[at] - resampled[best],
         )
         for at, file in enumerate(files)
         if at != best
     ]
     notes = [
-        f"of {len(files)} prompt files {files[best].name} ranks {len(rows):,} training rows best "
+        f"of {len(files)} prompt files {files[best].name} ranks {len(scored):,} training rows best "
         f"without a label (ROC AUC {values[best]:.3f}) and is tested; its figures there are "
         "flattered by the choice"
     ]
-    for each in judge(gaps, budget=0):
+    for gap in judge(gaps, budget=0):
         notes.append(
-            f"{each.approach}: {each.value:+.3f} (95 % {each.holm_low:+.3f} to {each.holm_high:+.3f}, "
-            f"corrected for {len(gaps)}): {each.verdict}"
+            f"{gap.approach}: {gap.value:+.3f} (95 % {gap.holm_low:+.3f} to {gap.holm_high:+.3f}, "
+            f"corrected for {len(gaps)}): {gap.verdict}"
         )
     return best, notes

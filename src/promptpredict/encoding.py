@@ -17,7 +17,7 @@ from typing import Any
 
 from promptpredict.errors import ModelError
 from promptpredict.layout import SLOT, Layout
-from promptpredict.prompt import Prompt, Turn
+from promptpredict.rendered import Prompt, Turn
 from promptpredict.words import Word, WordIds, find_words
 
 # Role markers that a template may write as plain text: [INST], <</SYS>>, <|user|>, {role}

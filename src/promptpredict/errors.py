@@ -11,7 +11,7 @@ Python exceptions and show a traceback. This module knows nothing of the command
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 
@@ -40,9 +40,10 @@ def nearest(name: str, possible: Iterable[str]) -> str:
 
 
 class UnscoredError(DataError):
-    """A record that a language model cannot score, by its row in the table, and why."""
+    """Records that a language model cannot score: ``faults`` by their rows in the table."""
 
-    def __init__(self, row: int, reason: str) -> None:
-        """Say which row it is."""
+    def __init__(self, faults: Mapping[int, str]) -> None:
+        """Say the first of them."""
+        row, reason = min(faults.items())
         super().__init__(f"row {row} could not be scored: {reason}")
-        self.row, self.reason = row, reason
+        self.faults = dict(faults)

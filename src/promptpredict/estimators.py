@@ -6,78 +6,26 @@ DataFrame, an array, a list of dicts, or a list of Records.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from promptpredict import calibration as calibrate
-from promptpredict.approach import Approach, Probabilities, Prompted, checked, load_prompt_file
+from promptpredict.approach import Probabilities, Prompted, checked, load_prompt_file
 from promptpredict.calibration import Calibration
 from promptpredict.encoders import Embedder, SentenceEncoder
-from promptpredict.errors import DataError, UnscoredError
+from promptpredict.errors import DataError
 from promptpredict.heads import ProbeFeatures, fit_head, logistic, stratified
 from promptpredict.labelled import drawn
+from promptpredict.reading import ByLanguageModel
 from promptpredict.records import Record, records_from_frame
-from promptpredict.scores import LanguageModel, Scores
-from promptpredict.scoring import score_records
+from promptpredict.scores import LanguageModel
 from promptpredict.shots import Select, Shots
 
 _CALIBRATIONS = ("platt", "base_rate", "none")
-
-
-class ByLanguageModel(Approach):
-    """What the approaches share that read customers with a language model."""
-
-    model: str | LanguageModel
-    shots: int
-    select: Select
-    encoder: str | SentenceEncoder | Embedder
-    random_state: int | None
-
-    def _prepare(self, records: list[Record]) -> list[Record]:
-        """Choose the shots, and return the records that are none.
-
-        Raises ValueError for parameters that mean nothing.
-        """
-        if self.shots < 0:
-            raise ValueError(f"shots must be 0 or more, got {self.shots}")
-        self.__dict__.pop("model_", None)  # that of an earlier fit
-        self.shots_ = None
-        if not self.shots:
-            return records
-        self.shots_ = self._choose_from(records, min(self.shots, len(records)))
-        return self.shots_.others()
-
-    def _choose_from(self, records: list[Record], count: int) -> Shots:
-        embed = Embedder.of(self.encoder) if self.select == "nearest" else None
-        return Shots(
-            self.prompt_file_, records, count, self.select, self.random_state, embed
-        )  # fmt: skip
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave weights that a name stands for out of a pickle; they are loaded again."""
-        state: dict[str, Any] = super().__getstate__()
-        if isinstance(self.model, str):
-            state = {name: value for name, value in state.items() if name != "model_"}
-        return state
-
-    def _scores(self, records: Sequence[Record], shots: Shots | None = None) -> Scores:
-        """Score records behind the shots of the fit, or others."""
-        scores = score_records(
-            self.language_model(), self.prompt_file_, records, shots or self.shots_
-        )
-        check_scored(records, scores.faults)
-        return scores
-
-    def language_model(self) -> LanguageModel:
-        """Return the language model, loaded when it is first needed."""
-        if not hasattr(self, "model_"):
-            self.model_ = _language_model(self.model)
-        return self.model_
 
 
 class PromptClassifier(ByLanguageModel):
@@ -190,10 +138,12 @@ class PromptClassifier(ByLanguageModel):
         logprobs = self._left_out(records)
         scored = np.flatnonzero(np.isfinite(logprobs).all(axis=1))
         found = np.full(logprobs.shape, np.nan)
-        found[scored] = self.calibration_.apply(logprobs[scored])
+        if self.calibration_.method not in ("platt", "temperature"):
+            found[scored] = self.calibration_.apply(logprobs[scored])
+            return self._by_class(found)
         targets = self.targets(records)[scored]
         folds = stratified(targets, 0) if len(np.unique(targets)) > 1 else None
-        if folds is not None and self.calibration_.method in ("platt", "temperature"):
+        if folds is not None:
             y = [self.prompt_file_.label_of(records[row].label) for row in scored]
             labels, positive = list(self.prompt_file_.words), self.prompt_file_.front.positive
             for others, held in folds.split(targets, targets):
@@ -288,24 +238,3 @@ class ProbeClassifier(ByLanguageModel):
         """Return the probability of each class, (n, k)."""
         scores = self._scores(self.records(X))
         return self.head_.predict_proba(self.features_.transform(scores.hidden, scores.logprobs))
-
-
-def check_scored(records: Sequence[Record], faults: Mapping[int, str]) -> None:
-    """Raise UnscoredError for the first record that could not be scored."""
-    if faults:
-        index, fault = min(faults.items())
-        raise UnscoredError(records[index].row, fault)
-
-
-def _language_model(model: str | LanguageModel) -> LanguageModel:
-    """Return the language model of a name (``auto``: the choice for this machine), or itself."""
-    return _load(model) if isinstance(model, str) else model
-
-
-@lru_cache(maxsize=1)
-def _load(model: str) -> LanguageModel:
-    """Load a language model by its name, once for all folds of a cross-validation."""
-    from promptpredict.loading import load_language_model
-    from promptpredict.models import pick
-
-    return load_language_model(pick(model))

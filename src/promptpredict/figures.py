@@ -17,7 +17,9 @@ from promptpredict.cases import Key, Outcome
 from promptpredict.metrics import best_threshold, evaluate, resample
 from promptpredict.records import Record
 from promptpredict.resampling import intervals
-from promptpredict.results import Row, Value
+from promptpredict.results import Flag, Row, Value
+
+REVERSED = 0.45  # a ROC AUC below it is more than bad luck: words and labels may be swapped
 
 
 @dataclass(frozen=True)
@@ -101,3 +103,34 @@ def chosen(outcomes: Sequence[Outcome]) -> str | None:
     """Return the approach behind a choice, that of most folds."""
     names = Counter(outcome.chosen for outcome in outcomes if outcome.chosen)
     return names.most_common(1)[0][0] if names else None
+
+
+def by_label(found: Probabilities, columns: Sequence[int], labels: int) -> Probabilities:
+    """Put columns at their labels' places; 0 for a label that nobody has."""
+    probabilities = np.zeros((len(found), labels))
+    probabilities[:, columns] = found[:, : len(columns)]
+    return probabilities
+
+
+def line(row: Row) -> str:
+    """Return a row as a line for people."""
+    auc = row.metrics["roc_auc"].value
+    shown = "undefined" if auc is None else f"{auc:.3f}"
+    name = f"{row.approach} ({row.chosen})" if row.chosen else row.approach
+    return f"{name}, {row.budget:,} labels, seed {row.seed}: ROC AUC {shown}"
+
+
+def reversed_flags(rows: Sequence[Row]) -> list[Flag]:
+    """Return a flag where the wording alone ranks the wrong way round."""
+    return [
+        Flag(
+            kind="reversed",
+            column=None,
+            text=f"zero-shot ranks the wrong way round (ROC AUC {auc:.3f}): possible: another "
+            "wording, or other words for the labels",
+        )
+        for row in rows
+        if (row.approach, row.budget) == ("zero-shot", 0)
+        and (auc := row.metrics["roc_auc"].value) is not None
+        and auc < REVERSED
+    ]

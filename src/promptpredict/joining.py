@@ -25,7 +25,7 @@ def joined(found: Sequence[Comparison], models: Sequence[str]) -> Comparison:
     """
     if len(found) == 1:
         return found[0]
-    whole = Comparison(flags=found[0].flags, notes=found[0].notes)
+    whole = Comparison()
     for number, (each, model) in enumerate(zip(found, models, strict=True)):
         named = _named(each, model)
         first = number == 0

@@ -18,11 +18,12 @@ import torch
 from promptpredict.batching import Fitted, batches, fit, share
 from promptpredict.encoding import Encoded, Encoder
 from promptpredict.errors import ModelError, PromptPredictError
-from promptpredict.outputs import Outputs, by_label
+from promptpredict.outputs import Outputs, by_label, entry_logprobs
 from promptpredict.prefix import Prefix, attention_masks, read_prefix
-from promptpredict.prompt import Prompt
+from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels, Scores, each_labels
 from promptpredict.trees import TokenTree, clusters
+from promptpredict.words import WordIds
 
 BLOCK_ROWS = 1024
 _TRIAL = Prompt("", (), "A customer", "")
@@ -90,14 +91,16 @@ class CausalLM:
 
     def count(self, prompts: Sequence[Prompt], labels: Labels | Sequence[Labels]) -> int:
         """Return how many tokens ``score`` would read; a prompt that has a fault has none."""
-        tokens = 0
+        tokens, prefix = 0, self._prefix.ids
         every = each_labels(labels, len(prompts))
         for start in range(0, len(prompts), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
             fitted, _ = self._fit(prompts[block], every[block])
             for rows, shared in self._groups(fitted):
                 trees = self._trees(rows, shared, fitted)
-                tokens += shared + sum(len(tree) for tree, _ in trees)
+                ids = fitted[rows[0]].encoded.ids[:shared]
+                tokens += len(ids) * (ids != prefix) + sum(len(tree) for tree, _ in trees)
+                prefix = ids
         return tokens
 
     # -- one block -------------------------------------------------------------------------
@@ -213,16 +216,24 @@ class CausalLM:
 
         ``nodes`` say for each row where it stands in the batch, and its nodes there.
         """
-        # Words may have other ids in another context, and side questions have words of their own.
-        for words in dict.fromkeys(fitted[row].encoded.words for row in nodes):
-            rows = [row for row in nodes if fitted[row].encoded.words == words]
-            at = torch.tensor([nodes[row][0] for row in rows])
-            wanted = torch.tensor([nodes[row][1] for row in rows])  # (m, 1 + nodes)
-            hidden = states[at[:, None], wanted]  # (m, 1 + nodes, d)
-            entries = self._outputs.entry_logprobs(hidden, words.tree())  # (m, entries)
+        width = states.shape[1]
+        places = {row: [at * width + node for node in own] for row, (at, own) in nodes.items()}
+        # Side questions have words of their own, and many of the places in common: the output
+        # matrix is gone through once for all of them.
+        distinct = sorted({place for own in places.values() for place in own})
+        index = {place: at for at, place in enumerate(distinct)}
+        groups: dict[WordIds, list[int]] = {}
+        for row in nodes:
+            groups.setdefault(fitted[row].encoded.words, []).append(row)
+        wanted = sorted({t for words in groups for path in words.tree().steps for _, t in path})
+        hidden = states.flatten(0, 1)[distinct]  # (p, d)
+        logprobs = self._outputs.logprobs(hidden, wanted)  # (p, wanted)
+        for words, rows in groups.items():
+            at = torch.tensor([[index[place] for place in places[row]] for row in rows])
+            entries = entry_logprobs(logprobs[at], wanted, words.tree())  # (m, entries)
             labels = keys[rows[0]]
             columns = [labels.index(entry.label) for entry in words.entries]
-            draft.hidden[rows] = hidden[:, 0].float().cpu().numpy()
+            draft.hidden[rows] = hidden[at[:, 0]].float().cpu().numpy()
             draft.logprobs[rows] = by_label(entries, columns, len(labels)).cpu().numpy()
             draft.mass[rows] = torch.logsumexp(entries, dim=1).exp().cpu().numpy()
 

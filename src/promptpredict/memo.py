@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from promptpredict.ledger import Entry, Ledger
-from promptpredict.prompt import Prompt
+from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels, LanguageModel, Scores, each_labels
 
 _CHUNK = 512  # prompts between two entries in the ledger: what an interruption can cost

@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from promptpredict.leaks import shown_columns
-from promptpredict.prompt import Prompt, PromptFile
+from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
+from promptpredict.rendered import Prompt
 from promptpredict.results import Flag
 from promptpredict.scores import Labels, LanguageModel
 from promptpredict.values import Value, show

@@ -15,6 +15,7 @@ from promptpredict.errors import ModelError
 from promptpredict.words import WordTree
 
 _CHUNK = 16_384  # rows of the output matrix that are float32 at once
+_STATES = 512  # states whose logits over a chunk are there at once: 32 MB
 
 
 class Outputs:
@@ -36,16 +37,10 @@ class Outputs:
         """Return how many tokens have a row in the matrix."""
         return len(self.matrix.weight)
 
-    def entry_logprobs(self, hidden: torch.Tensor, tree: WordTree) -> torch.Tensor:
-        """Return log P(entry | prompt) (b, entries) in float32 from states (b, 1 + nodes, d)."""
-        wanted = sorted({token for steps in tree.steps for _, token in steps})
-        logits, total = self.logits(hidden, wanted)  # (b, 1 + nodes, wanted), (b, 1 + nodes)
-        logprobs = logits - total[..., None]
-        paths = [
-            [logprobs[:, node + 1, wanted.index(token)] for node, token in steps]
-            for steps in tree.steps
-        ]
-        return torch.stack([torch.stack(path).sum(dim=0) for path in paths], dim=1)
+    def logprobs(self, hidden: torch.Tensor, wanted: Sequence[int]) -> torch.Tensor:
+        """Return log P(token | state) (p, wanted) in float32 of some tokens, from states (p, d)."""
+        parts = [self.logits(some, wanted) for some in torch.split(hidden, _STATES)]
+        return torch.cat([logits - total[:, None] for logits, total in parts])
 
     def logits(
         self, hidden: torch.Tensor, wanted: Sequence[int]
@@ -97,6 +92,15 @@ class Outputs:
         if cap := getattr(self._config, "final_logit_softcapping", None):  # Gemma
             logits = torch.tanh(logits / cap) * cap
         return logits
+
+
+def entry_logprobs(logprobs: torch.Tensor, wanted: Sequence[int], tree: WordTree) -> torch.Tensor:
+    """Return log P(entry | prompt) (m, entries) from log P of ``wanted`` tokens (m, 1 + nodes, w)."""
+    columns = {token: column for column, token in enumerate(wanted)}
+    paths = [
+        [logprobs[:, node + 1, columns[token]] for node, token in steps] for steps in tree.steps
+    ]
+    return torch.stack([torch.stack(path).sum(dim=0) for path in paths], dim=1)
 
 
 def by_label(entries: torch.Tensor, columns: Sequence[int], labels: int) -> torch.Tensor:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from promptpredict.approach import Probabilities, Prompted
 from promptpredict.errors import PromptError
-from promptpredict.estimators import ByLanguageModel, check_scored
 from promptpredict.heads import fit_head, logistic
+from promptpredict.reading import ByLanguageModel, check_scored
 from promptpredict.records import Record
 from promptpredict.scores import LanguageModel
 from promptpredict.scoring import score_panel

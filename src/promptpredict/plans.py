@@ -82,7 +82,7 @@ class Plan:
 
     def check(self) -> None:
         """Raise DataError for an approach that there is not, and for half a price."""
-        for approach in self.approaches:
+        for approach in (*self.approaches, *self.budgets_of):
             if approach not in APPROACHES:
                 raise DataError(
                     f"there is no approach '{approach}'{nearest(approach, APPROACHES)}; "
@@ -118,17 +118,27 @@ class Plan:
         return budget >= LEAST_OF.get(approach, 0)
 
     def usable(
-        self, prompt_file: PromptFile, columns: Sequence[str]
+        self, prompt_file: PromptFile, columns: Sequence[str], labels: set[str]
     ) -> tuple[list[str], list[str]]:
-        """Return the approaches that can be run on records of these columns, and why others not."""
+        """Return the approaches that can be run, and why others cannot.
+
+        ``columns`` are those of the records, ``labels`` those that they have.
+        """
         from promptpredict.baselines import unusable
 
         names = list(dict.fromkeys(self.approaches))
         why = {name: unusable(name, prompt_file, columns) for name in names}
         if not prompt_file.front.panel:
             why["panel"] = f"{prompt_file.name} has no panel"
-        notes = [f"{name} is left out: {why[name]}" for name in names if why[name]]
-        return [name for name in names if not why[name]], notes
+        lacking = [label for label in prompt_file.words if label not in labels]
+        if lacking:
+            balanced = {"few-shot": self.select, "probe-shots": "balanced"}
+            for name in [name for name, select in balanced.items() if select == "balanced"]:
+                why[name] = (
+                    f"no row has the label '{lacking[0]}', and balanced shots need every label"
+                )
+        notes = [f"{name} is left out: {why[name]}" for name in names if why.get(name)]
+        return [name for name in names if not why.get(name)], notes
 
     def left_out(self, approaches: Sequence[str], rows: int, labels: int) -> Iterator[str]:
         """Yield what of the plan cannot be carried out with so many training rows and labels."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import lru_cache, reduce
 from itertools import pairwise
 from pathlib import Path
@@ -20,61 +19,11 @@ from promptpredict import shipped
 from promptpredict.errors import DataError, PromptError, nearest
 from promptpredict.frontmatter import Column, FrontMatter, merge, validate
 from promptpredict.records import Record, Roles, check_hidden
+from promptpredict.rendered import Bin, Prompt, Same, Turn
 from promptpredict.sandbox import Cell, Customer, Environment, Missing
 from promptpredict.spacing import WORD, joiner
 from promptpredict.template import PARTS, Blocks, Source, file_source, load_chain, text_source
 from promptpredict.values import show, spelling
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A shot as it is shown; ``reply`` is answer, joiner and the label's first word."""
-
-    user: str
-    reply: str
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """What a model is given: ``user`` is customer and question, ``answer`` is to be continued.
-
-    ``n_shots`` and ``n_words`` (of feedback) are what it can lose where it is too long.
-    """
-
-    system: str
-    shots: tuple[Turn, ...]
-    user: str
-    answer: str
-    n_shots: int = 0
-    n_words: int = 0
-    shorter: Callable[[int, int], Prompt] | None = field(default=None, compare=False, repr=False)
-
-    def shrink(self, shots: int, words: int) -> Prompt:
-        """Return it without its first ``shots`` shots and its first ``words`` words of feedback."""
-        return self if self.shorter is None else self.shorter(shots, words)
-
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """One of the ordered answers of a regression, for targets from ``low`` up to ``high``."""
-
-    word: str
-    low: float
-    high: float
-    formatted: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Same:
-    """A record as a key: itself, whatever its content."""
-
-    record: Record
-
-    def __hash__(self) -> int:
-        return id(self.record)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.record is self.record
 
 
 class PromptFile:
@@ -280,10 +229,10 @@ class PromptFile:
         return sum(len(WORD.findall(text)) for text in texts if isinstance(text, str))
 
     def _render(self, record: Record, bins: Sequence[Bin], drop_words: int) -> tuple[str, str, str]:
-        return self._rendered(_Same(record), tuple(bins), drop_words)
+        return self._rendered(Same(record), tuple(bins), drop_words)
 
     def _render_once(
-        self, same: _Same, bins: Sequence[Bin], drop_words: int
+        self, same: Same, bins: Sequence[Bin], drop_words: int
     ) -> tuple[str, str, str]:
         record = same.record
         system, customer, question, answer = self._parts(PARTS, record, bins, drop_words)

@@ -114,8 +114,8 @@ class About(BaseModel):
 
     ``prompt_text`` is a whole prompt as the model saw it, with the values of a customer masked
     unless texts were to be kept. ``label_mass`` holds the quantiles 0, .05, .25, .5, .75, .95 and
-    1 over the test rows of each approach that has it; ``truncated`` the number of prompts or texts
-    that were cut; ``tokens`` and ``passes`` what the language model read for this run and before.
+    1 over the test rows of each approach that has it; ``truncated`` the number of prompts
+    that were cut; ``tokens`` and ``passes`` are what language models read in this run.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -126,7 +126,7 @@ class About(BaseModel):
     settings: dict[str, Any] = {}
     counts: dict[str, int] = {}  # rows, train, test, positives, duplicates across the split, …
     prompts: int = 0  # distinct pairs of prompt and model that the run needed
-    passes: int = 0  # prompts that a language model read
+    passes: int = 0  # prompts that a language model read; what the ledger held is not among them
     tokens: int = 0
     prompt_text: str = ""
     shots: list[Shown] = []

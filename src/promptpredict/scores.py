@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from promptpredict.prompt import Prompt
+from promptpredict.rendered import Prompt
 
 Array = npt.NDArray[np.float32]
 
@@ -24,6 +24,12 @@ class Labels:
 
     words: Mapping[str, Sequence[str]]
     join: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a text where a list of words is meant: its letters would be scored."""
+        for label, words in self.words.items():
+            if isinstance(words, str):
+                raise TypeError(f"the words of '{label}' are the text '{words}', not a list")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from promptpredict.errors import PromptPredictError
-from promptpredict.prompt import Prompt, PromptFile
+from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
+from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels, LanguageModel, Scores
 from promptpredict.shots import Shots
 
@@ -57,10 +58,9 @@ def score_panel(
     own = len(prompt_file.words) == 2
     join = prompt_file.front.join
     asked = [Labels(prompt_file.words, join)] if own else []
-    if own and next(iter(prompt_file.words)) != prompt_file.front.positive:
-        asked = [Labels(dict(reversed(prompt_file.words.items())), join)]
     for aside in prompt_file.front.panel.values():
-        asked.append(Labels(dict(zip(("for", "against"), aside.words, strict=True)), join))
+        favour, against = aside.words
+        asked.append(Labels({"for": [favour], "against": [against]}, join))
     prompts: dict[int, list[Prompt]] = {}
     faults: dict[int, str] = {}
     for index, record in enumerate(records):
@@ -71,13 +71,17 @@ def score_panel(
             ]
         except PromptPredictError as error:
             faults[index] = str(error)
+    rows, width = list(prompts), len(asked)
+    odds = np.full((len(records), width), np.nan)
+    if not rows:
+        return odds, faults
     every = [prompt for each in prompts.values() for prompt in each]
     scores = lm.score(every, asked * len(prompts))
-    rows, width = list(prompts), len(asked)
     for at, fault in scores.faults.items():
         faults.setdefault(rows[at // width], fault)
-    odds = np.full((len(records), width), np.nan)
     odds[rows] = (scores.logprobs[:, 0] - scores.logprobs[:, 1]).reshape(len(rows), width)
+    if own and next(iter(prompt_file.words)) != prompt_file.front.positive:
+        odds[:, 0] *= -1  # turned here, not in the prompt, which others have read as it stands
     return odds, faults
 
 

@@ -15,8 +15,9 @@ from typing import Any
 from promptpredict import models, shipped
 from promptpredict.errors import DataError, ModelError
 from promptpredict.labelled import label_of, read_labelled
-from promptpredict.prompt import Prompt, PromptFile
+from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, read_blocks, read_header
+from promptpredict.rendered import Prompt
 from promptpredict.shots import Select, Shots
 from promptpredict.tables import open_table, table_name
 

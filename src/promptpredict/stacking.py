@@ -18,13 +18,15 @@ from promptpredict.heads import Head, fit_head, logistic
 from promptpredict.records import Record
 
 Floats = npt.NDArray[np.float64]
+LEAST = 1e-6  # a probability whose logarithm is still taken
 TRUST = 3.0  # how much lighter the mean of the logits is penalised than a departure from it
 
 
 class Stacker:
     """A regularised logistic regression on the logits of approaches.
 
-    With few rows it stays near the mean of their logits; with more it learns whom to trust.
+    With few rows it stays near the mean of their logits; with more it learns whom to trust. Where
+    fewer than two classes are left to learn from, it is the mean.
     """
 
     def fit(self, said: Sequence[Probabilities], y: npt.NDArray[np.intp], seed: int) -> Stacker:
@@ -34,7 +36,11 @@ class Stacker:
         """
         rows = np.isfinite(np.concatenate(said, axis=1)).all(axis=1)
         classes = said[0].shape[1]
-        head = fit_head(
+        self.held_out_ = np.full((len(y), classes), np.nan)
+        self.head_: Head | None = None
+        if len(np.unique(y[rows])) < 2:
+            return self  # nothing to learn from: the mean of the logits
+        self.head_ = fit_head(
             _features([each[rows] for each in said]),
             y[rows],
             candidates=logistic((0.003, 0.03, 0.3, 3.0)),
@@ -42,14 +48,16 @@ class Stacker:
             classes=classes,
             seed=seed,
         )
-        held_out = np.full((len(y), classes), np.nan)
-        held_out[rows] = head.held_out
-        self.head_ = Head(head.model, held_out)
+        self.held_out_[rows] = self.head_.held_out
         return self
 
     def predict_proba(self, said: Sequence[Probabilities]) -> Probabilities:
         """Return probabilities (n, k) from those of each approach."""
-        return self.head_.predict_proba(_features(said))
+        if self.head_ is not None:
+            return self.head_.predict_proba(_features(said))
+        weights = np.exp(np.mean([np.log(np.clip(each, LEAST, 1.0)) for each in said], axis=0))
+        joined: Probabilities = weights / weights.sum(axis=1, keepdims=True)
+        return joined
 
 
 class StackClassifier(Approach):
@@ -75,7 +83,9 @@ class StackClassifier(Approach):
         self.members_ = [clone(member) for member in self.members]
         said = [member.cross_fit(records, y) for member in self.members_]
         self.stacker_ = Stacker().fit(said, self.targets(records), self.random_state)
-        self.head_ = self.stacker_.head_
+
+    def _held_out(self, records: list[Record]) -> Probabilities:
+        return self.stacker_.held_out_
 
     def predict_proba(self, X: Any) -> Probabilities:
         """Return the probability of each class, (n, k)."""
@@ -92,7 +102,7 @@ def _features(said: Sequence[Probabilities]) -> Floats:
 
 def _logits(probabilities: Probabilities) -> Floats:
     """Return one log-odds (n, 1) for two classes, centred log-probabilities (n, k) for more."""
-    logs = np.log(np.clip(probabilities, 1e-6, 1.0))
+    logs = np.log(np.clip(probabilities, LEAST, 1.0))
     if logs.shape[1] == 2:
         return np.asarray(logs[:, 1:] - logs[:, :1])
     return np.asarray(logs - logs.mean(axis=1, keepdims=True))

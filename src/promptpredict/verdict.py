@@ -151,10 +151,11 @@ def crossovers(
 
 
 def _budgets(resampled: Mapping[tuple[str, int], Floats], approach: str) -> set[int]:
-    if approach == ZERO_SHOT:
-        return {budget for _, budget in resampled if (approach, 0) in resampled}
+    if (approach, 0) in resampled and approach == ZERO_SHOT:
+        return {budget for _, budget in resampled}
     return {budget for name, budget in resampled if name == approach}
 
 
 def _at(resampled: Mapping[tuple[str, int], Floats], approach: str, budget: int) -> Floats:
-    return resampled[approach, 0 if approach == ZERO_SHOT else budget]
+    needs_no_label = (approach, 0) in resampled and approach == ZERO_SHOT
+    return resampled[approach, 0 if needs_no_label else budget]

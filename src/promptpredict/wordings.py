@@ -17,8 +17,9 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from promptpredict.errors import PromptError, nearest
 from promptpredict.frontmatter import KeyPath, Raw, Words, fault, quoted, read
-from promptpredict.prompt import Prompt, PromptFile
+from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
+from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels, LanguageModel
 
 Floats = npt.NDArray[np.float64]

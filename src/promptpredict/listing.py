@@ -1,0 +1,36 @@
+"""Results as an aligned table of text, as the terminal shows it.
+
+Knows rows of results; knows nothing of how they came about.
+"""
+
+from __future__ import annotations
+
+from promptpredict.results import Results, Spread, summarise
+
+SHOWN = ("roc_auc", "pr_auc", "brier", "log_loss", "ece", "f1", "lift_10", "seconds_per_1000")
+
+
+def table_text(results: Results) -> str:
+    """Return the results as an aligned table: mean over the seeds, and ± their spread."""
+    names = [name for name in SHOWN if any(name in row.metrics for row in results.rows)]
+    lines = [["approach", "labels", *(name.replace("_", " ") for name in names)]]
+    for group in summarise(results.rows):
+        cells = [_cell(name, group.metrics.get(name), group.seeds) for name in names]
+        lines.append([group.approach, f"{group.budget:,}", *cells])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = [_aligned(line, widths) for line in lines]
+    n_test = results.rows[0].n_test if results.rows else 0
+    return "\n".join([*rows, "", f"{n_test:,} test rows, the same for all. {results.verdict}"])
+
+
+def _aligned(line: list[str], widths: list[int]) -> str:
+    first, *others = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+    return "  ".join([first.strip().ljust(widths[0]), *others]).rstrip()
+
+
+def _cell(name: str, value: Spread | None, seeds: int) -> str:
+    if value is None:
+        return ""
+    if name == "seconds_per_1000":
+        return f"{value.mean:.1f}"
+    return f"{value.mean:.3f}" + (f" ±{value.sd:.3f}" if seeds > 1 else "")

@@ -1,0 +1,90 @@
+"""What the approaches share that read customers with a language model: shots, scores, faults.
+
+Knows how a model's name becomes a model, once for all estimators; knows nothing of how what was
+read becomes a probability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from promptpredict.approach import Approach
+from promptpredict.encoders import Embedder, SentenceEncoder
+from promptpredict.errors import UnscoredError
+from promptpredict.records import Record
+from promptpredict.scores import LanguageModel, Scores
+from promptpredict.scoring import score_records
+from promptpredict.shots import Select, Shots
+
+
+class ByLanguageModel(Approach):
+    """What the approaches share that read customers with a language model."""
+
+    model: str | LanguageModel
+    shots: int
+    select: Select
+    encoder: str | SentenceEncoder | Embedder
+    random_state: int | None
+
+    def _prepare(self, records: list[Record]) -> list[Record]:
+        """Choose the shots, and return the records that are none.
+
+        Raises ValueError for parameters that mean nothing.
+        """
+        if self.shots < 0:
+            raise ValueError(f"shots must be 0 or more, got {self.shots}")
+        self.__dict__.pop("model_", None)  # that of an earlier fit
+        self.shots_ = None
+        if not self.shots:
+            return records
+        self.shots_ = self._choose_from(records, min(self.shots, len(records)))
+        return self.shots_.others()
+
+    def _choose_from(self, records: list[Record], count: int) -> Shots:
+        embed = Embedder.of(self.encoder) if self.select == "nearest" else None
+        return Shots(
+            self.prompt_file_, records, count, self.select, self.random_state, embed
+        )  # fmt: skip
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave weights that a name stands for out of a pickle; they are loaded again."""
+        state: dict[str, Any] = super().__getstate__()
+        if isinstance(self.model, str):
+            state = {name: value for name, value in state.items() if name != "model_"}
+        return state
+
+    def _scores(self, records: Sequence[Record], shots: Shots | None = None) -> Scores:
+        """Score records behind the shots of the fit, or others."""
+        scores = score_records(
+            self.language_model(), self.prompt_file_, records, shots or self.shots_
+        )
+        check_scored(records, scores.faults)
+        return scores
+
+    def language_model(self) -> LanguageModel:
+        """Return the language model, loaded when it is first needed."""
+        if not hasattr(self, "model_"):
+            self.model_ = _language_model(self.model)
+        return self.model_
+
+
+def check_scored(records: Sequence[Record], faults: Mapping[int, str]) -> None:
+    """Raise UnscoredError where a record could not be scored."""
+    if faults:
+        raise UnscoredError({records[index].row: fault for index, fault in faults.items()})
+
+
+def _language_model(model: str | LanguageModel) -> LanguageModel:
+    """Return the language model of a name (``auto``: the choice for this machine), or itself."""
+    return _load(model) if isinstance(model, str) else model
+
+
+@lru_cache(maxsize=1)
+def _load(model: str) -> LanguageModel:
+    """Load a language model by its name, once for all folds of a cross-validation."""
+    from promptpredict.loading import load_language_model
+    from promptpredict.models import pick
+
+    return load_language_model(pick(model))
