@@ -6,11 +6,12 @@ import random
 
 import pytest
 
-from promptpredict.batching import Fitted, batches, fit, share
+from promptpredict.batching import Fitted, batches, fit
 from promptpredict.encoding import Encoded
 from promptpredict.errors import DataError
-from promptpredict.prompt import Prompt, PromptFile
+from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
+from promptpredict.rendered import Prompt
 from promptpredict.words import Entry, WordIds
 
 WORDS = WordIds((Entry("1", " yes", (7,)), Entry("0", " no", (8,))), 0)  # no position of its own
@@ -121,70 +122,6 @@ def test_question_and_fields_stay_where_shots_and_feedback_go(limit, expected):
     shots = [record(1, "a", "1"), record(2, "b", "0")]
     prompt = PromptFile.from_text(FILE).render(record(3, "c"), shots)
     assert fit(prompt, read_words, limit).encoded.ids == tuple(expected.split())
-
-
-# -- sharing -------------------------------------------------------------------------------
-
-
-def alike(one, other):
-    count = 0
-    while count < min(len(one), len(other)) and one[count] == other[count]:
-        count += 1
-    return count
-
-
-def best_shares(sequences):
-    """Every shared length of the middle sequence that saves the most tokens for the most rows."""
-    middle = sorted(sequences)[len(sequences) // 2]
-    ways = []
-    for length in range(len(middle) + 1):
-        rows = [
-            index
-            for index, ids in enumerate(sequences)
-            if alike(ids, middle) >= length and len(ids) > length
-        ]
-        if rows:
-            ways.append(((len(rows) - 1) * length, len(rows), length, rows))
-    most = max(way[:2] for way in ways)
-    return [(length, rows) for *value, length, rows in ways if tuple(value) == most]
-
-
-@pytest.mark.parametrize("seed", range(60))
-def test_sharing_against_every_beginning_of_the_middle_sequence(seed):
-    rng = random.Random(seed)
-    stems = [tuple(rng.choices(range(2), k=rng.randint(0, 6))) for _ in range(2)]
-    sequences = [
-        rng.choice(stems) + tuple(rng.choices(range(3), k=rng.randint(1, 4)))
-        for _ in range(rng.randint(2, 9))
-    ]
-    assert share(sequences) in best_shares(sequences)
-
-
-@pytest.mark.parametrize(
-    ("sequences", "expected"),
-    [
-        ([(1, 2, 3)], (0, [0])),
-        ([(1, 2, 3), (1, 2, 3)], (2, [0, 1])),  # the last id of each is its own
-        ([(1, 2, 3), (1, 2, 4), (1, 2, 3, 9)], (2, [0, 1, 2])),
-        ([(1, 2), (3, 4)], (0, [0, 1])),
-        ([(1,), (1,), (1,)], (0, [0, 1, 2])),
-        # One prompt with other shots does not cost the others their prefix.
-        ([(1, 2, 3, 4), (9, 9), (1, 2, 3, 5), (1, 2, 3, 6)], (3, [0, 2, 3])),
-        # A whole prompt that begins the others keeps its last id for itself.
-        ([(5,), (5, 6, 7), (5, 6, 8), (0,), (0,)], (1, [1, 2])),
-    ],
-)
-def test_what_is_shared_and_by_whom(sequences, expected):
-    assert share(sequences) == expected
-
-
-def test_those_who_share_begin_alike_and_keep_an_id_of_their_own():
-    rng = random.Random(0)
-    sequences = [(1, 2, 3, 4, *rng.choices(range(3), k=rng.randint(1, 5))) for _ in range(50)]
-    length, rows = share(sequences)
-    assert length >= 4
-    assert len({sequences[row][:length] for row in rows}) == 1
-    assert all(len(sequences[row]) > length for row in rows)
 
 
 # -- batches -------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from promptpredict.encoding import Encoded
 from promptpredict.errors import DataError
 from promptpredict.rendered import Prompt
-from promptpredict.words import begin_alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +66,6 @@ def _least(suffices: Callable[[int], bool], most: int) -> int | None:
         middle = (low + high) // 2
         low, high = (low, middle) if suffices(middle) else (middle + 1, high)
     return low
-
-
-def share(sequences: Sequence[tuple[int, ...]]) -> tuple[int, list[int]]:
-    """Return how many first ids are read once, and the indices of the sequences that share them.
-
-    Of the ways to share a beginning of the middle sequence (in lexical order) the one that saves
-    the most tokens: one prompt with other shots must not cost all the others their prefix. Every
-    sequence keeps at least one id of its own, because the last one predicts the label words.
-    """
-    middle = sorted(sequences)[len(sequences) // 2]
-    lengths = [min(begin_alike(ids, middle), len(ids) - 1) for ids in sequences]
-    longest_first = sorted(lengths, reverse=True)
-    # k + 1 sequences that share n ids save k times n; at a tie as many as can be
-    saved = [(others * length, others) for others, length in enumerate(longest_first)]
-    length = longest_first[max(saved)[1]]
-    if len(sequences) == 1:
-        return 0, [0]
-    return length, [index for index, alike in enumerate(lengths) if alike >= length]
 
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from promptpredict.batching import Fitted, batches, fit, share
+from promptpredict.batching import Fitted, batches, fit
 from promptpredict.encoding import Encoded, Encoder
 from promptpredict.errors import ModelError, PromptPredictError
 from promptpredict.outputs import Outputs, by_label, entry_logprobs
 from promptpredict.prefix import Prefix, attention_masks, read_prefix
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels, Scores, each_labels
+from promptpredict.sharing import prefix_groups
 from promptpredict.trees import TokenTree, clusters
 from promptpredict.words import WordIds
 
@@ -153,13 +154,12 @@ class CausalLM:
     def _groups(self, fitted: Mapping[int, Fitted]) -> Iterator[tuple[list[int], int]]:
         """Yield the rows that go through the model together, and how many first ids they share."""
         rows = list(fitted)
-        while rows:
-            every = (0, range(len(rows)))
-            sequences = [fitted[row].encoded.ids for row in rows]
-            shared, members = share(sequences) if self.share_prefix else every
-            taken = [rows[member] for member in members]
-            yield taken, shared
-            rows = sorted(set(rows).difference(taken))
+        if not self.share_prefix:
+            yield rows, 0
+            return
+        sequences = [fitted[row].encoded.ids for row in rows]
+        for shared, members in prefix_groups(sequences, self.batch_tokens):
+            yield [rows[member] for member in members], shared
 
     def _trees(
         self, rows: Sequence[int], shared: int, fitted: Mapping[int, Fitted]

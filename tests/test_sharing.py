@@ -1,0 +1,123 @@
+"""Prefixes of their own: kept where many sequences share much, left to trees where few do."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from promptpredict.sharing import prefix_groups
+from promptpredict.trees import TokenTree, clusters
+from promptpredict.words import WordTree
+
+SYSTEM = tuple(range(2000, 2060))
+NO_WORDS = WordTree.build([(1,), (2,)])
+
+
+def text(seed, length):
+    return tuple(random.Random(seed).choices(range(1000), k=length))
+
+
+def shot_prompts(shots, customers, *, length=600, seed=0):
+    """Return the prompts of customers who are shown the same shots."""
+    shown = text(f"shots {seed}", length)
+    return [SYSTEM + shown + text(f"{seed} {n}", 40) for n in range(customers)][: shots or None]
+
+
+def questions(customers, count=8):
+    """Return the prompts of questions about customers, customer by customer."""
+    return [
+        SYSTEM + text(f"customer {n}", 90) + text(f"question {q}", 20)
+        for n in range(customers)
+        for q in range(count)
+    ]
+
+
+def read(sequences, groups, room):
+    """Return the tokens that are read: each prefix once, each tree of what stands behind it."""
+    tokens = 0
+    for depth, members in groups:
+        tokens += depth
+        rest = [sequences[index][depth:] for index in members]
+        for cluster in clusters(rest, room):
+            tree = TokenTree()
+            for index in cluster:
+                tree.place(rest[index], NO_WORDS)
+            tokens += len(tree)
+    return tokens
+
+
+def found(sequences, room=1000):
+    return [(depth, len(members)) for depth, members in prefix_groups(sequences, room)]
+
+
+def test_shots_that_many_customers_see_are_kept_apart_from_other_shots():
+    sequences = shot_prompts(None, 50, seed=1) + shot_prompts(None, 40, seed=2) + questions(5)
+    assert sorted(found(sequences)) == [(60, 40), (660, 40), (660, 50)]
+
+
+def test_shots_that_two_customers_see_stay_in_a_tree():
+    sequences = shot_prompts(None, 2, seed=1) + questions(20)
+    assert found(sequences) == [(60, 162)]
+
+
+def test_the_text_of_a_customer_is_no_prefix_of_its_own():
+    assert found(questions(30)) == [(60, 240)]
+
+
+def test_a_tree_that_has_no_room_makes_a_prefix_worth_while():
+    sequences = shot_prompts(None, 3, seed=1) + shot_prompts(None, 3, seed=2)
+    assert found(sequences, room=2000) == [(60, 6)]
+    assert sorted(found(sequences, room=650)) == [(660, 3), (660, 3)]
+
+
+@pytest.mark.parametrize(
+    ("sequences", "expected"),
+    [
+        ([], []),
+        ([(1, 2, 3)], [(0, [0])]),
+        ([(1, 2, 3), (1, 2, 3)], [(2, [0, 1])]),  # the last id of each is its own
+        ([(1, 2), (3, 4)], [(0, [0, 1])]),
+        ([(1,), (1,), (1,)], [(0, [0, 1, 2])]),
+        # A whole prompt that begins the others keeps its last id for itself.
+        ([(5,), (5, 6, 7), (5, 6, 8)], [(0, [0, 1, 2])]),
+    ],
+)
+def test_short_sequences(sequences, expected):
+    assert prefix_groups(sequences, 100) == expected
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_sequence_is_in_one_group_shares_its_prefix_and_keeps_an_id(seed):
+    rng = random.Random(seed)
+    stems = [SYSTEM[: rng.randint(0, 60)] + text(n, rng.randint(0, 300)) for n in range(4)]
+    sequences = [
+        rng.choice(stems) + text(rng.random(), rng.randint(1, 60))
+        for _ in range(rng.randint(1, 60))
+    ]
+    groups = prefix_groups(sequences, rng.choice([50, 400, 5000]))
+    places = sorted(index for _, members in groups for index in members)
+    assert places == list(range(len(sequences)))
+    for depth, members in groups:
+        assert len({sequences[index][:depth] for index in members}) == 1
+        assert all(len(sequences[index]) > depth for index in members)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_about_as_few_tokens_are_read_as_by_the_better_of_the_two_simple_ways(seed):
+    """One prefix for all, or one for each stem: what it finds is never much dearer than either."""
+    rng = random.Random(seed)
+    room = rng.choice([700, 2000])
+    stems = [SYSTEM + text(n, rng.randint(100, 600)) for n in range(rng.randint(1, 6))]
+    sequences, of = [], []
+    for stem, ids in enumerate(stems):
+        for _ in range(rng.randint(2, 40)):
+            sequences.append(ids + text(rng.random(), rng.randint(10, 60)))
+            of.append(stem)
+    whole = [(len(SYSTEM), list(range(len(sequences))))]
+    each = [
+        (len(ids), [at for at, own in enumerate(of) if own == stem])
+        for stem, ids in enumerate(stems)
+    ]
+    best = min(read(sequences, ways, room) for ways in (whole, each))
+    assert read(sequences, prefix_groups(sequences, room), room) <= 1.05 * best
