@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from promptpredict.wordings import load_wordings
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SETUP = [
@@ -25,7 +27,7 @@ def blocks(language: str) -> list[str]:
 
 def test_every_block_is_executed_or_compared_somewhere():
     languages = re.findall(r"^```(\w*)\n(?:.*?)^```$", README, re.M | re.S)
-    assert sorted(set(languages)) == ["console", "csv", "jinja", "python", "sh"]
+    assert sorted(set(languages)) == ["console", "csv", "jinja", "python", "sh", "yaml"]
     assert [block.strip() for block in blocks("sh")] == SETUP
 
 
@@ -33,6 +35,15 @@ def test_the_prompt_file_is_the_shipped_one():
     (shown,) = blocks("jinja")
     shipped = (ROOT / "prompts" / "churn-shop.jinja").read_text(encoding="utf-8")
     assert shown == shipped
+
+
+def test_the_wordings_of_ones_own_can_be_tried(tmp_path):
+    (shown,) = blocks("yaml")
+    (tmp_path / "own.yaml").write_text(shown, encoding="utf-8")
+    tried = load_wordings(tmp_path / "own.yaml")
+    assert [(each.question, each.answer) for each in tried] == [
+        ("How will the claim end?", "The claim will be")
+    ] * 2
 
 
 def test_the_result_tables_are_those_of_the_results():

@@ -10,46 +10,11 @@ import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from promptpredict import options
-from promptpredict.errors import PromptPredictError
-
-# What typer raises for a slip on the command line; it exports only this one of its kinds.
-UsageError: Any = typer.BadParameter.__bases__[0]
-
-
-class Commands(TyperGroup):
-    """The commands; what the user got wrong is said in a line or two, without a traceback."""
-
-    def main(self, *args: Any, **given: Any) -> NoReturn:
-        """Run a command and exit: 0 done, 1 a fault in data or prompt, 2 a slip in the command."""
-        try:
-            code = super().main(*args, **given | {"standalone_mode": False})
-        except UsageError as error:
-            text = str(error.format_message()).removeprefix("Invalid value: ")
-            text = text.replace("Value error, ", "")
-            if not text.startswith("Usage: "):  # the help, which a group without a command shows
-                text = f"error: {text[:1].lower()}{' '.join(text[1:].split())}"
-                text += f"\nsee {error.ctx.command_path if error.ctx else self.name} --help"
-            say(text)
-            code = 2
-        sys.exit(code)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run a command; a fault becomes its exit code."""
-        try:
-            return super().invoke(ctx)
-        except PromptPredictError as error:
-            say(f"error: {' '.join(str(error).split())}")
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            say("interrupted")
-            raise typer.Exit(130) from None
-
+from promptpredict.commands import Commands, say
 
 DEFAULT_APPROACHES = (
     "zero-shot,few-shot,probe,panel,embedding,structured,structured-trees,text,fusion,stack,prior"
@@ -165,29 +130,13 @@ def benchmark(
     from promptpredict.plans import Plan
 
     given = context.params
-    names = ("labelled", "out", "encoder", "group", "time", "keep_prompts", "dry_run")
-    planned = (
-        "seeds",
-        "max_test",
-        "folds",
-        "shots",
-        "select",
-        "base_rate",
-        "value_saved",
-        "offer_cost",
-    )
     plan = Plan(
         approaches=options.names([approach]),
         budgets=options.budgets(budget),
-        **{name: given[name] for name in planned},
+        **{name: given[name] for name in options.PLANNED},
     )
     asked = BenchmarkOptions(
-        prompts=prompt,
-        models=model,
-        plan=plan,
-        delimiter=delimiter,
-        encoding=encoding,
-        **{name: given[name] for name in names},
+        prompts=prompt, models=model, plan=plan, **{name: given[name] for name in options.COMPARED}
     )
     typer.echo(benchmark_table(asked, say))
 
@@ -362,11 +311,6 @@ def models_pull(name: options.EmbeddedName, into: options.Into = "cache") -> Non
     from promptpredict.models import pull
 
     typer.echo(str(pull(name, into=into)))
-
-
-def say(line: str) -> None:
-    """Write a line for people to stderr."""
-    typer.echo(line, err=True)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
+from promptpredict.calibration import Floats
 from promptpredict.errors import DataError
 from promptpredict.memo import Memo
 from promptpredict.metrics import evaluate, resample
@@ -35,26 +36,8 @@ def develop(
     row that cannot be scored with every file is left out. The differences from the best are
     paired, and corrected for the number of files.
     """
-    labels = list(files[0].words)
-    y = [files[0].label_of(record.label) for record in tables[0]]
-    drawn = np.sort(np.random.default_rng(0).permutation(train)[:ROWS])
-    found = [
-        score_records(memo, file, [table[row] for row in drawn])
-        for file, table in zip(files, tables, strict=True)
-    ]
-    scored = [at for at in range(len(drawn)) if not any(at in each.faults for each in found)]
-    truth = [y[drawn[at]] for at in scored]
-    if len(set(truth)) < 2:
-        raise DataError(
-            f"{len(scored):,} training rows can be scored with every prompt file, of one label or "
-            "none; prompt files cannot be compared on them"
-        )
-    given: dict[str, Any] = {"labels": labels, "positive": files[0].front.positive}
-    values, resampled = [], []
-    for each in found:
-        shares = softmax(each.logprobs[scored].astype(np.float64), axis=1)
-        values.append(evaluate(truth, shares, **given)["roc_auc"])
-        resampled.append(resample(truth, shares, only=("roc_auc",), **given)["roc_auc"])
+    rows = np.sort(np.random.default_rng(0).permutation(train)[:ROWS])
+    scored, values, resampled = _measured(files, tables, rows, memo)
     best = int(np.argmax(values))
     gaps = [
         Gap(
@@ -68,7 +51,7 @@ def develop(
         if at != best
     ]
     notes = [
-        f"of {len(files)} prompt files {files[best].name} ranks {len(scored):,} training rows best "
+        f"of {len(files)} prompt files {files[best].name} ranks {scored:,} training rows best "
         f"without a label (ROC AUC {values[best]:.3f}) and is tested; its figures there are "
         "flattered by the choice"
     ]
@@ -78,3 +61,29 @@ def develop(
             f"corrected for {len(gaps)}): {gap.verdict}"
         )
     return best, notes
+
+
+def _measured(
+    files: Sequence[PromptFile], tables: Sequence[Sequence[Record]], rows: Rows, memo: Memo
+) -> tuple[int, list[float], list[Floats]]:
+    """Return how many rows all files can score, and ROC AUC of each file, resampled (n,) too."""
+    labels = list(files[0].words)
+    y = [files[0].label_of(record.label) for record in tables[0]]
+    found = [
+        score_records(memo, file, [table[row] for row in rows])
+        for file, table in zip(files, tables, strict=True)
+    ]
+    scored = [at for at in range(len(rows)) if not any(at in each.faults for each in found)]
+    truth = [y[rows[at]] for at in scored]
+    if len(set(truth)) < 2:
+        raise DataError(
+            f"{len(scored):,} training rows can be scored with every prompt file, of one label or "
+            "none; prompt files cannot be compared on them"
+        )
+    given: dict[str, Any] = {"labels": labels, "positive": files[0].front.positive}
+    values, resampled = [], []
+    for each in found:
+        shares = softmax(each.logprobs[scored].astype(np.float64), axis=1)
+        values.append(evaluate(truth, shares, **given)["roc_auc"])
+        resampled.append(resample(truth, shares, only=("roc_auc",), **given)["roc_auc"])
+    return len(scored), values, resampled

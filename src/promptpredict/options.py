@@ -151,6 +151,14 @@ OutFolder = Annotated[
 ]
 DemoFolder = Annotated[Path, _option("DIR", "Folder for the demo's files.", "--out")]
 
+# Of benchmark's options, those that become fields of a plan, and those of the comparison itself
+PLANNED = (
+    "seeds", "max_test", "folds", "shots", "select", "base_rate", "value_saved", "offer_cost"
+)  # fmt: skip
+COMPARED = (
+    "labelled", "out", "encoder", "group", "time", "keep_prompts", "dry_run", "delimiter", "encoding"
+)  # fmt: skip
+
 
 def names(given: Sequence[str] | None) -> list[str]:
     """Return the names in options that may be repeated, and hold several by commas."""

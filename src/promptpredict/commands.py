@@ -1,0 +1,51 @@
+"""What all commands share: a user's fault is said in a line, and lines for people go to stderr.
+
+Knows typer and the kinds of faults; knows nothing of what a command does.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from promptpredict.errors import PromptPredictError
+
+# What typer raises for a slip on the command line; it exports only this one of its kinds.
+UsageError: Any = typer.BadParameter.__bases__[0]
+
+
+class Commands(TyperGroup):
+    """The commands; what the user got wrong is said in a line or two, without a traceback."""
+
+    def main(self, *args: Any, **given: Any) -> NoReturn:
+        """Run a command and exit: 0 done, 1 a fault in data or prompt, 2 a slip in the command."""
+        try:
+            code = super().main(*args, **given | {"standalone_mode": False})
+        except UsageError as error:
+            text = str(error.format_message()).removeprefix("Invalid value: ")
+            text = text.replace("Value error, ", "")
+            if not text.startswith("Usage: "):  # the help, which a group without a command shows
+                text = f"error: {text[:1].lower()}{' '.join(text[1:].split())}"
+                text += f"\nsee {error.ctx.command_path if error.ctx else self.name} --help"
+            say(text)
+            code = 2
+        sys.exit(code)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; a fault becomes its exit code."""
+        try:
+            return super().invoke(ctx)
+        except PromptPredictError as error:
+            say(f"error: {' '.join(str(error).split())}")
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise typer.Exit(130) from None
+
+
+def say(line: str) -> None:
+    """Write a line for people to stderr."""
+    typer.echo(line, err=True)
