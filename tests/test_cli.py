@@ -16,19 +16,20 @@ from typer.testing import CliRunner
 from conftest import build_tokenizer
 from fakes import FakeLM
 from promptpredict import comparing, demo, loading, models, options, showing, walk
-from promptpredict.benchmark import Plan
 from promptpredict.checking import ScoreOptions
 from promptpredict.cli import app
+from promptpredict.comparing import BenchmarkOptions
 from promptpredict.demo import SAMPLE
 from promptpredict.errors import DataError
+from promptpredict.plans import Plan
 from promptpredict.shipped import folder
 from promptpredict.showing import Shown
 from promptpredict.walk import Summary
 
 HELP = Path(__file__).parent / "golden" / "help"
 COMMANDS = [
-    "", "score", "benchmark", "render", "check", "demo", "prompts", "prompts list", "prompts copy",
-    "prompts new", "models", "models list", "models pull",
+    "", "score", "benchmark", "wordings", "render", "check", "demo", "prompts", "prompts list",
+    "prompts copy", "prompts new", "models", "models list", "models pull",
 ]  # fmt: skip
 PROMPT = """---
 task: binary
@@ -293,8 +294,9 @@ def test_a_slip_on_the_command_line_is_two_lines_on_stderr(words, error, of):
         ),
         (
             ["benchmark", "labelled.csv", *P, "--out", "r", "--approach", "prior,prob"],
-            "there is no approach 'prob' (nearest: 'probe'); possible: zero-shot, few-shot, probe, "
-            "embedding, prior",
+            "there is no approach 'prob' (nearest: 'probe'); possible: zero-shot, panel, probe, "
+            "probe-shots, few-shot, few-shot-random, few-shot-nearest, embedding, text, fusion, "
+            "structured, structured-trees, prior, stack",
         ),
         (
             ["render", "customers.csv", *P, "--row", 3],
@@ -512,40 +514,51 @@ def test_every_option_of_score_arrives(asked):
     assert names == {"customers", "prompt", "keep", *values}
 
 
-def test_the_defaults_of_benchmark_are_those_of_its_plan(asked):
+def test_the_defaults_of_benchmark_are_those_of_its_options_and_plan(asked):
     assert result("benchmark", "l.csv", *P, "--out", "r") == (0, "the table\n", "")
-    given, options = asked["benchmark"]
-    assert given[:3] == ("l.csv", "p.jinja", Path("r"))
-    plan = Plan(**given[3])
-    assert (
-        dataclasses.replace(plan, approaches=tuple(plan.approaches), budgets=tuple(plan.budgets))
-        == Plan()
+    given = asked["benchmark"][0][0]
+    plan = dataclasses.replace(
+        given.plan, approaches=tuple(given.plan.approaches), budgets=tuple(given.plan.budgets)
     )
-    assert {name: options[name] for name in ("model", "encoder", "delimiter", "encoding")} == {
-        "model": "auto", "encoder": "minilm", "delimiter": None, "encoding": None,
-    }  # fmt: skip
+    expected = BenchmarkOptions(labelled="l.csv", prompts=["p.jinja"], out=Path("r"), plan=Plan())
+    assert dataclasses.replace(given, plan=plan, models=tuple(given.models)) == expected
 
 
 def test_every_option_of_benchmark_arrives(asked):
-    code, _, _ = result(
-        "benchmark", "l.csv", *P, "--out", "r", "--approach", "probe, prior", "--budget", "all,16,0",
-        "--seeds", 2, "--max-test", 50, "--shots", 4, "--select", "random", "--base-rate", 0.2,
-        "--model", "m", "--encoder", "e", "--delimiter", ";", "--encoding", "cp1252",
-    )  # fmt: skip
-    assert code == 0
-    given, options = asked["benchmark"]
-    assert given[3] == {
-        "approaches": ["probe", "prior"],
-        "budgets": ["all", 16, 0],
-        "seeds": 2,
-        "max_test": 50,
-        "shots": 4,
-        "select": "random",
-        "base_rate": 0.2,
-    }
-    assert {name: options[name] for name in ("model", "encoder", "delimiter", "encoding")} == {
-        "model": "m", "encoder": "e", "delimiter": ";", "encoding": "cp1252",
+    planned = {
+        "seeds": 2, "max_test": 50, "folds": 5, "shots": 4, "select": "random", "base_rate": 0.2,
+        "value_saved": 300.0, "offer_cost": 12.5,
     }  # fmt: skip
+    values = {
+        "encoder": "e", "group": "household", "time": "seen", "delimiter": ";", "encoding": "cp1252",
+    }  # fmt: skip
+    words = [
+        word
+        for name, value in (planned | values).items()
+        for word in (f"--{name.replace('_', '-')}", value)
+    ]
+    code, out, _ = result(
+        "benchmark", "l.csv", *P, "-p", "q.jinja", "--out", "r", "--approach", "probe, prior",
+        "--budget", "all,16,0", "--model", "m", "--model", "n", "--keep-prompts", "--dry-run", *words,
+    )  # fmt: skip
+    assert (code, out) == (0, "the table\n")
+    given = asked["benchmark"][0][0]
+    plan = Plan(approaches=["probe", "prior"], budgets=["all", 16, 0], **planned)
+    expected = BenchmarkOptions(
+        labelled="l.csv",
+        prompts=["p.jinja", "q.jinja"],
+        out=Path("r"),
+        plan=plan,
+        models=["m", "n"],
+        keep_prompts=True,
+        dry_run=True,
+        **values,
+    )
+    assert given == expected
+    # every field has been given, so a new one has to be given here
+    names = {field.name for field in dataclasses.fields(BenchmarkOptions)}
+    others = {"labelled", "prompts", "out", "plan", "models", "keep_prompts", "dry_run"}
+    assert names == others | {*values}
 
 
 def test_every_option_of_render_arrives(asked):

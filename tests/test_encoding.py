@@ -10,7 +10,7 @@ from conftest import CHATML, CONTROL, CORPUS, build_tokenizer
 from promptpredict.encoding import Encoder
 from promptpredict.errors import ModelError
 from promptpredict.layout import SLOT
-from promptpredict.prompt import Prompt, Turn
+from promptpredict.rendered import Prompt, Turn
 
 FAMILIES = list(CONTROL)
 WORDS = {"1": ["angry"], "0": ["happy"]}

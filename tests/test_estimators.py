@@ -16,14 +16,22 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
 from fakes import FakeEncoder, FakeLM
-from promptpredict.baselines import EmbeddingClassifier, PriorClassifier
+from promptpredict.baselines import (
+    EmbeddingClassifier,
+    FusionClassifier,
+    PriorClassifier,
+    StructuredClassifier,
+    TextClassifier,
+)
 from promptpredict.encoders import Embedder
 from promptpredict.errors import DataError
 from promptpredict.estimators import ProbeClassifier, PromptClassifier
 from promptpredict.memo import Memo
 from promptpredict.models import Source
+from promptpredict.panels import PanelClassifier
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
+from promptpredict.stacking import StackClassifier
 
 # the labels stand in the file in another order than the sorted one
 PROMPT = """\
@@ -34,6 +42,8 @@ labels: {stays: [glad], leaves: [angry]}
 positive: leaves
 id: id
 text: [feedback]
+panel:
+  mood: {question: "Is the mood bad?", answer: It is, words: [angry, glad]}
 ---
 {% block system %}You judge.{% endblock %}
 {% block customer %}
@@ -97,12 +107,21 @@ def approaches(prompt):
         "prompt": PromptClassifier(prompt, model=QuietLM()),
         "few-shot": PromptClassifier(prompt, model=QuietLM(), shots=4),
         "probe": ProbeClassifier(prompt, model=QuietLM()),
+        "probe with shots": ProbeClassifier(prompt, model=QuietLM(), shots=4),
+        "panel": PanelClassifier(prompt, model=QuietLM()),
         "embedding": EmbeddingClassifier(prompt, encoder=QuietEncoder()),
+        "text": TextClassifier(prompt),
+        "structured": StructuredClassifier(prompt),
+        "fusion": FusionClassifier(prompt, encoder=QuietEncoder()),
+        "stack": StackClassifier(
+            prompt, members=[PromptClassifier(prompt, model=QuietLM()), TextClassifier(prompt)]
+        ),
         "prior": PriorClassifier(prompt),
     }
 
 
 NAMES = list(approaches(None))
+BLIND = ("prior", "structured")  # they read no feedback, which tells the outcome
 
 
 def customers(n=40, *, seed=0):
@@ -137,6 +156,9 @@ def softmax(logprobs):
         PromptClassifier(model=QuietLM()),
         ProbeClassifier(model=QuietLM()),
         EmbeddingClassifier(encoder=QuietEncoder()),
+        TextClassifier(),
+        StructuredClassifier(),
+        StackClassifier(members=[PromptClassifier(model=QuietLM()), PriorClassifier()]),
         PriorClassifier(),
     ]
 )
@@ -159,7 +181,7 @@ def test_classes_are_sorted_and_so_are_the_columns(name):
     if name == "prior":
         shares = Counter(y.tolist())
         assert found[3].tolist() == [shares["leaves"] / 80, shares["stays"] / 80]
-    else:
+    elif name not in BLIND:
         assert roc_auc_score(y == "leaves", found[:, 0]) > 0.7
         assert log_loss(y, found) < 0.6
     assert estimator.predict(X).tolist() == estimator.classes_[found.argmax(axis=1)].tolist()
@@ -180,6 +202,8 @@ def test_classes_are_sorted_and_so_are_the_columns(name):
 )
 @pytest.mark.parametrize("prompt", [None, NUMBERED], ids=["no prompt file", "prompt file"])
 def test_labels_come_back_in_the_type_of_y(name, values, prompt):
+    if name == "panel" and not prompt:
+        pytest.skip("without a prompt file there are no side questions")
     X, outcomes = customers()
     y = values[(outcomes == "leaves").astype(int)]
     estimator = approaches(prompt and prompt_file(prompt))[name].fit(X, y)
@@ -187,7 +211,7 @@ def test_labels_come_back_in_the_type_of_y(name, values, prompt):
     assert estimator.classes_.dtype == predicted.dtype == y.dtype
     assert estimator.classes_.tolist() == values.tolist()
     assert type(predicted[0]) is type(y[0])
-    if prompt and name != "prior":
+    if prompt and name not in BLIND:
         assert roc_auc_score(y == values[1], estimator.predict_proba(X)[:, 1]) > 0.7
 
 
@@ -252,6 +276,10 @@ def test_faults_say_what_was_found(X, y, kind, text):
     for estimator in (
         ProbeClassifier(prompt_file(), model=QuietLM()),
         EmbeddingClassifier(prompt_file(), encoder=QuietEncoder()),
+        PanelClassifier(prompt_file(), model=QuietLM()),
+        TextClassifier(prompt_file()),
+        StructuredClassifier(prompt_file()),
+        StackClassifier(prompt_file(), members=[PriorClassifier(prompt_file())]),
         PriorClassifier(prompt_file()),
     ):
         with pytest.raises(kind) as error:
@@ -495,6 +523,7 @@ def test_a_probe_is_fitted_on_the_rows_that_are_no_shots():
     lm = SharedLM()
     ProbeClassifier(prompt_file(), model=lm, shots=4).fit(X, y)
     assert len(lm.asked) == 36
+    assert {len(prompt.shots) for prompt in lm.asked} == {4}
     ProbeClassifier(prompt_file(), model=(without := SharedLM())).fit(X, y)
     assert len(without.asked) == 40
 
@@ -505,6 +534,20 @@ def test_more_shots_than_rows_are_all_rows():
     estimator = PromptClassifier(prompt_file(), model=QuietLM(), shots=50).fit(X, y)
     assert estimator.shots_.count == 6
     assert estimator.calibration_.method == "none"
+
+
+def test_without_a_random_state_the_first_rows_are_taken():
+    """A table in random order is drawn already: a longer one then only adds rows."""
+    X, y = customers(40)
+    y[:4] = "leaves", "stays", "stays", "leaves"
+    for rows in (20, 40):
+        lm = SharedLM()
+        estimator = PromptClassifier(
+            prompt_file(), model=lm, shots=4, calibration_rows=8, random_state=None
+        )
+        estimator.fit(X[:rows], y[:rows])
+        assert {row for turn in lm.asked[0].shots for row in markers(turn.user)} == {0, 1, 2, 3}
+        assert [row for prompt in lm.asked for row in markers(prompt.user)] == [*range(4, 12)]
 
 
 def test_random_state_decides_the_shots():
@@ -524,7 +567,9 @@ def test_random_state_decides_the_shots():
 # -- rows that cannot be scored ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["prompt", "few-shot", "probe"])
+@pytest.mark.parametrize(
+    "name", ["prompt", "few-shot", "probe", "probe with shots", "panel", "stack"]
+)
 def test_the_first_row_that_cannot_be_scored_is_named(name):
     X, y = customers()
     estimator = approaches(prompt_file())[name].fit(X, y)
@@ -534,7 +579,7 @@ def test_the_first_row_that_cannot_be_scored_is_named(name):
     assert str(error.value) == "row 8 could not be scored: it cannot be scored"
 
 
-@pytest.mark.parametrize("name", ["prompt", "probe"])
+@pytest.mark.parametrize("name", ["prompt", "probe", "panel", "stack"])
 def test_a_training_row_that_cannot_be_scored_is_named(name):
     X, y = customers()
     X.loc[7, "feedback"] = "[unscorable]"
@@ -543,7 +588,7 @@ def test_a_training_row_that_cannot_be_scored_is_named(name):
     assert str(error.value) == "row 8 could not be scored: it cannot be scored"
 
 
-@pytest.mark.parametrize("name", ["prompt", "probe", "embedding"])
+@pytest.mark.parametrize("name", ["prompt", "probe", "panel", "embedding"])
 def test_a_row_that_cannot_be_rendered_is_named(name):
     text = PROMPT.replace("Feedback:", "{{ 1 / customer.orders }} Feedback:")
     X, y = customers()
@@ -551,7 +596,7 @@ def test_a_row_that_cannot_be_rendered_is_named(name):
     X.loc[4, "orders"] = 0
     with pytest.raises(DataError) as error:
         estimator.predict_proba(X)
-    fault = "p.jinja, line 14, row 5: division by zero"
+    fault = "p.jinja, line 16, row 5: division by zero"
     expected = fault if name == "embedding" else f"row 5 could not be scored: {fault}"
     assert str(error.value) == expected
 
@@ -595,6 +640,8 @@ def test_a_fit_leaves_the_parameters_as_they_were(name):
 @pytest.mark.parametrize("source", ["text", "none", "file", "child"])
 def test_a_pickled_approach_predicts_the_same(name, source, tmp_path):
     """joblib carries approaches to other processes, and people keep what was fitted."""
+    if name == "panel" and source == "none":
+        pytest.skip("without a prompt file there are no side questions")
     (tmp_path / "p.jinja").write_text(PROMPT, encoding="utf-8")
     child = '{% extends "p.jinja" %}{% block question %}So?{% endblock %}'
     (tmp_path / "child.jinja").write_text(child, encoding="utf-8")
@@ -639,7 +686,7 @@ def test_cross_validated_predictions_are_those_of_each_fold(name):
     found = cross_val_predict(estimator, X, hit, cv=3, method="predict_proba")
     assert found.shape == (60, 2)
     np.testing.assert_allclose(found.sum(axis=1), 1)
-    if name != "prior":
+    if name not in BLIND:
         assert roc_auc_score(hit, found[:, 1]) > 0.7
 
 

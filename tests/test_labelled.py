@@ -9,7 +9,7 @@ import pytest
 
 from promptpredict import tables
 from promptpredict.errors import DataError, PromptError
-from promptpredict.labelled import check_task, label_of, read_labelled
+from promptpredict.labelled import check_task, column_cells, drawn, label_of, read_labelled
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 
@@ -204,6 +204,47 @@ def test_a_label_is_the_key_that_the_file_writes():
         "l.csv, row 7: column 'left' holds 'yess' (nearest: 'yes'); the labels of p.jinja are "
         "'yes', 'True'"
     )
+
+
+# -- columns and draws ---------------------------------------------------------------------------
+
+
+def test_cells_of_a_column_are_those_of_the_records_as_they_are_written():
+    """Whatever the order of the records, and where rows before them were left out."""
+    table = write(
+        "id,amount,feedback,left,when\na,1,x,1, 01.50\n,2,y,0,no id\nc,3,z,,\nd,4,w,0,007\n"
+    )
+    records, _ = read_labelled(table, prompt_file(), READING)
+    assert [record.id for record in records] == ["a", "d"]
+    assert column_cells(table, "when", records[::-1], READING) == ["007", " 01.50"]
+    assert column_cells(table, "left", records, READING) == ["1", "0"]
+    assert column_cells(table, "when", [], READING) == []
+
+
+def test_cells_are_read_as_the_table_is():
+    table = write("id;amount;feedback;left;when\na;1;x;1;späte, r\n", encoding="cp1252")
+    reading = {"delimiter": ";", "encoding": "cp1252"}
+    records, _ = read_labelled(table, prompt_file(), reading)
+    assert column_cells(table, "when", records, reading) == ["späte, r"]
+
+
+def test_cells_of_a_table_in_several_blocks_keep_to_their_rows(monkeypatch):
+    rows = [f"c{row},1,x,{row % 2},cell {row}" for row in range(3000)]
+    table = write("\n".join(["id,amount,feedback,left,when", *rows, ""]))
+    records, _ = read_labelled(table, prompt_file(), READING)
+    some = [records[row] for row in (2999, 0, 1500)]
+    assert column_cells(table, "when", some, READING) == ["cell 2999", "cell 0", "cell 1500"]
+
+
+def test_records_are_drawn_in_their_order_and_the_first_without_a_seed():
+    records = [Record(row, str(row), {}) for row in range(50)]
+    first, again, other = (drawn(records, 10, seed=seed) for seed in (1, 1, 2))
+    assert first == again != other
+    assert [record.row for record in first] == sorted({record.row for record in first})
+    assert (len(first), first == records[:10]) == (10, False)
+    assert drawn(records, 10, seed=None) == records[:10]
+    assert drawn(records, 50, seed=1) == drawn(records, 99, seed=None) == records
+    assert drawn(records, 0, seed=None) == []
 
 
 REGRESSION = """---

@@ -24,7 +24,7 @@ from promptpredict.loading import (
     load_tokenizer,
 )
 from promptpredict.models import Source, find
-from promptpredict.prompt import Prompt, Turn
+from promptpredict.rendered import Prompt, Turn
 from promptpredict.scores import Labels
 from reference import reference_scores
 

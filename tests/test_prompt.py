@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from promptpredict.errors import DataError, PromptError
-from promptpredict.prompt import Bin, Prompt, PromptFile, Turn
+from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
+from promptpredict.rendered import Bin, Prompt, Turn
 from promptpredict.spacing import joiner
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -232,7 +232,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
 
 
 def test_a_difference_is_told_with_its_interval_and_its_word():
-    assert DIFFERENCE.describe() == "+0.080 (95 % +0.030 to +0.130): better"
+    assert DIFFERENCE.describe() == "+0.080 (95 % +0.010 to +0.150): better"
 
 
 # -- summary -----------------------------------------------------------------------------------

@@ -130,6 +130,27 @@ def test_another_seed_draws_other_shots(prompt_file, select):
     assert len(drawn) == 5
 
 
+def test_without_a_seed_the_first_of_the_pool_are_taken(prompt_file):
+    pool = pool_of(3, 9)  # rows 1 to 3 leave, those from 4 on stay
+    shots = shots_of(prompt_file, pool, 5, "random", None)
+    assert [shot.row for shot in shots.shown()] == [1, 2, 3, 4, 5]
+    assert [other.row for other in shots.others()] == [*range(6, 13)]
+    longer = shots_of(prompt_file, [*pool, *pool_of(20, 20)], 5, "random", None)
+    assert longer.shown() == shots.shown()
+
+
+@pytest.mark.parametrize(("count", "rows"), [(4, {1, 2, 4, 5}), (8, {1, 2, 3, 4, 5, 6, 7, 8})])
+def test_without_a_seed_the_first_of_each_label_are_balanced_shots(prompt_file, count, rows):
+    """In an order of their own still, or a small model would repeat the label of the last."""
+    shots = shots_of(prompt_file, pool_of(3, 9), count, seed=None)
+    assert {shot.row for shot in shots.shown()} == rows
+    again = shots_of(prompt_file, [*pool_of(3, 9), *pool_of(4, 4)], count, seed=None)
+    if count == 4:
+        assert [shot.row for shot in again.shown()] == [shot.row for shot in shots.shown()]
+    labels = [shot.label for shot in shots_of(prompt_file, pool_of(8, 8), 8, seed=None).shown()]
+    assert labels not in (["leaves", "stays"] * 4, ["leaves"] * 4 + ["stays"] * 4)
+
+
 def test_choosing_shots_draws_nothing_from_the_global_generator(prompt_file):
     random.seed(1)
     before = random.getstate()
@@ -279,6 +300,17 @@ def test_the_others_are_the_pool_without_the_shots_in_its_order(prompt_file, sel
     shown = shots.choose([STRANGER])[0]
     assert shots.others() == [one for one in pool if one not in shown]
     assert len(shots.others()) == 6
+
+
+@pytest.mark.parametrize("select", ["balanced", "random"])
+def test_the_shown_are_the_shots_of_everybody_in_their_order(prompt_file, select):
+    shots = shots_of(prompt_file, pool_of(5, 5), 4, select)
+    assert shots.shown() == [*shots.choose([STRANGER])[0]]
+    assert list(shots.used) == [shot.id for shot in shots.shown()]
+
+
+def test_of_nearest_shots_none_is_shown_to_everybody(prompt_file):
+    assert shots_of(prompt_file, pool_of(2, 2), 2, "nearest").shown() == []
 
 
 def test_of_nearest_shots_all_are_others(prompt_file):

@@ -10,7 +10,7 @@ import pytest
 from conftest import CHATML, CONTROL, build_tokenizer
 from promptpredict.encoding import Encoder
 from promptpredict.errors import ModelError
-from promptpredict.prompt import Prompt, Turn
+from promptpredict.rendered import Prompt, Turn
 from promptpredict.tokenizer import FolderTokenizer
 
 FAMILIES = list(CONTROL)

@@ -8,7 +8,7 @@ import pytest
 
 from promptpredict.encoding import Encoder
 from promptpredict.errors import ModelError, PromptError
-from promptpredict.prompt import Prompt
+from promptpredict.rendered import Prompt
 from promptpredict.words import Entry, Word, WordIds, WordTree, begin_alike, find_words
 
 END = ("<end>",)

@@ -5,6 +5,7 @@ Knows row numbers, probabilities and seeds; knows nothing of estimators, models 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,7 +75,7 @@ def every_draw(splits: Sequence[Split], y: Sequence[str], plan: Plan, out: set[i
 
     ``out`` are rows that take no part. They are taken from the draws, so that the others stay as
     they were: what a language model has read of them is still of use. A draw that has lost the
-    last row of a label so is left out.
+    last row of a label so is left out, in every fold, as figures are those of all folds together.
     """
     found = []
     rows = most(splits)
@@ -87,10 +88,12 @@ def every_draw(splits: Sequence[Split], y: Sequence[str], plan: Plan, out: set[i
             nested = draws([y[row] for row in split.train], budgets, seed=seed)
             for budget, taken in _in_order(nested, seed).items():
                 drawn = _without(split.train[taken], out)
-                again = budget == len(split.train) and seed > 0
-                if len({y[row] for row in drawn}) == len(set(y)) and not again:
+                again = budget == rows and seed > 0
+                whole = len({y[row] for row in drawn}) == len(set(y)) and budget <= rows
+                if whole and not again:
                     found.append(Draw(budget, seed, split.fold, drawn, train, test))
-    return found
+    folds = Counter((draw.budget, draw.seed) for draw in found)
+    return [draw for draw in found if folds[draw.budget, draw.seed] == len(splits)]
 
 
 def most(splits: Sequence[Split]) -> int:

@@ -178,7 +178,7 @@ def _models(asked: BenchmarkOptions, say: Say) -> list[Memo]:
     ledger = None
     if not asked.dry_run:
         asked.out.mkdir(parents=True, exist_ok=True)
-    if asked.out.is_dir():
+    if not asked.dry_run or (asked.out / LEDGER).is_file():
         ledger = Ledger(asked.out / LEDGER)
     memos = []
     for source in sources:
@@ -229,10 +229,12 @@ def _read_all(runs: Sequence[Benchmark], say: Say) -> None:
         if new:
             with Progress("reading", new) as progress:
                 run.read(progress.advance)
-    # A row that a later model could not score is left out for the earlier ones, too.
-    for run in runs if len(runs) > 1 else ():
-        run.collect()
-        run.read()
+    # A row that one model cannot score is left out for the others, which may ask for new prompts.
+    before = -1
+    while len(runs) > 1 and before < (before := len(runs[0].unscored)):
+        for run in runs:
+            run.collect()
+            run.read()
 
 
 def _about(

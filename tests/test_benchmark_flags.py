@@ -1,0 +1,315 @@
+"""What a comparison leaves out and says so, and what it warns of: notes and flags."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from threadpoolctl import threadpool_limits
+
+from compared import (
+    GROUPED_TIMES,
+    PROMPT,
+    QUICK,
+    benchmark,
+    by_case,
+    customers,
+    prompt_file,
+    with_usage,
+)
+from fakes import FakeEncoder, FakeLM
+from promptpredict.errors import DataError
+from promptpredict.ledger import Ledger
+from promptpredict.memo import Memo
+from promptpredict.plans import APPROACHES, STACK
+from promptpredict.records import Record
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with threadpool_limits(1):
+        yield
+
+
+# -- rows that cannot be scored ----------------------------------------------------------------
+
+
+def test_rows_that_cannot_be_scored_are_left_out_for_everybody_with_a_note():
+    plain = benchmark(approaches=(*QUICK, "panel", "stack"))
+    split = plain.splits[0]
+    draw = next(each for each in plain.draws() if each.budget == 16)
+    tested, learned = int(split.test[3]), int(draw.rows[2])
+    records = customers()
+    for row in (tested, learned):
+        records[row].values["feedback"] += " [unscorable]"
+    run = benchmark(records, approaches=(*QUICK, "panel", "stack"))
+    comparison = run.run()
+    first = min(tested, learned) + 1
+    assert comparison.notes[0] == (
+        "rows left out for every approach: 2 that could not be scored (the first is row "
+        f"{first}: it cannot be scored)"
+    )
+    expected = [row + 1 for row in split.test if row != tested]
+    for case in by_case(comparison).values():
+        assert case["row"].tolist() == expected
+    assert {row.n_test for row in comparison.rows} == {39}
+    # the other draws are as they were, and this one lacks the one row
+    for before, after in zip(plain.draws(), run.draws(), strict=True):
+        assert after.rows.tolist() == [row for row in before.rows if row != learned]
+    assert all(np.isfinite(each["p_leaves"]) for each in comparison.predictions)
+
+
+def test_a_draw_of_two_that_loses_one_is_left_out_and_the_others_are_not():
+    """One label is no comparison: what is fitted on it would say the same of everybody."""
+    given = {"approaches": (*QUICK, "panel"), "budgets": (2, 16), "seeds": 2}
+    plain = benchmark(**given)
+    lost = next(draw for draw in plain.draws() if (draw.budget, draw.seed) == (2, 1))
+    row = int(lost.rows[1])
+    records = customers()
+    records[row].values["feedback"] += " [unscorable]"
+    comparison = benchmark(records, **given).run()
+    assert {(row.budget, row.seed) for row in comparison.rows} == {(2, 0), (16, 0), (16, 1)}
+    assert {row.n_test for row in comparison.rows} == {40}
+    assert [note for note in comparison.notes if "left out" in note] == [
+        "rows left out for every approach: 1 that could not be scored (the first is row "
+        f"{row + 1}: it cannot be scored)"
+    ]
+
+
+def test_rows_that_cannot_be_scored_are_known_from_the_ledger_before_anything_is_read(tmp_path):
+    records = customers()
+    records[5].values["feedback"] += " [unscorable]"
+    for passes in (True, False):
+        memo = Memo(FakeLM(), ledger=Ledger(tmp_path / "ledger.sqlite"))
+        run = benchmark(records, lm=memo, approaches=["zero-shot", "probe"], budgets=(0, "all"))
+        run.collect()
+        assert run.unscored == ({} if passes else {6: "it cannot be scored"})
+        notes = run.run().notes
+        assert (memo.passes > 0) is passes
+        assert notes[0].endswith(
+            "1 that could not be scored (the first is row 6: it cannot be scored)"
+        )
+
+
+# -- flags and notes ---------------------------------------------------------------------------
+
+
+def kinds(comparison):
+    return [flag.kind for flag in comparison.flags]
+
+
+def test_a_sound_table_has_no_flag_and_no_note():
+    comparison = benchmark(customers(200), approaches=["zero-shot", "prior"]).run()
+    assert (comparison.flags, comparison.notes) == ([], [])
+
+
+def test_test_rows_that_training_rows_repeat_are_flagged():
+    run = benchmark(approaches=["prior"])
+    train, test = int(run.splits[0].train[0]), int(run.splits[0].test[0])
+    records = customers()
+    records[test] = replace(records[test], values=records[train].values | {"id": records[test].id})
+    [flag] = benchmark(records, approaches=["prior"]).run().flags
+    assert (flag.kind, flag.column) == ("duplicates", None)
+    assert flag.text == (
+        f"1 of 40 test rows are in all but the id the same as a training row (row {test + 1}): "
+        "what is fitted has as good as seen them, which flatters it; possible: remove repeated "
+        "rows, or keep them together as groups"
+    )
+
+
+def test_a_column_that_gives_the_label_away_is_flagged():
+    records = customers(200)
+    for record in records:
+        record.values["closed"] = 1.0 if record.label == "leaves" else 0.0
+    [flag] = benchmark(records, approaches=["prior"]).run().flags
+    assert (flag.kind, flag.column) == ("leak", "closed")
+    assert flag.text == (
+        "'closed' alone gives the label 'leaves' away (ROC AUC 1.000 on 160 training rows): it may "
+        "be from after the outcome; possible: ignore it in the prompt file"
+    )
+
+
+def test_swapped_words_are_flagged():
+    swapped = PROMPT.replace("[angry]", "[swap]").replace("[glad]", "[angry]")
+    swapped = swapped.replace("[swap]", "[glad]")
+    assert swapped != PROMPT
+    run = benchmark(file=prompt_file(swapped), approaches=["zero-shot"], budgets=(0, 16))
+    comparison = run.run()
+    auc = comparison.rows[0].metrics["roc_auc"].value
+    assert auc < 0.4
+    assert [(flag.kind, flag.text) for flag in comparison.flags] == [
+        (
+            "reversed",
+            f"zero-shot ranks the wrong way round (ROC AUC {auc:.3f}): possible: another wording, "
+            "or other words for the labels",
+        )
+    ]
+
+
+class ByHeart(FakeLM):
+    """Finds a row's own price likely below the row's own feedback, as one who has read the table."""
+
+    def __init__(self, records):
+        super().__init__()
+        self.rows = {f"usage: {each.values['usage']}": each.values["price"] for each in records}
+
+    def _logprobs(self, prompt, labels):
+        if "real" not in labels.words:
+            return super()._logprobs(prompt, labels)
+        own = next((p for line, p in self.rows.items() if line in prompt.user.splitlines()), None)
+        real = labels.words["real"][0]
+        return [-1.0 if own is not None and str(own) == real else -4.0, -4.0]
+
+
+def test_a_table_that_the_model_knows_by_heart_is_flagged():
+    records = with_usage(customers(200))
+    given = {"approaches": ["zero-shot"], "budgets": (0,), "memory_rows": 100}
+    assert kinds(benchmark(records, lm=ByHeart(records), **given).run()) == ["memorised"]
+    assert kinds(benchmark(records, lm=FakeLM(), **given).run()) == []
+    given["memory_rows"] = 0
+    assert kinds(benchmark(records, lm=ByHeart(records), **given).run()) == []
+
+
+def test_label_mass_and_cut_prompts_are_those_of_the_test_rows():
+    records = customers()
+    run = benchmark(records, approaches=["zero-shot"], budgets=(0,))
+    for row in (*run.splits[0].test[:3], *run.splits[0].train[:5]):
+        records[row].values["feedback"] += " [long]"
+    memo = Memo(FakeLM())
+    comparison = benchmark(records, lm=memo, approaches=["zero-shot"], budgets=(0,)).run()
+    assert comparison.truncated == {"zero-shot": 3}
+    [mass] = comparison.label_mass.values()
+    expected = np.quantile(memo.last.mass, [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1])
+    assert len(memo.last.mass) == 40
+    np.testing.assert_allclose(mass, expected, atol=1e-6)
+
+
+def test_a_note_says_how_many_texts_the_encoder_cut():
+    encoder = FakeEncoder()
+    encoder.max_seq_length = 9
+    comparison = benchmark(encoder=encoder, approaches=["embedding"], budgets=(40,), seeds=1).run()
+    [note] = comparison.notes
+    assert note.endswith(
+        " of 80 texts are longer than the 9 tokens that the sentence encoder FakeEncoder reads, "
+        "and were cut by it"
+    )
+    # "plan: basic" and "price: 20.1" stand in front of the feedback
+    long = sum(len(record.values["feedback"].split()) + 4 > 9 for record in customers())
+    assert note.startswith(f"{long} of")
+    assert 0 < long < 80
+
+
+def test_rows_left_out_of_training_for_their_group_are_counted():
+    run = benchmark(customers(120), approaches=["prior"], budgets=(16,), **GROUPED_TIMES)
+    left = run.splits[0].left_out
+    assert left == 120 - len(run.splits[0].train) - len(run.splits[0].test) > 0
+    assert run.run().notes == [
+        f"rows left out of training, because others of their group test: {left}"
+    ]
+
+
+def test_a_note_says_what_the_prompt_file_cannot_serve():
+    bare = PROMPT[: PROMPT.index("panel:")] + PROMPT[PROMPT.index("---\n{%") :]
+    comparison = benchmark(file=prompt_file(bare), approaches=["prior", "panel"]).run()
+    assert comparison.notes == ["panel is left out: p.jinja has no panel"]
+    assert {row.approach for row in comparison.rows} == {"prior"}
+
+
+@pytest.mark.parametrize("approach", [name for name in APPROACHES if name != "probe-shots"])
+def test_a_label_that_no_customer_has_stops_no_comparison(approach):
+    """A prompt file for three outcomes on a table where two of them occur."""
+    text = PROMPT.replace("task: binary", "task: multiclass").replace("positive: leaves\n", "")
+    file = prompt_file(text.replace("leaves: [angry]", "leaves: [angry], waits: [later]"))
+    members = [approach, "probe", "text"] if approach == STACK else [approach]
+    comparison = benchmark(
+        file=file, approaches=members, budgets=(16,), seeds=1, select="random"
+    ).run()
+    assert approach in {row.approach for row in comparison.rows}
+    found = pd.DataFrame(comparison.predictions)
+    np.testing.assert_allclose(found[["p_stays", "p_leaves", "p_waits"]].sum(axis=1), 1)
+    assert "threshold" not in comparison.rows[0].metrics
+
+
+@pytest.mark.parametrize(
+    ("select", "names"),
+    [("balanced", ("probe-shots", "few-shot")), ("random", ("probe-shots",))],
+)
+def test_balanced_shots_of_a_label_that_no_customer_has_are_left_out_with_a_note(select, names):
+    text = PROMPT.replace("task: binary", "task: multiclass").replace("positive: leaves\n", "")
+    file = prompt_file(text.replace("leaves: [angry]", "leaves: [angry], waits: [later]"))
+    approaches = ["few-shot", "probe-shots", "prior"]
+    comparison = benchmark(file=file, approaches=approaches, budgets=(16,), select=select).run()
+    assert comparison.notes == [
+        f"{name} is left out: no row has the label 'waits', and balanced shots need every label"
+        for name in sorted(names)
+    ]
+    single = {row.approach for row in comparison.rows if not row.chosen}
+    assert single == set(approaches) - set(names)
+
+
+def test_test_rows_of_one_label_have_no_ranking_and_no_difference():
+    """No label can be without a test row any more; but a row of it may not be scorable."""
+    records = customers(200, share=0.02)
+    plain = benchmark(records, max_test=60)
+    for row in plain.splits[0].test:
+        if plain.y[row] == "leaves":
+            records[row].values["feedback"] += " [unscorable]"
+    comparison = benchmark(
+        records, approaches=["zero-shot", "prior", "embedding"], budgets=(16,), max_test=60
+    ).run()
+    assert {row.metrics["roc_auc"].value for row in comparison.rows} == {None}
+    assert (comparison.differences, comparison.crossovers) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("records", "plan", "text"),
+    [
+        (
+            customers(),
+            {"approaches": ["probe", "embeding"]},
+            "there is no approach 'embeding' (nearest: 'embedding'); possible: "
+            + ", ".join(APPROACHES),
+        ),
+        (
+            customers(),
+            {"budgets_of": {"few-sot": [4]}},
+            "there is no approach 'few-sot' (nearest: 'few-shot'); possible: "
+            + ", ".join(APPROACHES),
+        ),
+        (
+            customers(share=0),
+            {},
+            "every row has the label 'stays'; a comparison needs rows of two labels or more",
+        ),
+        (
+            customers(40, share=0.075),
+            {},
+            "the label 'leaves' has 3 rows; a comparison needs four of each label",
+        ),
+        (
+            [*customers(20), Record(21, "c21", {"id": "c21", "feedback": "so"}, "stay")],
+            {},
+            "column 'outcome' holds 'stay' (nearest: 'stays'); the labels of p.jinja are 'stays', "
+            "'leaves'",
+        ),
+        (
+            customers(20, share=0.25),
+            {"folds": 9},
+            "9 folds cannot be made: the label 'leaves' has 5 rows; possible: 2 to 5 folds",
+        ),
+    ],
+    ids=[
+        "unknown approach",
+        "budgets of nobody",
+        "one label",
+        "too few rows",
+        "unknown label",
+        "too many folds",
+    ],
+)
+def test_a_plan_that_cannot_be_carried_out_is_one_line(records, plan, text):
+    with pytest.raises(DataError) as error:
+        benchmark(records, **plan)
+    assert str(error.value) == text

@@ -1,0 +1,133 @@
+"""The estimator of each approach, with what a plan and a draw ask of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from compared import prompt_file
+from fakes import FakeEncoder, FakeLM
+from promptpredict.cases import Draw
+from promptpredict.encoders import Embedder
+from promptpredict.estimating import estimator_of
+from promptpredict.memo import Memo
+from promptpredict.plans import APPROACHES, STACK, WITH_LM, Plan
+
+MEMO, EMBEDDER, FILE = Memo(FakeLM()), Embedder(FakeEncoder()), prompt_file()
+
+
+def draw(budget, *, seed=7, train=400):
+    rows = np.arange(train)
+    return Draw(budget, seed, 0, rows[:budget], rows, np.arange(train, train + 10))
+
+
+def made(approach, budget=64, *, model=MEMO, train=400, **plan):
+    return estimator_of(
+        approach, FILE, Plan(**plan), draw(budget, train=train), model=model, encoder=EMBEDDER
+    )
+
+
+def parameters(estimator, *names):
+    return {name: estimator.get_params(deep=False)[name] for name in names}
+
+
+@pytest.mark.parametrize("approach", [name for name in APPROACHES if name != STACK])
+def test_every_approach_reads_the_prompt_file_with_what_all_share(approach):
+    """Each prompt and text is then read once, whoever needs it."""
+    found = made(approach).get_params(deep=False)
+    assert found["prompt"] is FILE
+    assert ("model" in found) == (approach in WITH_LM)
+    assert found.get("model", MEMO) is MEMO
+    assert found.get("encoder", EMBEDDER) is EMBEDDER
+
+
+@pytest.mark.parametrize(
+    ("approach", "name"),
+    [
+        ("zero-shot", "PromptClassifier"),
+        ("few-shot", "PromptClassifier"),
+        ("few-shot-random", "PromptClassifier"),
+        ("few-shot-nearest", "PromptClassifier"),
+        ("probe", "ProbeClassifier"),
+        ("probe-shots", "ProbeClassifier"),
+        ("panel", "PanelClassifier"),
+        ("embedding", "EmbeddingClassifier"),
+        ("fusion", "FusionClassifier"),
+        ("text", "TextClassifier"),
+        ("structured", "StructuredClassifier"),
+        ("structured-trees", "StructuredClassifier"),
+        ("prior", "PriorClassifier"),
+    ],
+)
+def test_each_approach_is_an_estimator_of_its_own(approach, name):
+    assert type(made(approach)).__name__ == name
+
+
+@pytest.mark.parametrize(
+    "approach", ["probe", "panel", "embedding", "fusion", "text", "structured"]
+)
+def test_what_is_drawn_in_a_fit_is_drawn_by_the_seed(approach):
+    assert made(approach).random_state == 7
+
+
+def test_structured_columns_go_to_a_line_or_to_trees():
+    assert made("structured").kind == "linear"
+    assert made("structured-trees").kind == "trees"
+
+
+@pytest.mark.parametrize(
+    ("budget", "rate", "train", "calibration"),
+    [
+        (0, None, 400, "none"),
+        (0, 0.1, 199, "none"),
+        (0, 0.1, 200, "base_rate"),
+        (4, None, 400, "platt"),
+        (64, 0.1, 400, "platt"),
+    ],
+)
+def test_zero_shot_is_calibrated_by_labels_or_the_base_rate_where_it_can(
+    budget, rate, train, calibration
+):
+    found = made("zero-shot", budget, train=train, base_rate=rate)
+    assert (found.calibration, found.base_rate, found.shots) == (calibration, rate, 0)
+    assert found.calibration_rows > 10**6  # all of them cost nothing more: they have been read
+
+
+@pytest.mark.parametrize(
+    ("approach", "select"),
+    [
+        ("few-shot", "balanced"),
+        ("few-shot-random", "random"),
+        ("few-shot-nearest", "nearest"),
+    ],
+)
+def test_the_name_says_how_shots_are_chosen(approach, select):
+    found = made(approach)
+    assert parameters(found, "select", "shots", "random_state", "calibration") == {
+        "select": select,
+        "shots": 16,
+        "random_state": None,  # the first rows of the draw, so that larger draws show the same
+        "calibration": "platt",
+    }
+
+
+def test_the_plan_chooses_the_shots_of_few_shot_alone():
+    assert made("few-shot", select="nearest").select == "nearest"
+    assert made("few-shot-random", select="nearest").select == "random"
+    assert made("few-shot-nearest", select="random").select == "nearest"
+
+
+@pytest.mark.parametrize(
+    ("budget", "shots", "expected"),
+    [(4, 16, 4), (64, 16, 16), (64, 3, 3), (64, 40, 16), (20, 40, 16)],
+)
+def test_shots_are_those_of_the_plan_16_at_most_and_no_more_than_there_are(budget, shots, expected):
+    assert made("few-shot", budget, shots=shots).shots == expected
+
+
+def test_a_probe_has_four_shots_in_front_or_none():
+    assert parameters(made("probe"), "shots", "random_state") == {"shots": 0, "random_state": 7}
+    assert parameters(made("probe-shots"), "shots", "random_state") == {
+        "shots": 4,
+        "random_state": None,
+    }
