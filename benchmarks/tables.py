@@ -120,6 +120,7 @@ def prepared(name: str, run: str, data: Path, memo: Memo, embedder: Embedder) ->
     """Return one comparison of a table."""
     file = f"{name}-bare.jinja" if run == "bare" else f"{name}.jinja"
     prompt_file, plan = PromptFile.load(HERE / "prompts" / file), RUNS[run]
+    prompt_file.name = file  # the folder is this machine's
     records, notes = read_labelled(str(data / f"{name}.csv.gz"), prompt_file, {})
     for note in notes:
         print(name, note, flush=True)

@@ -26,19 +26,25 @@ def share(*positive):
 # -- choosing ----------------------------------------------------------------------------------
 
 
-def test_the_approach_that_ranks_unseen_rows_best_is_chosen():
-    held_out = {"bad": share(0.9, 0.1, 0.5, 0.5), "good": share(0.1, 0.2, 0.3, 0.4)}
-    assert choose(held_out, ["a", "a", "b", "b"], TWO, "b") == "good"
-    assert choose(held_out, ["b", "b", "a", "a"], TWO, "b") == "bad"
-    # the other label is the positive one: what ranks it first is what ranks b last
-    assert choose(held_out, ["b", "b", "a", "a"], TWO, "a") == "bad"
+def test_the_approach_with_the_best_probabilities_of_unseen_rows_is_chosen():
+    held_out = {"bad": share(0.9, 0.1, 0.5, 0.5), "good": share(0.1, 0.2, 0.7, 0.6)}
+    assert choose(held_out, ["a", "a", "b", "b"], TWO) == "good"
+    assert choose(held_out, ["b", "b", "a", "a"], TWO) == "bad"
 
 
-def test_of_equals_the_first_is_chosen_whatever_their_level():
-    """A ROC AUC sees the order alone; nobody is preferred for being calibrated."""
-    same = {"first": share(0.1, 0.4), "second": share(0.01, 0.99)}
-    assert choose(same, ["a", "b"], TWO, "b") == "first"
-    assert choose(dict(reversed(same.items())), ["a", "b"], TWO, "b") == "second"
+def test_one_that_is_sure_and_wrong_is_not_chosen_for_its_order():
+    """Both rank all rows but one alike; a ROC AUC of so few would not tell them apart."""
+    held_out = {
+        "sure": share(0.001, 0.999, 0.99, 0.999),
+        "mild": share(0.3, 0.6, 0.5, 0.7),
+    }
+    assert choose(held_out, ["a", "a", "b", "b"], TWO) == "mild"
+
+
+def test_of_equals_the_first_is_chosen():
+    same = {"first": share(0.1, 0.4), "second": share(0.6, 0.9)}
+    assert choose(same, ["a", "b"], TWO) == "first"
+    assert choose(dict(reversed(same.items())), ["a", "b"], TWO) == "second"
 
 
 def test_only_rows_that_all_have_are_compared():
@@ -48,8 +54,8 @@ def test_only_rows_that_all_have_are_compared():
         "all": share(0.9, 0.1, 0.6, 0.2),  # right on the rows that the other lacks
     }
     y = ["b", "a", "a", "b"]
-    assert choose(held_out, y, TWO, "b") == "few"
-    assert choose({"all": held_out["all"], "few": share(nan, 0.2, 0.9, 0.1)}, y, TWO, "b") == "all"
+    assert choose(held_out, y, TWO) == "few"
+    assert choose({"all": held_out["all"], "few": share(nan, 0.2, 0.9, 0.1)}, y, TWO) == "all"
 
 
 def test_an_approach_of_which_nothing_is_known_is_not_chosen_nor_in_the_way():
@@ -57,24 +63,22 @@ def test_an_approach_of_which_nothing_is_known_is_not_chosen_nor_in_the_way():
     worse = share(0.9, 0.8, 0.1, 0.2)
     better = share(0.1, 0.2, 0.3, 0.4)
     y = ["a", "a", "b", "b"]
-    assert choose({"none": nothing, "w": worse, "b": better}, y, TWO, "b") == "b"
-    assert choose({"none": nothing, "other": nothing}, y, TWO, "b") == "none"
+    assert choose({"none": nothing, "w": worse, "b": better}, y, TWO) == "b"
+    assert choose({"none": nothing, "other": nothing}, y, TWO) == "none"
 
 
-def test_where_rows_of_one_label_are_known_the_first_is_chosen():
+def test_where_no_row_is_known_by_all_the_first_of_those_that_know_one_is_chosen():
     nan = np.nan
-    held_out = {"none": np.full((2, 2), nan), "x": share(0.1, nan), "y": share(0.2, 0.3)}
-    assert choose(held_out, ["a", "b"], TWO, "b") == "x"
+    held_out = {"none": np.full((2, 2), nan), "x": share(0.1, nan), "y": share(nan, 0.3)}
+    assert choose(held_out, ["a", "b"], TWO) == "x"
 
 
-def test_without_a_positive_label_the_log_loss_decides():
+def test_more_than_two_labels_are_judged_alike():
     labels = ["a", "b", "c"]
     sure = np.array([[0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.05, 0.05, 0.9]])
     y = ["a", "b", "c"]
-    assert choose({"vague": sure * 0.1 + 0.3, "sure": sure}, y, labels, None) == "sure"
-    assert (
-        choose({"vague": sure * 0.1 + 0.3, "sure": sure}, ["b", "c", "a"], labels, None) == "vague"
-    )
+    assert choose({"vague": sure * 0.1 + 0.3, "sure": sure}, y, labels) == "sure"
+    assert choose({"vague": sure * 0.1 + 0.3, "sure": sure}, ["b", "c", "a"], labels) == "vague"
 
 
 def test_class_numbers_are_places_among_the_labels():

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -143,7 +144,7 @@ class Benchmark:
                 cases.setdefault((approach, draw.budget, draw.seed), []).append(outcome)
         money = self.plan.value_saved, self.plan.offer_cost
         figures = Figures(self.records, self.y, self.labels, self.positive, money)
-        given = {"table": self.table, "prompt": self.prompt_file.name}
+        given = {"table": self.table, "prompt": Path(self.prompt_file.name).name}
         for key, outcomes in sorted(cases.items(), key=lambda case: case[0][1:]):
             model = self._model(chosen(outcomes) or key[0])
             row, found.resampled[key] = figures.row(key, outcomes, model=model, **given)
@@ -238,7 +239,7 @@ class Benchmark:
         for name, among in CHOICES.items():
             held_out = {each: said[each].held_out for each in among if each in said}
             if held_out:
-                best = choose(held_out, y, self.labels, self.positive)
+                best = choose(held_out, y, self.labels)
                 found[name] = replace(said[best], chosen=best)
         both = {"chosen-with-lm", "chosen-without-lm"} <= found.keys()
         return found if both else {}

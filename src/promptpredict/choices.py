@@ -19,16 +19,15 @@ SINGLE = "chosen-single"
 Floats = npt.NDArray[np.float64]
 
 
-def choose(
-    held_out: Mapping[str, Floats], y: Sequence[str], labels: Sequence[str], positive: str | None
-) -> str:
-    """Return the approach that ranks labelled rows best which it had not seen.
+def choose(held_out: Mapping[str, Floats], y: Sequence[str], labels: Sequence[str]) -> str:
+    """Return the approach that gave labelled rows the best probabilities without seeing them.
 
     ``held_out`` are probabilities (n, k) of the rows with labels ``y``, NaN where an approach has
-    seen the row; only rows that all approaches have are compared. The measure is ROC AUC, and log
-    loss where there is no positive label. Of equals, and where nothing can be compared, the first.
+    seen the row; only rows that all approaches have are compared. The measure is log loss: of 16
+    rows ROC AUC takes few values, and does not mind an approach that is sure and wrong. Of equals,
+    and where nothing can be compared, the first.
     """
-    from sklearn.metrics import log_loss, roc_auc_score
+    from sklearn.metrics import log_loss
 
     known = [name for name, each in held_out.items() if np.isfinite(each).any()]
     if not known:
@@ -37,17 +36,13 @@ def choose(
     truth = class_numbers(
         [key for key, is_shared in zip(y, shared, strict=True) if is_shared], labels
     )
-    if len(set(truth)) < 2:
+    if not len(truth):
         return known[0]
 
-    def measure(name: str) -> float:
-        said = held_out[name][shared]
-        if positive is None:
-            return -float(log_loss(truth, said, labels=range(len(labels))))
-        column = list(labels).index(positive)
-        return float(roc_auc_score(truth == column, said[:, column]))
+    def loss(name: str) -> float:
+        return float(log_loss(truth, held_out[name][shared], labels=range(len(labels))))
 
-    return max(known, key=lambda name: round(measure(name), 9))
+    return min(known, key=lambda name: round(loss(name), 9))
 
 
 def class_numbers(y: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.intp]:
