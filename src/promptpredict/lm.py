@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from promptpredict.attention import behind, can_merge, use_merged
 from promptpredict.batching import Fitted, batches, fit
 from promptpredict.encoding import Encoded, Encoder
 from promptpredict.errors import ModelError, PromptPredictError
@@ -60,6 +61,9 @@ class CausalLM:
         self._prefix = Prefix.empty()
         self._outputs = Outputs(self.model)
         _check_attention(config, name)
+        self._merges = can_merge(self.model)
+        if self._merges:
+            use_merged(self.model)
         self._outputs.check(self.encoder.ids(_TRIAL)[-16:], name)
 
     def __sklearn_clone__(self) -> CausalLM:
@@ -257,13 +261,19 @@ class CausalLM:
             ids[row, : len(tree)] = torch.tensor(tree.tokens)
             positions[row, : len(tree)] = torch.tensor(tree.depths)
         positions += len(prefix.ids)
-        output = self._decoder(
-            input_ids=ids.to(self.device),
-            attention_mask=attention_masks(self.model, trees, positions, len(prefix.ids)),
-            position_ids=positions.to(self.device),
-            past_key_values=prefix.cache(),
-            use_cache=bool(prefix.ids),
-        )
+        given = {"input_ids": ids.to(self.device), "position_ids": positions.to(self.device)}
+        if prefix.ids and self._merges:
+            mask = attention_masks(self.model, trees, positions, 0, always=True)
+            with behind(prefix.layers):
+                output = self._decoder(**given, attention_mask=mask, use_cache=False)
+        else:
+            mask = attention_masks(self.model, trees, positions, len(prefix.ids))
+            output = self._decoder(
+                **given,
+                attention_mask=mask,
+                past_key_values=prefix.cache(),
+                use_cache=bool(prefix.ids),
+            )
         states: torch.Tensor = output.last_hidden_state
         return states
 
