@@ -6,10 +6,11 @@ Reads DIR/NAME.csv.gz (sources and SHA-256: benchmarks/DATA.md) and the prompt f
 script, and runs what `promptpredict benchmark` runs, up to four times a table on the same training rows:
 
 * main: every approach but few-shot-nearest, budgets 0 to 1,024 and all labels for those without a
-  language model, three seeds, 400 test rows
+  language model, three seeds, 400 test rows; few-shot-random at 16 labels alone, as a prefix of
+  shots for each draw is what costs most
 * stack: 1,024 labels, 2,000 test rows where the table has them (those 400 among them)
 * bare: a bare Yes/No question, no label, beside main
-* nearest: few-shot-nearest beside few-shot, 64 labels, 200 test rows; tables with text only
+* nearest: few-shot-nearest beside few-shot, 16 labels, 200 test rows; tables with text only
 
 What the language model has read stands in WORK/NAME.sqlite, so an interrupted campaign goes on
 where it was; a run whose results are there already is left alone unless --again. --plan says how
@@ -49,7 +50,7 @@ BUDGETS = (0, 4, 16, 64, 256, 1024)
 MAIN = Plan(
     approaches=[name for name in APPROACHES if name != "few-shot-nearest"],
     budgets=(*BUDGETS, "all"),
-    budgets_of=dict.fromkeys((*WITH_LM, STACK), BUDGETS),
+    budgets_of=dict.fromkeys((*WITH_LM, STACK), BUDGETS) | {"few-shot-random": (16,)},
     max_test=400,
     held=2000,
 )
@@ -66,7 +67,7 @@ RUNS = {
     "nearest": replace(
         MAIN,
         approaches=("few-shot", "few-shot-nearest", "probe", "embedding"),
-        budgets=(64,),
+        budgets=(16,),
         max_test=200,
         memory_rows=0,
     ),

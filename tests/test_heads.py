@@ -16,6 +16,7 @@ from promptpredict.heads import (
     cross_fitted,
     fit_head,
     logistic,
+    moved,
     stratified,
     trees,
 )
@@ -97,8 +98,29 @@ def test_each_row_is_held_out_of_the_fit_that_predicts_it(n):
     expected = np.zeros((n, 2))
     for train, test in StratifiedKFold(5, shuffle=True, random_state=7).split(features, y):
         fitted = clone(head.model).fit(features[train], y[train])
-        expected[test] = fitted.predict_proba(features[test])
+        # from the share of the fold's own training rows to that of all rows
+        odds = fitted.predict_proba(features[test])
+        odds = odds[:, 1] / odds[:, 0]
+        for rows, power in ((y[train], -1), (y, 1)):
+            odds *= (rows.mean() / (1 - rows.mean())) ** power
+        expected[test] = np.column_stack([1 / (1 + odds), odds / (1 + odds)])
     np.testing.assert_allclose(head.held_out, expected)
+
+
+def test_what_knows_nothing_but_the_shares_is_held_out_with_one_probability():
+    """Else a fold that has fewer of a class would be given more of it, and rank below chance."""
+    features, y = np.zeros((9, 1)), np.arange(9) % 2
+    head = head_of(features, y)
+    np.testing.assert_allclose(head.held_out[:, 1], 4 / 9, atol=1e-3)
+
+
+def test_probabilities_move_with_the_shares():
+    given = np.array([[0.5, 0.5, 0.0], [0.2, 0.6, 0.2]])
+    before, after = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])
+    np.testing.assert_allclose(
+        moved(given, before, after), [[0.2, 0.8, 0], [0.1 / 1.5, 1.2 / 1.5, 0.2 / 1.5]]
+    )
+    np.testing.assert_allclose(moved(given, before, before), given)
 
 
 def test_what_is_held_out_knows_nothing_of_its_own_label():

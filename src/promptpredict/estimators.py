@@ -18,7 +18,7 @@ from promptpredict.approach import Probabilities, Prompted, checked, load_prompt
 from promptpredict.calibration import Calibration
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
-from promptpredict.heads import ProbeFeatures, fit_head, logistic, stratified
+from promptpredict.heads import ProbeFeatures, fit_head, logistic, moved, stratified
 from promptpredict.labelled import drawn
 from promptpredict.reading import ByLanguageModel
 from promptpredict.records import Record, records_from_frame
@@ -141,19 +141,19 @@ class PromptClassifier(ByLanguageModel):
         if self.calibration_.method not in ("platt", "temperature"):
             found[scored] = self.calibration_.apply(logprobs[scored])
             return self._by_class(found)
-        targets = self.targets(records)[scored]
-        folds = stratified(targets, 0) if len(np.unique(targets)) > 1 else None
-        if folds is not None:
-            y = [self.prompt_file_.label_of(records[row].label) for row in scored]
-            labels, positive = list(self.prompt_file_.words), self.prompt_file_.front.positive
-            for others, held in folds.split(targets, targets):
-                calibration = calibrate.fit_platt(
-                    logprobs[scored[others]],
-                    [y[row] for row in others],
-                    labels=labels,
-                    positive=positive,
-                )
-                found[scored[held]] = calibration.apply(logprobs[scored[held]])
+        labels, positive = list(self.prompt_file_.words), self.prompt_file_.front.positive
+        y = [self.prompt_file_.label_of(records[row].label) for row in scored]
+        columns = calibrate.columns_of(y, labels)
+        folds = stratified(columns, 0) if len(np.unique(columns)) > 1 else None
+        for others, held in folds.split(columns, columns) if folds else ():
+            calibration = calibrate.fit_platt(
+                logprobs[scored[others]],
+                [y[row] for row in others],
+                labels=labels,
+                positive=positive,
+            )
+            said = calibration.apply(logprobs[scored[held]])
+            found[scored[held]] = moved(said, columns[others], columns)
         return self._by_class(found)
 
     def _left_out(self, records: list[Record]) -> npt.NDArray[np.float64]:

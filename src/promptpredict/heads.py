@@ -82,7 +82,10 @@ def cross_fitted(
 ) -> npt.NDArray[np.float64]:
     """Return the probabilities (n, classes) of rows by fits that have not seen them.
 
-    Stratified folds, at most 5; NaN where a class has a single row.
+    Stratified folds, at most 5; NaN where a class has a single row. A fold whose other rows have
+    more of a class than all rows have gives it too much, just where it has fewer itself: pooled
+    over folds, a good ranking of 16 rows looks like chance (embedding, telecom_nps_verbatims: .63
+    held out, .81 on test rows). So each fold is moved to the shares of all rows.
     """
     from sklearn.model_selection import cross_val_predict
 
@@ -90,7 +93,21 @@ def cross_fitted(
     if folds is None:
         return np.full((len(y), classes), np.nan)
     found = cross_val_predict(model, features, y, cv=folds, method="predict_proba")
-    return _spread(np.unique(y), found, classes)
+    spread = _spread(np.unique(y), found, classes)
+    for others, held in folds.split(y, y):
+        spread[held] = moved(spread[held], y[others], y)
+    return spread
+
+
+def moved(
+    probabilities: npt.NDArray[np.float64], y: npt.NDArray[np.intp], to: npt.NDArray[np.intp]
+) -> npt.NDArray[np.float64]:
+    """Move probabilities (n, k), learned where classes have the shares of ``y``, to those of ``to``."""
+    counts = [np.bincount(each, minlength=probabilities.shape[1]) / len(each) for each in (y, to)]
+    weights = np.divide(counts[1], counts[0], out=np.zeros_like(counts[0]), where=counts[0] > 0)
+    weighted = probabilities * weights
+    result: npt.NDArray[np.float64] = weighted / weighted.sum(axis=1, keepdims=True)
+    return result
 
 
 def stratified(y: npt.NDArray[np.intp], seed: int) -> Any:
