@@ -102,7 +102,14 @@ def test_benchmark_writes_results_that_can_be_read_back(tmp_path):
         "--budget", "0,16", "--seeds", 1, "--max-test", 40, "--out", "results", cwd=tmp_path,
     )  # fmt: skip
     results = json.loads((tmp_path / "results/results.json").read_text())
-    assert sorted(results) == ["differences", "rows", "schema", "verdict"]
+    assert sorted(results) == [
+        "about", "crossovers", "differences", "flags", "notes", "rows", "schema", "verdict",
+    ]  # fmt: skip
+    assert results["about"]["prompts"] == results["about"]["passes"] > 0
+    assert (tmp_path / "results/report.html").stat().st_size > 10_000
     found = {(row["approach"], row["budget"]) for row in results["rows"]}
-    assert found == {("zero-shot", 0), ("probe", 16), ("embedding", 16), ("prior", 16)}
+    choices = [("chosen-with-lm", 16), ("chosen-without-lm", 16), ("chosen-single", 16)]
+    assert found == {
+        ("zero-shot", 0), ("zero-shot", 16), ("probe", 16), ("embedding", 16), ("prior", 16), *choices,
+    }  # fmt: skip
     assert done.stdout.splitlines()[-1] == f"40 test rows, the same for all. {results['verdict']}"
