@@ -29,6 +29,7 @@ from pathlib import Path
 
 from promptpredict.about import about_run
 from promptpredict.benchmark import Benchmark
+from promptpredict.comparing import results_of
 from promptpredict.encoders import Embedder
 from promptpredict.labelled import read_labelled
 from promptpredict.ledger import Ledger
@@ -40,8 +41,7 @@ from promptpredict.plans import APPROACHES, STACK, WITH_LM, Plan
 from promptpredict.progress import Progress
 from promptpredict.prompt import PromptFile
 from promptpredict.report import write_report
-from promptpredict.results import Results, write_results
-from promptpredict.sentence import sentence
+from promptpredict.results import write_results
 
 HERE = Path(__file__).parent
 PROMPTS = sorted((HERE / "prompts").glob("*.jinja"))
@@ -150,15 +150,7 @@ def write(folder: Path, benchmark: Benchmark) -> None:
     started = time.strftime("%Y-%m-%d", time.gmtime())
     about = about_run([benchmark], found, settings={}, started=started, seconds=seconds)
     about.versions["commit"] = commit()
-    results = Results(
-        rows=found.rows,
-        differences=found.differences,
-        verdict=sentence(found.rows, found.differences),
-        crossovers=found.crossovers,
-        flags=found.flags,
-        notes=found.notes,
-        about=about,
-    )
+    results = results_of(found, about)
     predictions = write_results(folder, results, found.predictions)
     write_report(folder, results, predictions, positive=benchmark.prompt_file.front.positive)
     (folder / "predictions.parquet").unlink()

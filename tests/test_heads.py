@@ -17,6 +17,7 @@ from promptpredict.heads import (
     fit_head,
     logistic,
     moved,
+    shares,
     stratified,
     trees,
 )
@@ -118,9 +119,10 @@ def test_probabilities_move_with_the_shares():
     given = np.array([[0.5, 0.5, 0.0], [0.2, 0.6, 0.2]])
     before, after = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])
     np.testing.assert_allclose(
-        moved(given, before, after), [[0.2, 0.8, 0], [0.1 / 1.5, 1.2 / 1.5, 0.2 / 1.5]]
+        moved(given, shares(before, 3), shares(after, 3)),
+        [[0.2, 0.8, 0], [0.1 / 1.5, 1.2 / 1.5, 0.2 / 1.5]],
     )
-    np.testing.assert_allclose(moved(given, before, before), given)
+    np.testing.assert_allclose(moved(given, shares(before, 3), shares(before, 3)), given)
 
 
 def test_what_is_held_out_knows_nothing_of_its_own_label():

@@ -16,7 +16,7 @@ from promptpredict.approach import Approach, Probabilities, Prompted
 from promptpredict.columns import ColumnEncoder, shown_columns, shown_texts
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
-from promptpredict.heads import blocks, fit_head, logistic, trees
+from promptpredict.heads import blocks, fit_head, logistic, shares, trees
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.spacing import WORD
@@ -228,7 +228,7 @@ class PriorClassifier(Approach):
         return np.stack([self._shares(np.delete(targets, row)) for row in range(len(targets))])
 
     def _shares(self, targets: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-        return np.bincount(targets, minlength=len(self.classes_)) / len(targets)
+        return shares(targets, len(self.classes_))
 
     def predict_proba(self, X: Any) -> Probabilities:
         """Return the same probabilities (n, k) in every row."""

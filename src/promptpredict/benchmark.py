@@ -23,18 +23,18 @@ from promptpredict.encoders import Embedder
 from promptpredict.errors import UnscoredError
 from promptpredict.estimating import estimator_of
 from promptpredict.figures import Figures, by_label, chosen, line, reversed_flags
+from promptpredict.heads import moved, shares
 from promptpredict.leaks import find_leaks, repeated
 from promptpredict.memo import Memo
 from promptpredict.plans import CHOICES, FEW, STACK, STACKED, WITH_LM, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
-from promptpredict.results import Flag, Shown
+from promptpredict.results import Flag
 from promptpredict.shots import content
 from promptpredict.splits import Rows, make_splits
 from promptpredict.stacking import Stacker
 
 RATE_ROWS = 1000  # training rows, without their labels, on which a base-rate shift is found
-QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)  # of label mass
 Say = Callable[[str], object]
 
 
@@ -189,8 +189,8 @@ class Benchmark:
         seconds = time.perf_counter() - start
         cost, waited, tokens = (now - then for now, then in zip(self._clock(), before, strict=True))
         columns = [self.labels.index(key) for key in estimator.keys_]
-        if found is not None and approach in WITH_LM:
-            self._watch(approach, draw, estimator, found)
+        if found is not None and self.memo is not None and approach in WITH_LM:
+            found.watch(approach, draw, self.memo.last, getattr(estimator, "shots_", None))
         return Outcome(
             draw,
             self._to_rate(draw, by_label(probabilities, columns, len(self.labels))),
@@ -203,8 +203,7 @@ class Benchmark:
     def _base_rate(self, draw: Draw) -> Outcome:
         rate = self.plan.base_rate
         assert rate is not None
-        shares = [rate if label == self.positive else 1 - rate for label in self.labels]
-        same = np.tile(shares, (len(draw.test), 1))
+        same = np.tile(self._known_shares(rate), (len(draw.test), 1))
         return Outcome(draw, same, np.empty((0, len(self.labels))), 0.0, 0.0)
 
     def _to_rate(self, draw: Draw, probabilities: Probabilities) -> Probabilities:
@@ -212,12 +211,11 @@ class Benchmark:
         rate = self.plan.base_rate
         if rate is None or self.positive is None or not 0 < draw.budget < FEW:
             return probabilities
-        share = np.mean([self.y[row] == self.positive for row in draw.rows])
-        weights = np.full(len(self.labels), (1 - rate) / (1 - share))
-        weights[self.labels.index(self.positive)] = rate / share
-        weighted = probabilities * weights
-        moved: Probabilities = weighted / weighted.sum(axis=1, keepdims=True)
-        return moved
+        y = class_numbers([self.y[row] for row in draw.rows], self.labels)
+        return moved(probabilities, shares(y, len(self.labels)), self._known_shares(rate))
+
+    def _known_shares(self, rate: float) -> Probabilities:
+        return np.array([rate if label == self.positive else 1 - rate for label in self.labels])
 
     def _stacked(self, draw: Draw, members: Mapping[str, Outcome]) -> Outcome:
         y = class_numbers([self.y[row] for row in draw.rows], self.labels)
@@ -226,9 +224,9 @@ class Benchmark:
         probabilities = stacker.predict_proba([each.probabilities for each in members.values()])
         seconds = time.perf_counter() - start
         # Zero-shot and probe read the same prompts, so one reading serves both.
-        for with_lm in (True, False):
-            costs = [each.seconds for name, each in members.items() if (name in WITH_LM) == with_lm]
-            seconds += max(costs, default=0.0) if with_lm else sum(costs)
+        by_lm = [each.seconds for name, each in members.items() if name in WITH_LM]
+        seconds += max(by_lm, default=0.0)
+        seconds += sum(each.seconds for name, each in members.items() if name not in WITH_LM)
         tokens = max(each.tokens for each in members.values())
         return Outcome(draw, probabilities, stacker.held_out_, seconds, tokens)
 
@@ -250,19 +248,6 @@ class Benchmark:
         if approach in WITH_LM or approach == STACK:
             return self.memo.name if self.memo else ""
         return self.embedder.name if approach in ("embedding", "fusion") else ""
-
-    def _watch(self, approach: str, draw: Draw, estimator: Any, found: Comparison) -> None:
-        """Note label mass, what was cut, and which shots were shown."""
-        assert self.memo is not None
-        scores = self.memo.last
-        found.label_mass[approach] = np.quantile(scores.mass, QUANTILES).round(6).tolist()
-        found.truncated[approach] = int(scores.truncated.sum())
-        shots = getattr(estimator, "shots_", None)
-        if shots is not None and (shown := shots.shown()):
-            pairs = [(record.row, str(record.label)) for record in shown]
-            found.shots.append(
-                Shown(approach=approach, budget=draw.budget, seed=draw.seed, shots=pairs)
-            )
 
     def _flags(self) -> list[Flag]:
         """Return what makes figures look better than they are, in training rows and across."""

@@ -15,9 +15,12 @@ import numpy as np
 from promptpredict.approach import Probabilities
 from promptpredict.plans import Plan
 from promptpredict.results import Crossover, Difference, Flag, Row, Shown
+from promptpredict.scores import Scores
+from promptpredict.shots import Shots
 from promptpredict.splits import Rows, Split, draws
 
 Key = tuple[str, int, int]  # approach, budget, seed
+QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)  # of label mass
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,16 @@ class Comparison:
     label_mass: dict[str, list[float]] = field(default_factory=dict)
     truncated: dict[str, int] = field(default_factory=dict)
     resampled: dict[Key, Probabilities] = field(default_factory=dict)
+
+    def watch(self, approach: str, draw: Draw, scores: Scores, shots: Shots | None) -> None:
+        """Note label mass, what was cut, and which shots were shown to everybody."""
+        self.label_mass[approach] = np.quantile(scores.mass, QUANTILES).round(6).tolist()
+        self.truncated[approach] = int(scores.truncated.sum())
+        if shots is not None and (shown := shots.shown()):
+            pairs = [(record.row, str(record.label)) for record in shown]
+            self.shots.append(
+                Shown(approach=approach, budget=draw.budget, seed=draw.seed, shots=pairs)
+            )
 
 
 def every_draw(splits: Sequence[Split], y: Sequence[str], plan: Plan, out: set[int]) -> list[Draw]:

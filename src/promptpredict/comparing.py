@@ -262,9 +262,23 @@ def _written(
     asked: BenchmarkOptions, run: Benchmark, found: Comparison, about: About, say: Say
 ) -> str:
     from promptpredict.report import write_report
+
+    results = results_of(found, about)
+    for note in found.notes:
+        say(note)
+    for flag in found.flags:
+        say(f"warning: {flag.text}")
+    predictions = write_results(asked.out, results, found.predictions)
+    report = write_report(asked.out, results, predictions, positive=run.positive)
+    say(f"report: {report}")
+    return table_text(results)
+
+
+def results_of(found: Comparison, about: About) -> Results:
+    """Return the whole of results.json, the verdict with it."""
     from promptpredict.sentence import sentence
 
-    results = Results(
+    return Results(
         rows=found.rows,
         differences=found.differences,
         verdict=sentence(found.rows, found.differences),
@@ -273,12 +287,3 @@ def _written(
         notes=found.notes,
         about=about,
     )
-    for note in found.notes:
-        say(note)
-    for flag in found.flags:
-        say(f"warning: {flag.text}")
-    predictions = write_results(asked.out, results, found.predictions)
-    say(
-        f"report: {write_report(asked.out, results, predictions, positive=run.prompt_file.front.positive)}"
-    )
-    return table_text(results)

@@ -18,7 +18,7 @@ from promptpredict.approach import Probabilities, Prompted, checked, load_prompt
 from promptpredict.calibration import Calibration
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
-from promptpredict.heads import ProbeFeatures, fit_head, logistic, moved, stratified
+from promptpredict.heads import ProbeFeatures, fit_head, logistic, moved, shares, stratified
 from promptpredict.labelled import drawn
 from promptpredict.reading import ByLanguageModel
 from promptpredict.records import Record, records_from_frame
@@ -153,7 +153,9 @@ class PromptClassifier(ByLanguageModel):
                 positive=positive,
             )
             said = calibration.apply(logprobs[scored[held]])
-            found[scored[held]] = moved(said, columns[others], columns)
+            found[scored[held]] = moved(
+                said, shares(columns[others], len(labels)), shares(columns, len(labels))
+            )
         return self._by_class(found)
 
     def _left_out(self, records: list[Record]) -> npt.NDArray[np.float64]:

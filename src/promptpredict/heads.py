@@ -95,16 +95,22 @@ def cross_fitted(
     found = cross_val_predict(model, features, y, cv=folds, method="predict_proba")
     spread = _spread(np.unique(y), found, classes)
     for others, held in folds.split(y, y):
-        spread[held] = moved(spread[held], y[others], y)
+        spread[held] = moved(spread[held], shares(y[others], classes), shares(y, classes))
     return spread
 
 
+def shares(y: npt.NDArray[np.intp], classes: int) -> npt.NDArray[np.float64]:
+    """Return the share (classes,) of each class number among ``y``."""
+    return np.bincount(y, minlength=classes) / len(y)
+
+
 def moved(
-    probabilities: npt.NDArray[np.float64], y: npt.NDArray[np.intp], to: npt.NDArray[np.intp]
+    probabilities: npt.NDArray[np.float64],
+    before: npt.NDArray[np.float64],
+    after: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
-    """Move probabilities (n, k), learned where classes have the shares of ``y``, to those of ``to``."""
-    counts = [np.bincount(each, minlength=probabilities.shape[1]) / len(each) for each in (y, to)]
-    weights = np.divide(counts[1], counts[0], out=np.zeros_like(counts[0]), where=counts[0] > 0)
+    """Move probabilities (n, k), learned where classes have the shares ``before``, to ``after``."""
+    weights = np.divide(after, before, out=np.zeros_like(before), where=before > 0)
     weighted = probabilities * weights
     result: npt.NDArray[np.float64] = weighted / weighted.sum(axis=1, keepdims=True)
     return result

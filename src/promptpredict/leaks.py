@@ -62,12 +62,10 @@ def find_leaks(records: Sequence[Record], y: Sequence[str], prompt_file: PromptF
 
 def shown_columns(records: Sequence[Record], prompt_file: PromptFile) -> list[str]:
     """Return the columns of records that prompts show, text columns included, the id excluded."""
-    front = prompt_file.front
     return [
         column
         for column in (records[0].values if records else ())
-        if column != front.id
-        and (column in prompt_file.needed or (prompt_file.uses_fields and column not in front.text))
+        if column != prompt_file.front.id and prompt_file.shows(column)
     ]
 
 

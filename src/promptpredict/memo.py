@@ -67,7 +67,7 @@ class Memo:
         keys = [self._digest(*each) for each in zip(prompts, every, strict=True)]
         asked = dict(zip(keys, zip(prompts, every, strict=True), strict=True))
         self._asked |= asked.keys()
-        if self._collected is not None:
+        if self._collected is not None:  # collecting
             self._collected |= asked
             self._new(asked)  # what is known to have a fault has it while collecting, too
             faults = [getattr(self._known.get(key), "fault", None) for key in keys]

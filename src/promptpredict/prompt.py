@@ -181,6 +181,10 @@ class PromptFile:
                 text = f"{self.name} ignores '{column}', which {table} does not have{close}"
                 self.warnings += [text] if text not in self.warnings else []
 
+    def shows(self, column: str) -> bool:
+        """Whether a prompt can show a column of a record; the id is not asked about."""
+        return column in self.needed or (self.uses_fields and column not in self._apart)
+
     def render(
         self,
         record: Record,

@@ -25,13 +25,10 @@ def content(prompt_file: PromptFile, record: Record) -> Hashable:
 
     Two records of the same content are the same customer to a language model, and to an encoder.
     """
-    front = prompt_file.front
     return frozenset(
         (column, value)
         for column, value in record.values.items()
-        if value is not None
-        and column != front.id
-        and (column in prompt_file.needed or (prompt_file.uses_fields and column not in front.text))
+        if value is not None and column != prompt_file.front.id and prompt_file.shows(column)
     )
 
 
@@ -43,8 +40,9 @@ class Shots:
     every record the same shots in the same order, so that prompts share a long prefix.
     ``nearest`` takes the records whose customer text is nearest by ``embed``, the nearest last;
     it breaks ties by the order of the pool. With ``seed=None`` the first of the pool are taken
-    instead of drawn ones, for a pool that is in random order already. In place of a shot that is the customer itself stands
-    another. ``used`` are the ids of all shots shown so far, in order of their first use.
+    instead of drawn ones, for a pool that is in random order already. In place of a shot that is
+    the customer itself stands another. ``used`` are the ids of all shots shown so far, in order
+    of their first use.
     """
 
     prompt_file: PromptFile
