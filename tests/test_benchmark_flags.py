@@ -249,6 +249,19 @@ def test_balanced_shots_of_a_label_that_no_customer_has_are_left_out_with_a_note
     assert single == set(approaches) - set(names)
 
 
+def test_a_rare_label_stops_no_comparison():
+    """16 labels of which two are of the rare one: both are shots in front of the probe."""
+    comparison = benchmark(
+        customers(400, share=0.1), approaches=APPROACHES, budgets=(16, 64), max_test=100
+    ).run()
+    assert comparison.notes[:1] == [
+        "probe-shots is left out at 16 labels: a draw has 2 of 'leaves', and its 4 shots may take "
+        "them all"
+    ]
+    of = {row.budget for row in comparison.rows if row.approach == "probe-shots"}
+    assert of == {64}
+
+
 def test_test_rows_of_one_label_have_no_ranking_and_no_difference():
     """No label can be without a test row any more; but a row of it may not be scorable."""
     records = customers(200, share=0.02)

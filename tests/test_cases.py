@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
 
-from promptpredict.cases import every_draw, fewer, most
-from promptpredict.plans import Plan
+from promptpredict.cases import Draw, every_draw, fewer, most, runs
+from promptpredict.plans import PROBE_SHOTS, Plan
+from promptpredict.prompt import PromptFile
+from promptpredict.records import Record
+from promptpredict.shots import Shots
 from promptpredict.splits import make_splits
 
 
@@ -188,3 +191,52 @@ def test_a_remainder_or_a_part_too_small_for_every_label_is_drawn_without_regard
     assert set(small.test) < set(split.test)
     assert small.test.tolist() == sorted(small.test)
     np.testing.assert_array_equal(fewer(split, plan, y).test, small.test)
+
+
+# -- shots that would leave a probe nothing to be fitted on ------------------------------------
+
+
+def draw_of(y, budget=16, seed=0):
+    rows = np.arange(len(y))
+    return Draw(budget, seed, 0, rows, rows, rows[:0])
+
+
+@pytest.mark.parametrize(
+    "counts", [(1, 5), (2, 4), (3, 3), (2, 2), (1, 1, 4), (2, 2, 2), (2, 1, 3)]
+)
+def test_probe_shots_runs_where_shots_leave_a_row_of_each_label_in_any_order(counts):
+    """Against the shots of every order of the rows."""
+    y = [label for label, count in zip("abc", counts, strict=False) for _ in range(count)]
+    words = ", ".join(f"{label}: [word {label}]" for label in sorted(set(y)))
+    task = "binary" if len(counts) == 2 else "multiclass"
+    file = PromptFile.from_text(
+        f"---\ntask: {task}\ntarget: t\nlabels: {{{words}}}\n"
+        + ("positive: a\n" if len(counts) == 2 else "")
+        + "---\n{% block system %}You judge.{% endblock %}\n{% block customer %}{{ customer.x }}{% endblock %}\n"
+        "{% block question %}Which?{% endblock %}\n{% block answer %}It is{% endblock %}\n",
+        name="p",
+    )
+    left = set()
+    for order in set(permutations(y)):
+        pool = [Record(n, str(n), {"x": n}, label) for n, label in enumerate(order)]
+        shots = Shots(file, pool, PROBE_SHOTS, "balanced", None)
+        left.add(len({record.label for record in shots.others()}))
+    found, notes = runs(["probe-shots", "probe"], [draw_of(y)], y, Plan(), 100)
+    enough = left == {len(counts)}
+    assert found == {16: ["probe-shots", "probe"] if enough else ["probe"]}
+    assert bool(notes) != enough
+
+
+def test_what_shots_would_take_is_said_once_a_budget():
+    y = ["no"] * 14 + ["yes"] * 2
+    draws = [draw_of(y, seed=0), draw_of(y, seed=1), draw_of(y * 4, budget=64)]
+    found, notes = runs(["probe-shots"], draws, y * 4, Plan(), 100)
+    assert found == {16: [], 64: ["probe-shots"]}
+    assert notes == [
+        "probe-shots is left out at 16 labels: a draw has 2 of 'yes', and its 4 shots may take "
+        "them all"
+    ]
+
+
+def test_where_there_is_no_label_there_is_nothing_to_say():
+    assert runs(["zero-shot", "probe"], [draw_of([], 0)], [], Plan(), 9) == ({0: ["zero-shot"]}, [])

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from promptpredict.approach import Probabilities
-from promptpredict.cases import Comparison, Draw, Key, Outcome, every_draw, fewer, most
+from promptpredict.cases import Comparison, Draw, Key, Outcome, every_draw, fewer, most, runs
 from promptpredict.choices import choose, class_numbers, differences
 from promptpredict.encoders import Embedder
 from promptpredict.errors import UnscoredError
@@ -117,10 +117,9 @@ class Benchmark:
 
     def _ask(self) -> None:
         """Go through the run with what needs a language model, and nothing else."""
-        wanted = [name for name in self.approaches if name in WITH_LM]
         for draw in self.draws():
-            for approach in wanted:
-                if self.plan.takes(approach, draw.budget, self.most):
+            for approach in self._runs[draw.budget]:
+                if approach in WITH_LM:
                     try:
                         self._outcome(approach, draw)
                     except UnscoredError as error:
@@ -130,16 +129,19 @@ class Benchmark:
     def draws(self) -> list[Draw]:
         """Return every draw of labelled rows."""
         out = {self._places[row] for row in self.unscored}
-        return every_draw(self.splits, self.y, self.plan, out)
+        found = every_draw(self.splits, self.y, self.plan, out)
+        self._runs, self._few = runs(self.approaches, found, self.y, self.plan, self.most)
+        return found
 
     # -- the run ---------------------------------------------------------------------------
 
     def run(self, say: Say = lambda _: None) -> Comparison:
         """Fit and test every approach at every budget and seed that it takes."""
         self.read()
+        draws = self.draws()
         found = Comparison(notes=self._left_out())
         cases: dict[Key, list[Outcome]] = {}
-        for draw in self.draws():
+        for draw in draws:
             for approach, outcome in self._outcomes(draw, found).items():
                 cases.setdefault((approach, draw.budget, draw.seed), []).append(outcome)
         money = self.plan.value_saved, self.plan.offer_cost
@@ -158,7 +160,7 @@ class Benchmark:
 
     def _outcomes(self, draw: Draw, found: Comparison) -> dict[str, Outcome]:
         """Return what every approach makes of a draw, the stack and the choices last."""
-        takes = [name for name in self.approaches if self.plan.takes(name, draw.budget, self.most)]
+        takes = self._runs[draw.budget]
         said = {name: self._outcome(name, draw, found) for name in takes if name != STACK}
         members = {name: said[name] for name in STACKED if name in said}
         if STACK in takes and len(members) > 1:
@@ -270,6 +272,7 @@ class Benchmark:
 
     def _left_out(self) -> list[str]:
         notes = [*self._unusable, *self.plan.left_out(self.approaches, self.most, len(set(self.y)))]
+        notes += self._few
         if self.unscored:
             row, reason = min(self.unscored.items())
             notes.append(

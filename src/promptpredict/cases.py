@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from promptpredict.approach import Probabilities
-from promptpredict.plans import Plan
+from promptpredict.plans import PROBE_SHOTS, WITH_SHOTS, Plan
 from promptpredict.results import Crossover, Difference, Flag, Row, Shown
 from promptpredict.scores import Scores
 from promptpredict.shots import Shots
@@ -107,6 +108,33 @@ def every_draw(splits: Sequence[Split], y: Sequence[str], plan: Plan, out: set[i
                     found.append(Draw(budget, seed, split.fold, drawn, train, test))
     folds = Counter((draw.budget, draw.seed) for draw in found)
     return [draw for draw in found if folds[draw.budget, draw.seed] == len(splits)]
+
+
+def runs(
+    approaches: Sequence[str], draws: Sequence[Draw], y: Sequence[str], plan: Plan, rows: int
+) -> tuple[dict[int, list[str]], list[str]]:
+    """Return the approaches that run at each label budget, and why one that should does not.
+
+    It does not where a draw, of any seed or fold, has so few rows of its rarest label that the
+    shots in front of a probe may leave it nothing to be fitted on. ``rows`` is the largest budget.
+    """
+    found = {
+        draw.budget: [name for name in approaches if plan.takes(name, draw.budget, rows)]
+        for draw in draws
+    }
+    notes = {}
+    for draw in draws:
+        counts = Counter(y[row] for row in draw.rows)
+        label, count = min(counts.items(), key=itemgetter(1), default=("", 0))
+        # Balanced shots take a row of each label in turn: all of the rarest in its last turn.
+        few = sum(min(each, count - 1) for each in counts.values()) < PROBE_SHOTS
+        if few and WITH_SHOTS in found[draw.budget]:
+            found[draw.budget].remove(WITH_SHOTS)
+            notes[draw.budget] = (
+                f"{WITH_SHOTS} is left out at {draw.budget:,} labels: a draw has {count:,} of "
+                f"'{label}', and its {PROBE_SHOTS} shots may take them all"
+            )
+    return found, list(notes.values())
 
 
 def most(splits: Sequence[Split]) -> int:

@@ -51,7 +51,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 MAX_SHOTS = 16
 PROBE_SHOTS = 4  # in front of a probe; the other labelled rows fit it
 FEW = 16  # labels, below which a draw is balanced, and there is neither stack nor probe with shots
-LEAST_OF = {STACK: FEW, "probe-shots": FEW}
+WITH_SHOTS = "probe-shots"
+LEAST_OF = {STACK: FEW, WITH_SHOTS: FEW}
 
 
 @dataclass(frozen=True, kw_only=True)
