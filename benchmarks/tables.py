@@ -6,11 +6,12 @@ Reads DIR/NAME.csv.gz (sources and SHA-256: benchmarks/DATA.md) and the prompt f
 script, and runs what `promptpredict benchmark` runs, up to four times a table on the same training rows:
 
 * main: every approach but few-shot-nearest, budgets 0 to 1,024 and all labels for those without a
-  language model, three seeds, 400 test rows; few-shot-random at 16 labels alone, as a prefix of
-  shots for each draw is what costs most
-* stack: 1,024 labels, 2,000 test rows where the table has them (those 400 among them)
+  language model, three seeds, 400 test rows; few-shot-random at 16 labels alone
+* stack: 1,024 labels, 2,000 test rows where the table has them (those 400 among them), without
+  the approaches that show shots: a prefix for each draw is what costs most
 * bare: a bare Yes/No question, no label, beside main
-* nearest: few-shot-nearest beside few-shot, 16 labels, 200 test rows; tables with text only
+* nearest: few-shot-nearest beside few-shot, 4 shots out of 64 labels, 200 test rows; tables with
+  text only
 
 What the language model has read stands in WORK/NAME.sqlite, so an interrupted campaign goes on
 where it was; a run whose results are there already is left alone unless --again. --plan says how
@@ -54,12 +55,13 @@ MAIN = Plan(
     max_test=400,
     held=2000,
 )
+SHOWING = ("few-shot", "few-shot-random", "probe-shots")
 RUNS = {
     "main": MAIN,
     "bare": replace(MAIN, approaches=("zero-shot",), budgets=(0,), memory_rows=0),
     "stack": replace(
         MAIN,
-        approaches=[name for name in MAIN.approaches if not name.startswith("few-shot")],
+        approaches=[name for name in MAIN.approaches if name not in SHOWING],
         budgets=(1024,),
         max_test=2000,
         memory_rows=0,
@@ -67,7 +69,8 @@ RUNS = {
     "nearest": replace(
         MAIN,
         approaches=("few-shot", "few-shot-nearest", "probe", "embedding"),
-        budgets=(16,),
+        budgets=(64,),
+        shots=4,
         max_test=200,
         memory_rows=0,
     ),
