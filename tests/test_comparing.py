@@ -149,6 +149,22 @@ def test_a_table_and_a_prompt_file_become_results_in_a_folder(loaded):
         assert (id, label) == (records[row - 1].id, records[row - 1].label)
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_leak_is_said_before_a_model_is_loaded_and_once(loaded, dry_run):
+    table = pd.read_csv("customers.csv", dtype=str)
+    table["closed"] = table["outcome"].map({"leaves": "2024-05-01"})
+    table.to_csv("customers.csv", index=False)
+    said = []
+    compare(
+        lambda line: said.append((line, list(loaded))), approaches=("zero-shot",), dry_run=dry_run
+    )
+    [(text, models)] = [each for each in said if each[0].startswith("warning: ")]
+    assert "'closed'" in text
+    assert models == []
+    if not dry_run:
+        assert [flag.text for flag in results().flags] == [text.removeprefix("warning: ")]
+
+
 def test_results_say_what_they_depend_on(loaded, quick):
     compare(approaches=("zero-shot", "few-shot"), base_rate=0.3)
     about = results().about

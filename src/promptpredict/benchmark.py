@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ class Benchmark:
             found.predictions += figures.predictions(key, outcomes)
             say(line(row))
         found.differences, found.crossovers = differences(found.rows, found.resampled)
-        found.flags = [*self._flags(), *reversed_flags(found.rows)]
+        found.flags = [*self.leaks, *self._memorised(), *reversed_flags(found.rows)]
         found.notes += [cut] if (cut := self.embedder.describe()) else []
         return found
 
@@ -251,15 +252,14 @@ class Benchmark:
             return self.memo.name if self.memo else ""
         return self.embedder.name if approach in ("embedding", "fusion") else ""
 
-    def _flags(self) -> list[Flag]:
-        """Return what makes figures look better than they are, in training rows and across."""
-        train = [row for row in self.splits[0].train if self.records[row].row not in self.unscored]
-        leaks = find_leaks(
-            [self.records[row] for row in train], [self.y[row] for row in train], self.prompt_file
-        )
+    @cached_property
+    def leaks(self) -> list[Flag]:
+        """What makes figures look better than they are, in training rows and across the split."""
+        train = self.splits[0].train
+        found = find_leaks(self._rows(train), [self.y[row] for row in train], self.prompt_file)
         contents = [content(self.prompt_file, record) for record in self.records]
         same = repeated(self.splits, contents, [record.row for record in self.records])
-        return [*leaks, *([same] if same else []), *self._memorised()]
+        return [*found, *([same] if same else [])]
 
     def _memorised(self) -> list[Flag]:
         if self.memo is None or not self.plan.memory_rows:

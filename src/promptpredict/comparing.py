@@ -6,7 +6,7 @@ Knows the order of things and the table that a person reads; the comparison itse
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,6 +73,7 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
     begun, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     plans = [_benchmark(asked, *each) for each in zip(files, tables, strict=True)]
     _check_developing(asked, plans[0])
+    warned = _warn((flag.text for plan in plans for flag in plan.leaks), say)
     memos = _models(asked, say)
     every: list[Memo | None] = [*memos] or [None]
     if asked.dry_run:
@@ -88,7 +89,10 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
     comparison.notes = [*notes, *comparison.notes]
     seconds = time.perf_counter() - begun
     about = _about(asked, runs, comparison, started=started, seconds=seconds)
-    return _written(asked, runs[0], comparison, about, say)
+    for note in comparison.notes:
+        say(note)
+    _warn((flag.text for flag in comparison.flags if flag.text not in warned), say)
+    return _written(asked, runs[0], results_of(comparison, about), comparison.predictions, say)
 
 
 # -- what is given -----------------------------------------------------------------------------
@@ -258,17 +262,24 @@ def _about(
     )
 
 
+def _warn(texts: Iterable[str], say: Say) -> set[str]:
+    """Say warnings, each once; return them."""
+    said = dict.fromkeys(texts)
+    for text in said:
+        say(f"warning: {text}")
+    return set(said)
+
+
 def _written(
-    asked: BenchmarkOptions, run: Benchmark, found: Comparison, about: About, say: Say
+    asked: BenchmarkOptions,
+    run: Benchmark,
+    results: Results,
+    said: Sequence[dict[str, Any]],
+    say: Say,
 ) -> str:
     from promptpredict.report import write_report
 
-    results = results_of(found, about)
-    for note in found.notes:
-        say(note)
-    for flag in found.flags:
-        say(f"warning: {flag.text}")
-    predictions = write_results(asked.out, results, found.predictions)
+    predictions = write_results(asked.out, results, said)
     report = write_report(asked.out, results, predictions, positive=run.positive)
     say(f"report: {report}")
     return table_text(results)
