@@ -7,7 +7,10 @@ import torch
 
 @torch.inference_mode()
 def reference_scores(lm, prompts, labels):
-    """Return label log-probabilities (n, k) in float64 and the hidden states (n, d)."""
+    """Return label log-probabilities (n, k) in float64 and the hidden states (n, 2d).
+
+    Those are the state at the answer position, and the mean over the customer's turn up to there.
+    """
     logprobs, hidden = [], []
     for prompt in prompts:
         encoded = lm.encoder.encode(prompt, labels.words, labels.join)
@@ -20,7 +23,8 @@ def reference_scores(lm, prompts, labels):
             first = len(encoded.ids) - 1
             total = sum(table[first + step, token] for step, token in enumerate(entry.ids))
             rows[entry.label].append(total)
-            state = output.hidden_states[-1][0, first]
+            states = output.hidden_states[-1][0]
+            both = torch.cat([states[first], states[encoded.start : first + 1].mean(dim=0)])
         logprobs.append([torch.logsumexp(torch.stack(rows[label]), 0) for label in labels.words])
-        hidden.append(state)
+        hidden.append(both)
     return torch.tensor(logprobs).numpy(), torch.stack(hidden).numpy()

@@ -480,6 +480,26 @@ def test_a_template_that_never_ends_a_turn_cannot_tell_such_words_apart():
     )
 
 
+@pytest.mark.parametrize(
+    ("family", "turn"),
+    [
+        ("chatml", "user\nPlan: b\nHow?<|im_end|>\n<|im_start|>assistant\nThe customer feels"),
+        (
+            "llama3",
+            "\n\nPlan: b\nHow?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+            "The customer feels",
+        ),
+        ("gemma", "user\nPlan: b\nHow?<end_of_turn>\n<start_of_turn>model\nThe customer feels"),
+        # without control tokens between the turns it is all that stands behind the first
+        ("plain", "You judge.\n\nPlan: a\nHow?\nSo happy\n\nPlan: b\nHow?\nThe customer feels"),
+    ],
+)
+def test_where_the_customers_own_turn_begins(encoders, family, turn):
+    encoder = encoders[family]
+    encoded = encoder.encode(PROMPT, WORDS)
+    assert encoder.tokenizer.decode(encoded.ids[encoded.start :]).lstrip() == turn.lstrip()
+
+
 def test_positions_count_the_prompt_and_the_longest_word(encoders):
     encoded = encoders["chatml"].encode(PROMPT, {"1": ["disappointed"], "0": ["happy"]})
     longest = max(len(entry.ids) for entry in encoded.words.entries)

@@ -33,10 +33,14 @@ _Groups = tuple[tuple[str, tuple[str, ...]], ...]
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A prompt up to the position that predicts the label words, and the ids of those words."""
+    """A prompt up to the position that predicts the label words, and the ids of those words.
+
+    ``start`` is where the customer's own turn begins: behind the control token in front of it.
+    """
 
     ids: tuple[int, ...]
     words: WordIds
+    start: int = 0
 
     @property
     def positions(self) -> int:
@@ -106,15 +110,16 @@ class Encoder:
         Raises PromptError where two words cannot be told apart, ModelError where the tokenizer
         cannot write a word.
         """
-        ids, tail, first = self._assemble(prompt)
+        ids, tail, first, start = self._assemble(prompt)
         groups = tuple((label, tuple(group)) for label, group in words.items())
         found = self._words(tail, prompt.answer, groups, join, first=first)
         ids += self._span(tail, first=first)
-        return Encoded(tuple(ids[: len(ids) - found.cut]), found)
+        kept = len(ids) - found.cut
+        return Encoded(tuple(ids[:kept]), found, min(start, kept - 1))
 
     def ids(self, prompt: Prompt) -> list[int]:
         """Return the token ids of a prompt, the answer included."""
-        ids, tail, first = self._assemble(prompt)
+        ids, tail, first, _ = self._assemble(prompt)
         return [*ids, *self._span(tail, first=first)]
 
     def text(self, prompt: Prompt) -> str:
@@ -123,13 +128,16 @@ class Encoder:
 
     # -- assembling ------------------------------------------------------------------------
 
-    def _assemble(self, prompt: Prompt) -> tuple[list[int], str, bool]:
-        """Return the ids up to the last control token, the text behind, and whether it is all."""
+    def _assemble(self, prompt: Prompt) -> tuple[list[int], str, bool, int]:
+        """Return the ids up to the last control token, the text behind, and whether it is all.
+
+        Last comes how many ids stand in front of the span that holds the customer.
+        """
         turns = [text for turn in prompt.shots for text in (turn.user, turn.reply)]
         # A space behind the answer belongs to the word: tokenizers write it with the word.
         texts = [prompt.system, *turns, prompt.user, prompt.answer.rstrip()]
         contents = [self._escape(text) for text in texts]
-        ids = list(self._leading)
+        ids, start = list(self._leading), 0
         span, swallow, first = "", False, True
         for piece in self._skeleton(len(prompt.shots), system=bool(prompt.system)):
             if isinstance(piece, _Control):
@@ -138,8 +146,10 @@ class Encoder:
                 ids.append(piece.id)
                 span, swallow, first = "", piece.rstrip, False
             else:
+                if piece == _Slot(len(contents) - 2):
+                    start = len(ids)
                 span += contents[piece.index] if isinstance(piece, _Slot) else piece
-        return ids, span.lstrip() if swallow else span, first
+        return ids, span.lstrip() if swallow else span, first, start
 
     def _encode_span(self, text: str, *, first: bool) -> tuple[int, ...]:
         """Encode text between two control tokens; nothing in it becomes a control token."""

@@ -182,9 +182,9 @@ class PromptClassifier(ByLanguageModel):
 
 
 class ProbeClassifier(ByLanguageModel):
-    """Logistic regression on the language model's hidden state at the answer position.
+    """Logistic regression on the language model's last hidden states.
 
-    The label log-odds stand beside the state. ``shots`` of the training rows are shown in the
+    That of the answer position, their mean over the customer's turn, and the label log-odds. ``shots`` of the training rows are shown in the
     prompt, and the others are fitted on; the other parameters are those of PromptClassifier.
     """
 

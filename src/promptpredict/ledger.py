@@ -29,7 +29,7 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of one prompt: ``logprobs`` (k,), ``hidden`` (d,), label mass, fault if any.
+    """What is known of one prompt: ``logprobs`` (k,), ``hidden`` (2d,), label mass, fault if any.
 
     ``alone`` and ``shared`` are its tokens by itself and as part of a customer's questions;
     ``rate`` the seconds a token when it was read.

@@ -20,7 +20,7 @@ from promptpredict.batching import Fitted, batches, fit
 from promptpredict.encoding import Encoded, Encoder
 from promptpredict.errors import ModelError, PromptPredictError
 from promptpredict.outputs import Outputs, by_label, entry_logprobs
-from promptpredict.prefix import Prefix, attention_masks, read_prefix
+from promptpredict.prefix import Prefix, attention_masks, mean_state, read_prefix
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels, Scores, each_labels
 from promptpredict.sharing import prefix_groups
@@ -85,7 +85,7 @@ class CausalLM:
         """
         if not prompts:
             count = len(labels.words) if isinstance(labels, Labels) else 0
-            return _Draft(0, count, self._outputs.width).scores({}, 0)
+            return _Draft(0, count, 2 * self._outputs.width).scores({}, 0)
         every = each_labels(labels, len(prompts))
         parts = []
         for start in range(0, len(prompts), BLOCK_ROWS):
@@ -118,7 +118,7 @@ class CausalLM:
         start: int,
     ) -> Scores:
         fitted, faults = self._fit(prompts, labels)
-        draft = _Draft(len(prompts), len(labels[0].words), self._outputs.width)
+        draft = _Draft(len(prompts), len(labels[0].words), 2 * self._outputs.width)
         for index, item in fitted.items():
             draft.truncated[index] = item.truncated
         progress(len(faults))
@@ -202,6 +202,9 @@ class CausalLM:
                 tree, places = trees[index]
                 for row, found in places.items():
                     nodes[row] = at, found
+                    path = tree.path(found[0])
+                    pooled = mean_state(states[at], path, prefix, fitted[row].encoded.start)
+                    draft.hidden[row, self._outputs.width :] = pooled.cpu().numpy()
                     alone = len(fitted[row].encoded.ids) - shared + len(found) - 1
                     draft.read[row] = alone, len(tree) / len(places)
             self._read(states, nodes, fitted, keys, draft)
@@ -237,7 +240,8 @@ class CausalLM:
             entries = entry_logprobs(logprobs[at], wanted, words.tree())  # (m, entries)
             labels = keys[rows[0]]
             columns = [labels.index(entry.label) for entry in words.entries]
-            draft.hidden[rows] = hidden[at[:, 0]].float().cpu().numpy()
+            answers = hidden[at[:, 0]].float().cpu().numpy()
+            draft.hidden[rows, : self._outputs.width] = answers
             draft.logprobs[rows] = by_label(entries, columns, len(labels)).cpu().numpy()
             draft.mass[rows] = torch.logsumexp(entries, dim=1).exp().cpu().numpy()
 

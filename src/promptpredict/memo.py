@@ -17,6 +17,7 @@ from promptpredict.ledger import Entry, Ledger
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels, LanguageModel, Scores, each_labels
 
+_FORMAT = 2  # of an entry: 2 has the mean of the states beside that of the answer
 _CHUNK = 512  # prompts between two entries in the ledger: what an interruption can cost
 
 
@@ -186,7 +187,7 @@ class Memo:
 
     def _digest(self, prompt: Prompt, labels: Labels) -> bytes:
         """Return a key of 32 bytes: a thousand prompts with 16 shots each would take megabytes."""
-        whole = repr((self.identity, prompt, labels))
+        whole = repr((_FORMAT, self.identity, prompt, labels))
         return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).digest()
 
 

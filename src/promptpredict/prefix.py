@@ -34,15 +34,19 @@ class _SharedLayer(DynamicLayer):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Prefix:
-    """Token ids that all prompts of a block begin with, and their keys and values per layer."""
+    """Token ids that all prompts of a block begin with, and their keys and values per layer.
+
+    ``states`` (p, d) are the last layer's.
+    """
 
     ids: tuple[int, ...]
     layers: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+    states: torch.Tensor
 
     @classmethod
     def empty(cls) -> Prefix:
         """Return the prefix of prompts that share nothing."""
-        return cls((), ())
+        return cls((), (), torch.empty(0))
 
     def cache(self) -> Cache | None:
         """Return the cache to hand to a forward pass; None where nothing is shared."""
@@ -50,15 +54,31 @@ class Prefix:
 
 
 def read_prefix(model: Any, ids: tuple[int, ...]) -> Prefix:
-    """Read a prefix once and keep its keys and values, (1, heads, p, d) per layer."""
+    """Read a prefix once; keep its keys and values, (1, heads, p, d) per layer, and last states."""
     if not ids:
         return Prefix.empty()
     # Without the model's config every layer keeps all its states, sliding ones too: the mask
     # alone decides what is seen.
     cache = DynamicCache()
     tokens = torch.tensor([ids], device=model.device)
-    model.get_decoder()(input_ids=tokens, past_key_values=cache, use_cache=True)
-    return Prefix(ids, tuple((layer.keys, layer.values) for layer in cache.layers))
+    output = model.get_decoder()(input_ids=tokens, past_key_values=cache, use_cache=True)
+    layers = tuple((layer.keys, layer.values) for layer in cache.layers)
+    return Prefix(ids, layers, output.last_hidden_state[0])
+
+
+def mean_state(
+    states: torch.Tensor, path: Sequence[int], prefix: Prefix, start: int
+) -> torch.Tensor:
+    """Return the mean (d,) of a prompt's states from its position ``start`` on, in float32.
+
+    ``states`` (s, d) are those of the prompt's tree, ``path`` its nodes there; what stands in the
+    shared prefix counts alike, so the mean does not depend on what was shared.
+    """
+    shared = len(prefix.ids)
+    own = states[list(path[max(start - shared, 0) :])].float()  # (own, d)
+    if start >= shared:
+        return own.mean(0)
+    return torch.cat([prefix.states[start:].float(), own]).mean(0)
 
 
 def attention_masks(

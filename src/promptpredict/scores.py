@@ -37,8 +37,9 @@ class Scores:
     """What a language model says of n prompts and k labels; rows in the order of the prompts.
 
     ``logprobs`` (n, k) are log P(label words | prompt), not normalised over the labels; ``mass``
-    (n,) is their sum as probabilities; ``hidden`` (n, d) is the hidden state at the answer
-    position; ``truncated`` (n,) whether a prompt lost shots or feedback to fit. A prompt that
+    (n,) is their sum as probabilities; ``hidden`` (n, 2d) is the last layer's state at the answer
+    position, and beside it the mean of its states over the customer's turn, up to there;
+    ``truncated`` (n,) whether a prompt lost shots or feedback to fit. A prompt that
     could not be scored has NaN in its row and its reason in ``faults``. ``tokens`` were read in
     all; ``read`` (n, 2) are the tokens that a prompt takes by itself behind what all share, and
     its part of those read together with others about the same customer.

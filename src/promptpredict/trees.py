@@ -46,6 +46,14 @@ class TokenTree:
             found.append(self._child(found[parent + 1], token))
         return found
 
+    def path(self, node: int) -> list[int]:
+        """Return a node's ancestors from the first on, and itself."""
+        found = []
+        while node >= 0:
+            found.append(node)
+            node = self.parents[node]
+        return found[::-1]
+
     def visible(self) -> npt.NDArray[np.bool_]:
         """Return what each node sees (t, t): its ancestors and itself."""
         if self.is_chain:
