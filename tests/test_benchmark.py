@@ -23,6 +23,8 @@ from compared import (
 from fakes import FakeEncoder, FakeLM
 from promptpredict.benchmark import Benchmark
 from promptpredict.encoders import Embedder
+from promptpredict.estimating import estimator_of
+from promptpredict.figures import by_label
 from promptpredict.ledger import Ledger
 from promptpredict.memo import Memo
 from promptpredict.plans import APPROACHES, CHOICES, STACK, WITH_LM, Plan
@@ -184,6 +186,32 @@ def test_what_is_done_is_said_case_by_case():
     ]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_number_of_shots_is_that_which_suits_the_draws_own_rows(seed):
+    """Against both numbers fitted by themselves; the test rows have no say."""
+    lm = FakeLM()
+    run = benchmark(
+        customers(200, clear=0.7, seed=seed), lm=lm, approaches=["few-shot", "prior"], budgets=(40,)
+    )
+    chosen = {each.seed: len(each.shots) for each in run.run().shots}
+    assert sorted(chosen) == [0, 1]
+    for draw in run.draws():
+        rows = [run.records[row] for row in draw.rows]
+        losses = {}
+        for count in (16, 4):
+            estimator = estimator_of(
+                "few-shot", run.prompt_file, run.plan, draw,
+                shots=count, model=lm, encoder=run.embedder,
+            )  # fmt: skip
+            held_out = estimator.cross_fit(rows, [record.label for record in rows])
+            losses[count] = by_label(held_out, [run.labels.index(k) for k in estimator.keys_], 2)
+        known = np.all([np.isfinite(each).all(axis=1) for each in losses.values()], axis=0)
+        truth = np.array([run.labels.index(run.y[row]) for row in draw.rows])[known]
+        picked = np.flatnonzero(known), truth
+        means = {count: -np.log(each[picked]).mean() for count, each in losses.items()}
+        assert chosen[draw.seed] == min(means, key=means.get)
+
+
 # -- no test row is shown or learned from ------------------------------------------------------
 
 
@@ -292,8 +320,9 @@ def test_every_approach_has_the_same_labelled_rows(fits):
     fits.clear()
     run.run()
     learned = [rows for _, rows, labelled in fits if labelled]
-    assert len(learned) == 2 * len(QUICK)
-    first, second = learned[: len(QUICK)], learned[len(QUICK) :]
+    fitted = len(QUICK) + 1  # few-shot with 4 shots and with 16
+    assert len(learned) == 2 * fitted
+    first, second = learned[:fitted], learned[fitted:]
     for group in (first, second):
         assert len({tuple(rows) for rows in group}) == 1
     assert first[0] != second[0]
@@ -314,12 +343,12 @@ def test_shots_stay_the_same_at_larger_budgets(approach, budgets):
     comparison = run.run()
     shown = {each.budget: each.shots for each in comparison.shots}
     assert tuple(shown) == budgets
-    assert {len(shots) for shots in shown.values()} == {16}
-    assert len(set(map(tuple, shown.values()))) == 1
-    full = [prompt for prompt in lm.asked if len(prompt.shots) == 16]
-    assert len({prompt.shots for prompt in full}) == 1
-    test, others = 100, 128 - 16
-    assert len(full) == len(set(full)) == test + others
+    assert len(set(map(tuple, shown.values()))) == len({len(each) for each in shown.values()})
+    for count in (4, 16):
+        full = [prompt for prompt in lm.asked if len(prompt.shots) == count]
+        assert len({prompt.shots for prompt in full}) == 1
+        test, others = 100, 128 - count
+        assert len(full) == len(set(full)) == test + others
 
 
 def test_shots_are_the_first_rows_of_the_draw_and_as_many_as_the_plan_says():

@@ -22,8 +22,16 @@ def draw(budget, *, seed=7, train=400):
 
 
 def made(approach, budget=64, *, model=MEMO, train=400, **plan):
+    asked = Plan(**plan)
+    shots = asked.counts(approach, budget)[-1]
     return estimator_of(
-        approach, FILE, Plan(**plan), draw(budget, train=train), model=model, encoder=EMBEDDER
+        approach,
+        FILE,
+        asked,
+        draw(budget, train=train),
+        shots=shots,
+        model=model,
+        encoder=EMBEDDER,
     )
 
 

@@ -242,3 +242,22 @@ def test_balanced_shots_need_a_row_of_every_label_of_the_file():
             [f"probe-shots {because}"],
         )
     assert usable(PROMPT, ("prior", "probe"), labels={"stays"}) == (["prior", "probe"], [])
+
+
+@pytest.mark.parametrize(
+    ("approach", "budget", "shots", "expected"),
+    [
+        ("few-shot", 4, 16, (4,)),
+        ("few-shot", 15, 16, (15,)),
+        ("few-shot", 16, 16, (4, 16)),
+        ("few-shot-nearest", 64, 8, (4, 8)),
+        ("few-shot-random", 64, 40, (4, 16)),
+        ("few-shot", 64, 4, (4,)),
+        ("few-shot", 64, 3, (3,)),
+        ("probe-shots", 64, 16, (4,)),
+        ("probe", 64, 16, (0,)),
+        ("zero-shot", 0, 16, (0,)),
+    ],
+)
+def test_a_few_shots_or_as_many_as_there_may_be(approach, budget, shots, expected):
+    assert Plan(shots=shots).counts(approach, budget) == expected

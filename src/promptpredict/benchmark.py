@@ -8,7 +8,7 @@ before the language model reads the first, each once, whoever needs it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from promptpredict.approach import Probabilities
+from promptpredict.approach import Approach, Probabilities
+from promptpredict.blending import best_of, choices, stacked
 from promptpredict.cases import Comparison, Draw, Key, Outcome, every_draw, fewer, most, runs
-from promptpredict.choices import choose, class_numbers, differences
+from promptpredict.choices import class_numbers, differences
 from promptpredict.encoders import Embedder
 from promptpredict.errors import UnscoredError
 from promptpredict.estimating import estimator_of
@@ -27,13 +28,12 @@ from promptpredict.figures import Figures, by_label, chosen, line, reversed_flag
 from promptpredict.heads import moved, shares
 from promptpredict.leaks import find_leaks, repeated
 from promptpredict.memo import Memo
-from promptpredict.plans import CHOICES, FEW, STACK, STACKED, WITH_LM, Plan
+from promptpredict.plans import FEW, STACK, WITH_LM, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.results import Flag
 from promptpredict.shots import content
 from promptpredict.splits import Rows, make_splits
-from promptpredict.stacking import Stacker
 
 RATE_ROWS = 1000  # training rows, without their labels, on which a base-rate shift is found
 Say = Callable[[str], object]
@@ -161,22 +161,35 @@ class Benchmark:
 
     def _outcomes(self, draw: Draw, found: Comparison) -> dict[str, Outcome]:
         """Return what every approach makes of a draw, the stack and the choices last."""
-        takes = self._runs[draw.budget]
+        takes, y = self._runs[draw.budget], [self.y[row] for row in draw.rows]
         said = {name: self._outcome(name, draw, found) for name in takes if name != STACK}
-        members = {name: said[name] for name in STACKED if name in said}
-        if STACK in takes and len(members) > 1:
-            said[STACK] = self._stacked(draw, members)
-        return said | (self._choices(draw, said) if draw.budget else {})
+        if STACK in takes and (stack := stacked(draw, said, y, self.labels)):
+            said[STACK] = stack
+        return said | (choices(said, y, self.labels) if draw.budget else {})
 
     def _outcome(self, approach: str, draw: Draw, found: Comparison | None = None) -> Outcome:
-        """Fit an approach on a draw, and test it on the test rows."""
+        """Fit an approach on a draw, with the number of shots that suits it best, and test it."""
         if approach == "prior" and draw.budget == 0:
             return self._base_rate(draw)
+        tried: dict[str, Outcome] = {}
+        seen: dict[str, Any] = {}
+        for count in self.plan.counts(approach, draw.budget):
+            tried[str(count)], estimator = self._tried(approach, draw, count)
+            if found is not None and self.memo is not None and approach in WITH_LM:
+                seen[str(count)] = self.memo.last, getattr(estimator, "shots_", None)
+        best = best_of(tried, [self.y[row] for row in draw.rows], self.labels)
+        if found is not None and best in seen:
+            found.watch(approach, draw, *seen[best])
+        return tried[best]
+
+    def _tried(self, approach: str, draw: Draw, shots: int) -> tuple[Outcome, Approach]:
+        """Fit an approach with so many shots on a draw, and test it on the test rows."""
         estimator = estimator_of(
             approach,
             self.prompt_file,
             self.plan,
             draw,
+            shots=shots,
             model=self.memo,
             encoder=self.embedder,
         )
@@ -192,9 +205,7 @@ class Benchmark:
         seconds = time.perf_counter() - start
         cost, waited, tokens = (now - then for now, then in zip(self._clock(), before, strict=True))
         columns = [self.labels.index(key) for key in estimator.keys_]
-        if found is not None and self.memo is not None and approach in WITH_LM:
-            found.watch(approach, draw, self.memo.last, getattr(estimator, "shots_", None))
-        return Outcome(
+        outcome = Outcome(
             draw,
             self._to_rate(draw, by_label(probabilities, columns, len(self.labels))),
             self._to_rate(draw, by_label(held_out, columns, len(self.labels))),
@@ -202,6 +213,7 @@ class Benchmark:
             seconds - waited + cost,
             tokens,
         )
+        return outcome, estimator
 
     def _base_rate(self, draw: Draw) -> Outcome:
         rate = self.plan.base_rate
@@ -219,31 +231,6 @@ class Benchmark:
 
     def _known_shares(self, rate: float) -> Probabilities:
         return np.array([rate if label == self.positive else 1 - rate for label in self.labels])
-
-    def _stacked(self, draw: Draw, members: Mapping[str, Outcome]) -> Outcome:
-        y = class_numbers([self.y[row] for row in draw.rows], self.labels)
-        start = time.perf_counter()
-        stacker = Stacker().fit([each.held_out for each in members.values()], y, draw.seed)
-        probabilities = stacker.predict_proba([each.probabilities for each in members.values()])
-        seconds = time.perf_counter() - start
-        # Zero-shot and probe read the same prompts, so one reading serves both.
-        by_lm = [each.seconds for name, each in members.items() if name in WITH_LM]
-        seconds += max(by_lm, default=0.0)
-        seconds += sum(each.seconds for name, each in members.items() if name not in WITH_LM)
-        tokens = max(each.tokens for each in members.values())
-        return Outcome(draw, probabilities, stacker.held_out_, seconds, tokens)
-
-    def _choices(self, draw: Draw, said: Mapping[str, Outcome]) -> dict[str, Outcome]:
-        """Return the choices between approaches that the draw's own rows make."""
-        y = [self.y[row] for row in draw.rows]
-        found = {}
-        for name, among in CHOICES.items():
-            held_out = {each: said[each].held_out for each in among if each in said}
-            if held_out:
-                best = choose(held_out, y, self.labels)
-                found[name] = replace(said[best], chosen=best)
-        both = {"chosen-with-lm", "chosen-without-lm"} <= found.keys()
-        return found if both else {}
 
     # -- what is seen besides --------------------------------------------------------------
 

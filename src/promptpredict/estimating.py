@@ -11,7 +11,7 @@ from promptpredict.approach import Approach
 from promptpredict.calibration import MIN_ROWS
 from promptpredict.cases import Draw
 from promptpredict.encoders import Embedder
-from promptpredict.plans import MAX_SHOTS, PROBE_SHOTS, Plan
+from promptpredict.plans import Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.scores import LanguageModel
 
@@ -22,10 +22,11 @@ def estimator_of(
     plan: Plan,
     draw: Draw,
     *,
+    shots: int,
     model: LanguageModel | None,
     encoder: Embedder,
 ) -> Approach:
-    """Return the estimator of an approach for a draw of labelled rows."""
+    """Return the estimator of an approach for a draw of labelled rows, with so many shots."""
     from promptpredict import baselines, estimators
     from promptpredict.panels import PanelClassifier
 
@@ -40,7 +41,6 @@ def estimator_of(
         )  # fmt: skip
     if approach.startswith("few-shot"):
         select: Any = approach.removeprefix("few-shot").removeprefix("-") or plan.select
-        shots = min(draw.budget, plan.shots, MAX_SHOTS)
         # A draw is in random order, and nested: its first rows are shots at every larger budget,
         # so that prompts behind the same shots are read once.
         return estimators.PromptClassifier(
@@ -49,9 +49,7 @@ def estimator_of(
     if approach == "probe":
         return estimators.ProbeClassifier(prompt_file, **by_lm, **given)
     if approach == "probe-shots":
-        return estimators.ProbeClassifier(
-            prompt_file, shots=PROBE_SHOTS, random_state=None, **by_lm
-        )
+        return estimators.ProbeClassifier(prompt_file, shots=shots, random_state=None, **by_lm)
     if approach == "panel":
         return PanelClassifier(prompt_file, model=model or "auto", **given)
     if approach == "embedding":

@@ -49,7 +49,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 
 MAX_SHOTS = 16
-PROBE_SHOTS = 4  # in front of a probe; the other labelled rows fit it
+PROBE_SHOTS = 4  # in front of a probe, whose other labelled rows fit it; few-shot may take so few
 FEW = 16  # labels, below which a draw is balanced, and there is neither stack nor probe with shots
 WITH_SHOTS = "probe-shots"
 LEAST_OF = {STACK: FEW, WITH_SHOTS: FEW}
@@ -117,6 +117,19 @@ class Plan:
         if own is not None and budget not in {_number(each, rows) for each in own}:
             return False
         return budget >= LEAST_OF.get(approach, 0)
+
+    def counts(self, approach: str, budget: int) -> tuple[int, ...]:
+        """Return how many shots an approach may show; a draw's own rows choose among them.
+
+        As many as there may be or a few: with some models and tables more of them help, with
+        others they crowd out the customer.
+        """
+        if approach == WITH_SHOTS:
+            return (PROBE_SHOTS,)
+        if not approach.startswith("few-shot"):
+            return (0,)
+        most = min(budget, self.shots, MAX_SHOTS)
+        return (most,) if budget < FEW or most <= PROBE_SHOTS else (PROBE_SHOTS, most)
 
     def usable(
         self, prompt_file: PromptFile, columns: Sequence[str], labels: set[str]
