@@ -6,7 +6,8 @@ Reads DIR/NAME.csv.gz (sources and SHA-256: benchmarks/DATA.md) and the prompt f
 script, and runs what `promptpredict benchmark` runs, up to four times a table on the same training rows:
 
 * main: every approach but few-shot-nearest, budgets 0 to 1,024 and all labels for those without a
-  language model, three seeds, 400 test rows; few-shot-random at 16 labels alone
+  language model, three seeds, 400 test rows; few-shot with 4 or 8 shots (16 take half an hour
+  more a table), few-shot-random at 16 labels alone
 * stack: 1,024 labels, 2,000 test rows where the table has them (those 400 among them), without
   the approaches that show shots: a prefix for each draw is what costs most
 * bare: a bare Yes/No question, no label, beside main
@@ -52,6 +53,7 @@ MAIN = Plan(
     approaches=[name for name in APPROACHES if name != "few-shot-nearest"],
     budgets=(*BUDGETS, "all"),
     budgets_of=dict.fromkeys((*WITH_LM, STACK), BUDGETS) | {"few-shot-random": (16,)},
+    shots=8,
     max_test=400,
     held=2000,
 )
