@@ -2,7 +2,7 @@
 
     python benchmarks/report.py [--check]
 
-Reads benchmarks/results/NAME/results.json and those of its folders bare, stack and nearest, which
+Reads benchmarks/results/NAME/results.json and those of its folders bare, stack and selection, which
 benchmarks/tables.py wrote. What stands between the markers `<!-- results -->` and
 `<!-- /results -->` is replaced; with --check it is only compared, and the exit code is 1 where it
 differs.
@@ -26,7 +26,7 @@ METRICS = {
     "ece": "ECE", "f1": "F1", "lift_10": "lift at 10 %",
 }  # fmt: skip
 COSTS = {"seconds_per_1000": "s per 1,000", "tokens_per_1000": "tokens per 1,000"}
-RUNS = ("main", "bare", "stack", "nearest")
+RUNS = ("main", "bare", "stack", "selection")
 Found = Mapping[str, Mapping[str, Results]]  # table → run → results
 
 

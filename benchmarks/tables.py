@@ -5,14 +5,14 @@
 Reads DIR/NAME.csv.gz (sources and SHA-256: benchmarks/DATA.md) and the prompt files beside this
 script, and runs what `promptpredict benchmark` runs, up to four times a table on the same training rows:
 
-* main: every approach but few-shot-nearest, budgets 0 to 1,024 and all labels for those without a
-  language model, three seeds, 400 test rows; few-shot with 4 or 8 shots (16 take half an hour
-  more a table), few-shot-random at 16 labels alone
+* main: every approach but few-shot-random and few-shot-nearest, budgets 0 to 1,024 and all labels
+  for those without a language model, three seeds, 400 test rows; few-shot with 4 or 8 shots (16
+  take half an hour more a table)
 * stack: 1,024 labels, 2,000 test rows where the table has them (those 400 among them), without
   the approaches that show shots: a prefix for each draw is what costs most
 * bare: a bare Yes/No question, no label, beside main
-* nearest: few-shot-nearest beside few-shot, 4 shots out of 64 labels, 200 test rows; tables with
-  text only
+* selection: how shots are chosen, balanced, at random or, on tables with text, the nearest: 4 shots
+  out of 64 labels, 200 test rows
 
 What the language model has read stands in WORK/NAME.sqlite, so an interrupted campaign goes on
 where it was; a run whose results are there already is left alone unless --again. --plan says how
@@ -26,7 +26,7 @@ import argparse
 import shutil
 import subprocess
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from promptpredict.about import about_run
@@ -49,28 +49,28 @@ HERE = Path(__file__).parent
 PROMPTS = sorted((HERE / "prompts").glob("*.jinja"))
 TABLES = [path.stem for path in PROMPTS if not path.stem.endswith("-bare")]
 BUDGETS = (0, 4, 16, 64, 256, 1024)
+NEAREST = "few-shot-nearest"
 MAIN = Plan(
-    approaches=[name for name in APPROACHES if name != "few-shot-nearest"],
+    approaches=[name for name in APPROACHES if name not in ("few-shot-random", NEAREST)],
     budgets=(*BUDGETS, "all"),
-    budgets_of=dict.fromkeys((*WITH_LM, STACK), BUDGETS) | {"few-shot-random": (16,)},
+    budgets_of=dict.fromkeys((*WITH_LM, STACK), BUDGETS),
     shots=8,
     max_test=400,
     held=2000,
 )
-SHOWING = ("few-shot", "few-shot-random", "probe-shots")
 RUNS = {
     "main": MAIN,
     "bare": replace(MAIN, approaches=("zero-shot",), budgets=(0,), memory_rows=0),
     "stack": replace(
         MAIN,
-        approaches=[name for name in MAIN.approaches if name not in SHOWING],
+        approaches=[name for name in MAIN.approaches if name not in ("few-shot", "probe-shots")],
         budgets=(1024,),
         max_test=2000,
         memory_rows=0,
     ),
-    "nearest": replace(
+    "selection": replace(
         MAIN,
-        approaches=("few-shot", "few-shot-nearest", "probe", "embedding"),
+        approaches=("few-shot", "few-shot-random", NEAREST, "probe", "embedding"),
         budgets=(64,),
         shots=4,
         max_test=200,
@@ -105,7 +105,8 @@ def main() -> None:
             if (folder / "results.json").exists() and not (options.again or options.plan):
                 continue
             benchmark = prepared(name, run, options.data, memo, embedder)
-            if run == "nearest" and not benchmark.prompt_file.front.text:
+            if all(budget > benchmark.most for budget in benchmark.plan.budgets if budget != "all"):
+                print(f"{name}, {run}: no budget is left, of {benchmark.most:,} training rows")
                 continue
             if options.plan:
                 left += planned(name, run, benchmark)
@@ -127,6 +128,8 @@ def prepared(name: str, run: str, data: Path, memo: Memo, embedder: Embedder) ->
     file = f"{name}-bare.jinja" if run == "bare" else f"{name}.jinja"
     prompt_file, plan = PromptFile.load(HERE / "prompts" / file), RUNS[run]
     prompt_file.name = file  # the folder is this machine's
+    if not prompt_file.front.text:
+        plan = replace(plan, approaches=[name for name in plan.approaches if name != NEAREST])
     records, notes = read_labelled(str(data / f"{name}.csv.gz"), prompt_file, {})
     for note in notes:
         print(name, note, flush=True)
@@ -144,7 +147,7 @@ def planned(name: str, run: str, benchmark: Benchmark) -> int:
 
 def write(folder: Path, benchmark: Benchmark) -> None:
     """Run a comparison, and write its results and report."""
-    begun, memo = time.perf_counter(), benchmark.memo
+    begun, memo, code = time.perf_counter(), benchmark.memo, commit()
     assert memo is not None
     name, count = benchmark.table, benchmark.collect()
     print(f"{name}: {count:,} distinct prompts, {len(memo.new()):,} of them to read", flush=True)
@@ -153,8 +156,10 @@ def write(folder: Path, benchmark: Benchmark) -> None:
     found = benchmark.run(lambda line: print(name, line, flush=True))
     seconds = time.perf_counter() - begun
     started = time.strftime("%Y-%m-%d", time.gmtime())
-    about = about_run([benchmark], found, settings={}, started=started, seconds=seconds)
-    about.versions["commit"] = commit()
+    about = about_run(
+        [benchmark], found, settings=asdict(benchmark.plan), started=started, seconds=seconds
+    )
+    about.versions["commit"] = code
     results = results_of(found, about)
     predictions = write_results(folder, results, found.predictions)
     write_report(folder, results, predictions, positive=benchmark.prompt_file.front.positive)

@@ -23,6 +23,7 @@ from compared import (
 from fakes import FakeEncoder, FakeLM
 from promptpredict.benchmark import Benchmark
 from promptpredict.encoders import Embedder
+from promptpredict.errors import DataError
 from promptpredict.estimating import estimator_of
 from promptpredict.figures import by_label
 from promptpredict.ledger import Ledger
@@ -210,6 +211,36 @@ def test_the_number_of_shots_is_that_which_suits_the_draws_own_rows(seed):
         picked = np.flatnonzero(known), truth
         means = {count: -np.log(each[picked]).mean() for count, each in losses.items()}
         assert chosen[draw.seed] == min(means, key=means.get)
+
+
+def test_one_number_of_shots_and_one_approach_serve_all_folds_of_a_seed():
+    """Probabilities behind 4 and behind 16 shots have levels of their own; folds are pooled."""
+    run = benchmark(
+        customers(200, clear=0.7),
+        approaches=["few-shot", "probe", "embedding"],
+        budgets=(40,),
+        folds=3,
+    )
+    comparison = run.run()
+    for seed in (0, 1):
+        shown = [len(each.shots) for each in comparison.shots if each.seed == seed]
+        assert len(shown) == 3
+        assert len(set(shown)) == 1
+    cases = run._cases(run.draws())
+    for (name, _, _), outcomes in cases.items():
+        assert len({each.chosen for each in outcomes}) == 1
+        assert (outcomes[0].chosen is not None) == name.startswith("chosen")
+
+
+@pytest.mark.parametrize(("side", "rows"), [("test", "test"), ("training", "train")])
+def test_a_side_without_a_row_that_can_be_scored_is_an_error(side, rows):
+    """Of the training rows zero-shot asks for all, to find the shift to a known base rate."""
+    records, plan = customers(300), {"max_test": 60, "base_rate": 0.3, "budgets": (0,)}
+    for row in getattr(benchmark(records, **plan).splits[0], rows):
+        records[row].values["feedback"] += " [unscorable]"
+    with pytest.raises(DataError) as raised:
+        benchmark(records, approaches=["zero-shot"], **plan).run()
+    assert str(raised.value) == f"no {side} row is left: none of them can be scored"
 
 
 # -- no test row is shown or learned from ------------------------------------------------------

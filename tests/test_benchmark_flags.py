@@ -113,7 +113,7 @@ def test_test_rows_that_training_rows_repeat_are_flagged():
     [flag] = benchmark(records, approaches=["prior"]).run().flags
     assert (flag.kind, flag.column) == ("duplicates", None)
     assert flag.text == (
-        f"1 of 40 test rows are in all but the id the same as a training row (row {test + 1}): "
+        f"1 of 40 test rows show a prompt the same as a training row (row {test + 1}): "
         "what is fitted has as good as seen them, which flatters it; possible: remove repeated "
         "rows, or keep them together as groups"
     )
@@ -206,7 +206,9 @@ def test_rows_left_out_of_training_for_their_group_are_counted():
     left = run.splits[0].left_out
     assert left == 120 - len(run.splits[0].train) - len(run.splits[0].test) > 0
     assert run.run().notes == [
-        f"rows left out of training, because others of their group test: {left}"
+        "regularisation, shots and approaches are chosen by folds of training rows that do not keep "
+        "groups together",
+        f"rows left out of training, because others of their group test: {left}",
     ]
 
 

@@ -67,10 +67,30 @@ def test_an_approach_of_which_nothing_is_known_is_not_chosen_nor_in_the_way():
     assert choose({"none": nothing, "other": nothing}, y, TWO) == "none"
 
 
-def test_where_no_row_is_known_by_all_the_first_of_those_that_know_one_is_chosen():
+def test_an_approach_that_knows_rows_of_one_label_alone_is_no_choice():
+    """Among them whoever always says this label would win."""
+    nan = np.nan
+    y = ["a", "a", "a", "b"]
+    partial, whole = share(0.0, 0.0, 0.0, nan), share(0.4, 0.4, 0.4, 0.6)
+    assert choose({"partial": partial, "whole": whole}, y, TWO) == "whole"
+    assert choose({"partial": partial, "also": share(0.1, 0.1, nan, nan)}, y, TWO) == "partial"
+
+
+def test_where_the_shared_rows_lack_a_label_the_one_with_the_fewest_rows_steps_back():
+    nan = np.nan
+    y = ["a", "a", "b", "b"]
+    good, bad = share(0.1, 0.1, 0.9, nan), share(0.6, 0.6, 0.4, nan)
+    few = share(nan, 0.0, nan, 1.0)  # without it the others share three rows
+    assert choose({"few": few, "bad": bad, "good": good}, y, TWO) == "good"
+    first, second = share(0.5, nan, 0.5, nan), share(nan, 0.1, nan, 0.9)
+    assert choose({"first": first, "second": second}, y, TWO) == "first"  # of equally few
+
+
+def test_where_nothing_can_be_compared_the_first_is_chosen():
     nan = np.nan
     held_out = {"none": np.full((2, 2), nan), "x": share(0.1, nan), "y": share(nan, 0.3)}
-    assert choose(held_out, ["a", "b"], TWO) == "x"
+    assert choose(held_out, ["a", "b"], TWO) == "none"
+    assert choose({"x": np.empty((0, 2)), "y": np.empty((0, 2))}, [], TWO) == "x"
 
 
 def test_more_than_two_labels_are_judged_alike():

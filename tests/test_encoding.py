@@ -490,8 +490,7 @@ def test_a_template_that_never_ends_a_turn_cannot_tell_such_words_apart():
             "The customer feels",
         ),
         ("gemma", "user\nPlan: b\nHow?<end_of_turn>\n<start_of_turn>model\nThe customer feels"),
-        # without control tokens between the turns it is all that stands behind the first
-        ("plain", "You judge.\n\nPlan: a\nHow?\nSo happy\n\nPlan: b\nHow?\nThe customer feels"),
+        ("plain", "\n\nPlan: b\nHow?\nThe customer feels"),  # without control tokens between turns
     ],
 )
 def test_where_the_customers_own_turn_begins(encoders, family, turn):

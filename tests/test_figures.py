@@ -101,7 +101,7 @@ def test_the_threshold_is_the_best_of_the_labelled_rows_held_out(found):
     for draw in run.draws():
         if draw.budget != 40:
             continue
-        outcome = run._outcome("probe", draw)
+        outcome = run._outcome("probe", draw, 0)
         y = [run.y[row] for row in draw.rows]
         expected = best_threshold(
             y, outcome.held_out, labels=["stays", "leaves"], positive="leaves"
@@ -162,7 +162,7 @@ def test_the_threshold_of_folds_is_the_mean_of_theirs():
     [row] = run.run().rows
     found = []
     for draw in run.draws():
-        held_out = run._outcome("embedding", draw).held_out
+        held_out = run._outcome("embedding", draw, 0).held_out
         y = [run.y[at] for at in draw.rows]
         found.append(best_threshold(y, held_out, labels=["stays", "leaves"], positive="leaves"))
     assert len(set(found)) > 1
@@ -272,7 +272,7 @@ class SlowEncoder(FakeEncoder):
 def test_an_approach_costs_what_it_costs_alone_whoever_read_its_prompts(monkeypatch, turned):
     """Three seconds a prompt and half a second a text, in whatever order the approaches come."""
     clock = Clock()
-    for module in ("benchmark", "memo", "encoders"):
+    for module in ("benchmark", "blending", "memo", "encoders"):
         monkeypatch.setattr(f"promptpredict.{module}.time", clock)
     approaches = [name for name in APPROACHES if name not in ("structured-trees", "fusion")]
     comparison = benchmark(

@@ -311,7 +311,7 @@ def test_test_rows_that_training_rows_repeat_are_counted_and_the_first_named():
     assert (flag.kind, flag.column, flag.text) == (
         "duplicates",
         None,
-        "7 of 10 test rows are in all but the id the same as a training row (row 1,011, 1,012, "
+        "7 of 10 test rows show a prompt the same as a training row (row 1,011, 1,012, "
         "1,013, 1,014, 1,015, …): what is fitted has as good as seen them, which flatters it; "
         "possible: remove repeated rows, or keep them together as groups",
     )
@@ -321,6 +321,6 @@ def test_folds_are_counted_together_and_no_repetition_is_no_flag():
     folds = [Split(np.array([2, 3]), np.array([0, 1])), Split(np.array([0, 1]), np.array([2, 3]))]
     flag = repeated(folds, ["a", "b", "a", "c"], range(1, 5))
     assert flag.text.startswith(
-        "2 of 4 test rows are in all but the id the same as a training row (row 1, 3): "
+        "2 of 4 test rows show a prompt the same as a training row (row 1, 3): "
     )
     assert repeated(folds, list("abcd"), range(1, 5)) is None

@@ -261,3 +261,22 @@ def test_balanced_shots_need_a_row_of_every_label_of_the_file():
 )
 def test_a_few_shots_or_as_many_as_there_may_be(approach, budget, shots, expected):
     assert Plan(shots=shots).counts(approach, budget) == expected
+
+
+@pytest.mark.parametrize(
+    ("approaches", "left"),
+    [(("stack", "embedding"), True), (("stack", "embedding", "text"), False)],
+)
+def test_a_stack_of_less_than_two_is_left_out_with_a_note(approaches, left):
+    names, notes = Plan(approaches=approaches).usable(
+        prompt_file(), ["id", "plan", "price", "feedback"], {"stays", "leaves"}
+    )
+    assert ("stack" in names) != left
+    assert (
+        notes
+        == [
+            "stack is left out: it joins two or more of zero-shot, probe, structured, structured-trees, "
+            "text, embedding"
+        ]
+        * left
+    )

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from promptpredict.approach import Approach, Probabilities
+from promptpredict.approach import Probabilities
 from promptpredict.blending import best_of, choices, stacked
-from promptpredict.cases import Comparison, Draw, Key, Outcome, every_draw, fewer, most, runs
+from promptpredict.cases import Comparison, Draw, Key, Outcome, Seen, every_draw, fewer, most, runs
 from promptpredict.choices import class_numbers, differences
 from promptpredict.encoders import Embedder
 from promptpredict.errors import UnscoredError
@@ -80,6 +80,11 @@ class Benchmark:
         self.most = most(self.splits)
         columns = list(records[0].values)
         self.approaches, self._unusable = plan.usable(prompt_file, columns, set(self.y))
+        if groups is not None:
+            self._unusable.append(
+                "regularisation, shots and approaches are chosen by folds of training rows that do "
+                "not keep groups together"
+            )
         self.unscored: dict[int, str] = {}  # row of the table → why no approach may use it
         self._places = {record.row: index for index, record in enumerate(records)}
         self._collected = False
@@ -121,11 +126,15 @@ class Benchmark:
         for draw in self.draws():
             for approach in self._runs[draw.budget]:
                 if approach in WITH_LM:
-                    try:
-                        self._outcome(approach, draw)
-                    except UnscoredError as error:
-                        self.unscored.update(error.faults)  # and once more, without these rows
+                    self._ask_for(approach, draw)
         self._memorised()
+
+    def _ask_for(self, approach: str, draw: Draw) -> None:
+        try:
+            for shots in self.plan.counts(approach, draw.budget):
+                self._outcome(approach, draw, shots)
+        except UnscoredError as error:
+            self.unscored.update(error.faults)  # and once more, without these rows
 
     def draws(self) -> list[Draw]:
         """Return every draw of labelled rows."""
@@ -141,10 +150,7 @@ class Benchmark:
         self.read()
         draws = self.draws()
         found = Comparison(notes=self._left_out())
-        cases: dict[Key, list[Outcome]] = {}
-        for draw in draws:
-            for approach, outcome in self._outcomes(draw, found).items():
-                cases.setdefault((approach, draw.budget, draw.seed), []).append(outcome)
+        cases = self._cases(draws)
         money = self.plan.value_saved, self.plan.offer_cost
         figures = Figures(self.records, self.y, self.labels, self.positive, money)
         given = {"table": self.table, "prompt": Path(self.prompt_file.name).name}
@@ -153,37 +159,42 @@ class Benchmark:
             row, found.resampled[key] = figures.row(key, outcomes, model=model, **given)
             found.rows.append(row)
             found.predictions += figures.predictions(key, outcomes)
+            if key[0] in self.approaches:
+                for outcome in outcomes:
+                    found.watch(key[0], outcome)
             say(line(row))
         found.differences, found.crossovers = differences(found.rows, found.resampled)
         found.flags = [*self.leaks, *self._memorised(), *reversed_flags(found.rows)]
         found.notes += [cut] if (cut := self.embedder.describe()) else []
         return found
 
-    def _outcomes(self, draw: Draw, found: Comparison) -> dict[str, Outcome]:
-        """Return what every approach makes of a draw, the stack and the choices last."""
-        takes, y = self._runs[draw.budget], [self.y[row] for row in draw.rows]
-        said = {name: self._outcome(name, draw, found) for name in takes if name != STACK}
-        if STACK in takes and (stack := stacked(draw, said, y, self.labels)):
-            said[STACK] = stack
-        return said | (choices(said, y, self.labels) if draw.budget else {})
+    def _cases(self, draws: Sequence[Draw]) -> dict[Key, list[Outcome]]:
+        """Return the outcomes of every approach, the stack and the choices last; one for a fold."""
+        tried: dict[tuple[int, int], dict[str, dict[str, list[Outcome]]]] = {}
+        for draw in draws:
+            said = tried.setdefault((draw.budget, draw.seed), {})
+            for approach in self._runs[draw.budget]:
+                for shots in self.plan.counts(approach, draw.budget):
+                    outcomes = said.setdefault(approach, {}).setdefault(str(shots), [])
+                    outcomes.append(self._outcome(approach, draw, shots))
+        cases: dict[Key, list[Outcome]] = {}
+        for (budget, seed), each in tried.items():
+            found: dict[str, Sequence[Outcome]] = {
+                # as many shots as suit the draws' own rows best
+                approach: counts[best_of(counts, self.y, self.labels)]
+                for approach, counts in each.items()
+            }
+            if STACK in self._runs[budget] and (stack := stacked(found, self.y, self.labels)):
+                found[STACK] = stack
+            if budget:
+                found |= choices(found, self.y, self.labels)
+            cases |= {(name, budget, seed): list(outcomes) for name, outcomes in found.items()}
+        return cases
 
-    def _outcome(self, approach: str, draw: Draw, found: Comparison | None = None) -> Outcome:
-        """Fit an approach on a draw, with the number of shots that suits it best, and test it."""
+    def _outcome(self, approach: str, draw: Draw, shots: int) -> Outcome:
+        """Fit an approach with so many shots on a draw, and test it on the test rows."""
         if approach == "prior" and draw.budget == 0:
             return self._base_rate(draw)
-        tried: dict[str, Outcome] = {}
-        seen: dict[str, Any] = {}
-        for count in self.plan.counts(approach, draw.budget):
-            tried[str(count)], estimator = self._tried(approach, draw, count)
-            if found is not None and self.memo is not None and approach in WITH_LM:
-                seen[str(count)] = self.memo.last, getattr(estimator, "shots_", None)
-        best = best_of(tried, [self.y[row] for row in draw.rows], self.labels)
-        if found is not None and best in seen:
-            found.watch(approach, draw, *seen[best])
-        return tried[best]
-
-    def _tried(self, approach: str, draw: Draw, shots: int) -> tuple[Outcome, Approach]:
-        """Fit an approach with so many shots on a draw, and test it on the test rows."""
         estimator = estimator_of(
             approach,
             self.prompt_file,
@@ -205,21 +216,27 @@ class Benchmark:
         seconds = time.perf_counter() - start
         cost, waited, tokens = (now - then for now, then in zip(self._clock(), before, strict=True))
         columns = [self.labels.index(key) for key in estimator.keys_]
-        outcome = Outcome(
+        judged = by_label(held_out, columns, len(self.labels))
+        seen = None
+        if self.memo is not None and approach in WITH_LM and not self.memo.collecting:
+            seen = Seen.of(self.memo.last, getattr(estimator, "shots_", None))
+        return Outcome(
             draw,
             self._to_rate(draw, by_label(probabilities, columns, len(self.labels))),
-            self._to_rate(draw, by_label(held_out, columns, len(self.labels))),
+            self._to_rate(draw, judged),
+            judged,
             # What another approach has read already would have taken its time here as well.
             seconds - waited + cost,
             tokens,
+            seen=seen,
         )
-        return outcome, estimator
 
     def _base_rate(self, draw: Draw) -> Outcome:
         rate = self.plan.base_rate
         assert rate is not None
         same = np.tile(self._known_shares(rate), (len(draw.test), 1))
-        return Outcome(draw, same, np.empty((0, len(self.labels))), 0.0, 0.0)
+        none = np.empty((0, len(self.labels)))
+        return Outcome(draw, same, none, none, 0.0, 0.0)
 
     def _to_rate(self, draw: Draw, probabilities: Probabilities) -> Probabilities:
         """Move probabilities learned from a balanced draw to the base rate, where it is known."""

@@ -1,6 +1,7 @@
 """What is made of several outcomes of one draw: the stack, and the choices that its own rows make.
 
-Knows outcomes; knows nothing of estimators, prompts or test labels.
+Knows outcomes, one for each fold; knows nothing of estimators, prompts or test labels. A choice is
+made once for all folds, whose probabilities are judged together.
 """
 
 from __future__ import annotations
@@ -9,25 +10,35 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from promptpredict.cases import Draw, Outcome
+import numpy as np
+
+from promptpredict.cases import Outcome
 from promptpredict.choices import choose, class_numbers
 from promptpredict.plans import CHOICES, STACKED, WITH_LM
 from promptpredict.stacking import Stacker
 
+Folds = Sequence[Outcome]
+
 
 def stacked(
-    draw: Draw, said: Mapping[str, Outcome], y: Sequence[str], labels: Sequence[str]
-) -> Outcome | None:
+    said: Mapping[str, Folds], y: Sequence[str], labels: Sequence[str]
+) -> list[Outcome] | None:
     """Return the stack of the approaches it takes; None where fewer than two of them ran.
 
-    ``y`` are the labels of the draw's rows.
+    ``y`` are the labels of all records.
     """
     members = {name: said[name] for name in STACKED if name in said}
     if len(members) < 2:
         return None
+    folds = zip(*members.values(), strict=True)
+    return [_stacked(dict(zip(members, fold, strict=True)), y, labels) for fold in folds]
+
+
+def _stacked(members: Mapping[str, Outcome], y: Sequence[str], labels: Sequence[str]) -> Outcome:
+    draw = next(iter(members.values())).draw
     start = time.perf_counter()
-    held_out = [each.held_out for each in members.values()]
-    stacker = Stacker().fit(held_out, class_numbers(y, labels), draw.seed)
+    numbers = class_numbers([y[row] for row in draw.rows], labels)
+    stacker = Stacker().fit([each.held_out for each in members.values()], numbers, draw.seed)
     probabilities = stacker.predict_proba([each.probabilities for each in members.values()])
     seconds = time.perf_counter() - start
     # Zero-shot and probe read the same prompts, so one reading serves both.
@@ -35,23 +46,28 @@ def stacked(
     seconds += max(by_lm, default=0.0)
     seconds += sum(each.seconds for name, each in members.items() if name not in WITH_LM)
     tokens = max(each.tokens for each in members.values())
-    return Outcome(draw, probabilities, stacker.held_out_, seconds, tokens)
+    held_out = stacker.held_out_
+    return Outcome(draw, probabilities, held_out, held_out, seconds, tokens)
 
 
 def choices(
-    said: Mapping[str, Outcome], y: Sequence[str], labels: Sequence[str]
-) -> dict[str, Outcome]:
+    said: Mapping[str, Folds], y: Sequence[str], labels: Sequence[str]
+) -> dict[str, list[Outcome]]:
     """Return the choices between approaches; none where one side has no approach."""
     found = {}
     for name, among in CHOICES.items():
-        sides = {each: said[each] for each in among if each in said}
-        if sides:
-            best = best_of(sides, y, labels)
-            found[name] = replace(said[best], chosen=best)
+        side = {each: said[each] for each in among if each in said}
+        if side:
+            best = best_of(side, y, labels)
+            found[name] = [replace(each, chosen=best) for each in said[best]]
     both = {"chosen-with-lm", "chosen-without-lm"} <= found.keys()
     return found if both else {}
 
 
-def best_of(said: Mapping[str, Outcome], y: Sequence[str], labels: Sequence[str]) -> str:
-    """Return which outcome gave the draw's own rows the best probabilities, unseen."""
-    return choose({name: each.held_out for name, each in said.items()}, y, labels)
+def best_of(said: Mapping[str, Folds], y: Sequence[str], labels: Sequence[str]) -> str:
+    """Return which outcomes gave the draws' own rows the best probabilities, unseen."""
+    held_out = {
+        name: np.concatenate([each.judged for each in folds]) for name, folds in said.items()
+    }
+    folds = next(iter(said.values()))
+    return choose(held_out, [y[row] for each in folds for row in each.draw.rows], labels)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from promptpredict.approach import Probabilities
+from promptpredict.errors import DataError
 from promptpredict.plans import PROBE_SHOTS, WITH_SHOTS, Plan
 from promptpredict.results import Crossover, Difference, Flag, Row, Shown
 from promptpredict.scores import Scores
@@ -40,19 +41,41 @@ class Draw:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a language model was shown: quantiles of label mass, prompts cut, everybody's shots.
+
+    ``shots`` are row of the table and label of each, in order.
+    """
+
+    mass: list[float]
+    truncated: int
+    shots: list[tuple[int, str]]
+
+    @classmethod
+    def of(cls, scores: Scores, shots: Shots | None) -> Seen:
+        """Return what there is to say of the scores of test rows."""
+        shown = [(record.row, str(record.label)) for record in shots.shown()] if shots else []
+        mass = np.quantile(scores.mass, QUANTILES).round(6).tolist()
+        return cls(mass, int(scores.truncated.sum()), shown)
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What one approach said of the test rows of a draw (n, k), and of its own rows, held out.
 
-    Columns are in label order; ``seconds`` and ``tokens`` are those of the test rows; ``chosen``
-    names the approach behind a choice.
+    Columns are in label order. ``judged`` are the probabilities of its own rows before they are
+    moved to a known base rate: those by which the rows themselves choose. ``seconds`` and
+    ``tokens`` are those of the test rows; ``chosen`` names the approach behind a choice.
     """
 
     draw: Draw
     probabilities: Probabilities
     held_out: Probabilities
+    judged: Probabilities
     seconds: float
     tokens: float
     chosen: str | None = None
+    seen: Seen | None = None
 
 
 @dataclass
@@ -73,15 +96,15 @@ class Comparison:
     truncated: dict[str, int] = field(default_factory=dict)
     resampled: dict[Key, Probabilities] = field(default_factory=dict)
 
-    def watch(self, approach: str, draw: Draw, scores: Scores, shots: Shots | None) -> None:
+    def watch(self, approach: str, outcome: Outcome) -> None:
         """Note label mass, what was cut, and which shots were shown to everybody."""
-        self.label_mass[approach] = np.quantile(scores.mass, QUANTILES).round(6).tolist()
-        self.truncated[approach] = int(scores.truncated.sum())
-        if shots is not None and (shown := shots.shown()):
-            pairs = [(record.row, str(record.label)) for record in shown]
-            self.shots.append(
-                Shown(approach=approach, budget=draw.budget, seed=draw.seed, shots=pairs)
-            )
+        if outcome.seen is None:
+            return
+        self.label_mass[approach] = outcome.seen.mass
+        self.truncated[approach] = outcome.seen.truncated
+        if outcome.seen.shots:
+            given = {"budget": outcome.draw.budget, "seed": outcome.draw.seed}
+            self.shots.append(Shown(approach=approach, shots=outcome.seen.shots, **given))
 
 
 def every_draw(splits: Sequence[Split], y: Sequence[str], plan: Plan, out: set[int]) -> list[Draw]:
@@ -96,6 +119,9 @@ def every_draw(splits: Sequence[Split], y: Sequence[str], plan: Plan, out: set[i
     budgets = plan.budgets_in(rows)
     for split in splits:
         train, test = _without(split.train, out), _without(split.test, out)
+        if not len(train) or not len(test):
+            kind = "test" if len(train) else "training"
+            raise DataError(f"no {kind} row is left: none of them can be scored")
         if 0 in budgets:
             found.append(Draw(0, 0, split.fold, train[:0], train, test))
         for seed in range(plan.seeds):

@@ -6,7 +6,7 @@ Knows the order of things and the table that a person reads; the comparison itse
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,7 +73,7 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
     begun, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     plans = [_benchmark(asked, *each) for each in zip(files, tables, strict=True)]
     _check_developing(asked, plans[0])
-    warned = _warn((flag.text for plan in plans for flag in plan.leaks), say)
+    warned = _warn_of(plans, say)
     memos = _models(asked, say)
     every: list[Memo | None] = [*memos] or [None]
     if asked.dry_run:
@@ -89,9 +89,11 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
     comparison.notes = [*notes, *comparison.notes]
     seconds = time.perf_counter() - begun
     about = _about(asked, runs, comparison, started=started, seconds=seconds)
-    for note in comparison.notes:
-        say(note)
-    _warn((flag.text for flag in comparison.flags if flag.text not in warned), say)
+    for line in [
+        *comparison.notes,
+        *(f"warning: {flag.text}" for flag in comparison.flags if flag.text not in warned),
+    ]:
+        say(line)
     return _written(asked, runs[0], results_of(comparison, about), comparison.predictions, say)
 
 
@@ -128,6 +130,17 @@ def _same_rows(tables: Sequence[list[Record]], files: Sequence[PromptFile]) -> l
                 "that are compared need the same target and labels"
             )
     return kept
+
+
+def _warn_of(plans: Sequence[Benchmark], say: Say) -> set[str]:
+    """Warn of what flatters figures, before a prompt is read; return the warnings."""
+    warned = set()
+    for plan in plans:
+        of = f"{plan.prompt_file.name}: " if len(plans) > 1 else ""
+        for flag in plan.leaks:
+            say(f"warning: {of}{flag.text}")
+            warned.add(flag.text)
+    return warned
 
 
 def _check_developing(asked: BenchmarkOptions, plan: Benchmark) -> None:
@@ -260,14 +273,6 @@ def _about(
     return about_run(
         runs, found, settings=settings, started=started, seconds=seconds, keep=asked.keep_prompts
     )
-
-
-def _warn(texts: Iterable[str], say: Say) -> set[str]:
-    """Say warnings, each once; return them."""
-    said = dict.fromkeys(texts)
-    for text in said:
-        say(f"warning: {text}")
-    return set(said)
 
 
 def _written(

@@ -35,7 +35,8 @@ _Groups = tuple[tuple[str, tuple[str, ...]], ...]
 class Encoded:
     """A prompt up to the position that predicts the label words, and the ids of those words.
 
-    ``start`` is where the customer's own turn begins: behind the control token in front of it.
+    ``start`` is where the customer's own turn begins: behind the control token in front of it, or
+    behind the block before it where no control token parts them.
     """
 
     ids: tuple[int, ...]
@@ -131,24 +132,27 @@ class Encoder:
     def _assemble(self, prompt: Prompt) -> tuple[list[int], str, bool, int]:
         """Return the ids up to the last control token, the text behind, and whether it is all.
 
-        Last comes how many ids stand in front of the span that holds the customer.
+        Last comes where the customer's turn begins.
         """
         turns = [text for turn in prompt.shots for text in (turn.user, turn.reply)]
         # A space behind the answer belongs to the word: tokenizers write it with the word.
         texts = [prompt.system, *turns, prompt.user, prompt.answer.rstrip()]
         contents = [self._escape(text) for text in texts]
-        ids, start = list(self._leading), 0
+        ids, start, filled = list(self._leading), 0, ""
         span, swallow, first = "", False, True
         for piece in self._skeleton(len(prompt.shots), system=bool(prompt.system)):
             if isinstance(piece, _Control):
                 span = span.rstrip() if piece.lstrip else span
                 ids += self._span(span.lstrip() if swallow else span, first=first)
                 ids.append(piece.id)
-                span, swallow, first = "", piece.rstrip, False
+                span, filled, swallow, first = "", "", piece.rstrip, False
+            elif isinstance(piece, _Slot):
+                if piece.index == len(contents) - 2:
+                    start = len(ids) + len(self._span(filled, first=first))
+                span += contents[piece.index]
+                filled = span
             else:
-                if piece == _Slot(len(contents) - 2):
-                    start = len(ids)
-                span += contents[piece.index] if isinstance(piece, _Slot) else piece
+                span += piece
         return ids, span.lstrip() if swallow else span, first, start
 
     def _encode_span(self, text: str, *, first: bool) -> tuple[int, ...]:

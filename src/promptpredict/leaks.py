@@ -79,7 +79,7 @@ def repeated(
     count = sum(len(split.test) for split in splits)
     first = ", ".join(f"{row:,}" for row in rows[:5]) + (", …" if len(rows) > 5 else "")
     text = (
-        f"{len(rows):,} of {count:,} test rows are in all but the id the same as a training row "
+        f"{len(rows):,} of {count:,} test rows show a prompt the same as a training row "
         f"(row {first}): what is fitted has as good as seen them, which flatters it; possible: "
         "remove repeated rows, or keep them together as groups"
     )

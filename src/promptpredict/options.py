@@ -76,7 +76,9 @@ Train = Annotated[
     str | None, _option("LABELLED", "Labelled table for shots, calibration and fallback.")
 ]
 Shots = Annotated[int, _option("K", "Labelled records in each prompt.", min=0, max=64)]
-MostShots = Annotated[int, _option("K", "Most shots of few-shot; 4 are tried too.", "--shots", min=1, max=16)]
+MostShots = Annotated[
+    int, _option("K", "Most shots of few-shot; 4 are tried too.", "--shots", min=1, max=16)
+]
 Select = Annotated[
     Literal["balanced", "random", "nearest"],
     _option("HOW", "Which shots: balanced, random or nearest."),

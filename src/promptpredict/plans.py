@@ -119,11 +119,13 @@ class Plan:
         return budget >= LEAST_OF.get(approach, 0)
 
     def counts(self, approach: str, budget: int) -> tuple[int, ...]:
-        """Return how many shots an approach may show; a draw's own rows choose among them.
+        """Return how many shots an approach may show; the draws' own rows choose among them.
 
         As many as there may be or a few: with some models and tables more of them help, with
-        others they crowd out the customer.
+        others they crowd out the customer. None for the stack, which shows nothing itself.
         """
+        if approach == STACK:
+            return ()
         if approach == WITH_SHOTS:
             return (PROBE_SHOTS,)
         if not approach.startswith("few-shot"):
@@ -151,6 +153,9 @@ class Plan:
                 why[name] = (
                     f"no row has the label '{lacking[0]}', and balanced shots need every label"
                 )
+        members = [name for name in names if name in STACKED and not why.get(name)]
+        if len(members) < 2:
+            why[STACK] = f"it joins two or more of {', '.join(STACKED)}"
         notes = [f"{name} is left out: {why[name]}" for name in names if why.get(name)]
         return [name for name in names if not why.get(name)], notes
 

@@ -19,7 +19,7 @@ from promptpredict.resampling import normal_interval
 from promptpredict.results import Crossover, Difference, Verdict
 
 MARGIN = 0.02  # how much ROC AUC an approach may lose and still be called no worse
-ALPHA = 0.05  # how often the words of one budget may be wrong, all of them together
+ALPHA = 0.05  # how often the words of one family may be wrong, all of them together
 ZERO_SHOT = "zero-shot"  # needs no label, so its one row stands at every budget
 WITH, WITHOUT = "chosen-with-lm", "chosen-without-lm"
 
@@ -46,7 +46,7 @@ def judge(family: Sequence[Gap], *, budget: int) -> list[Difference]:
     so on, up to the first whose interval holds 0. What the steps passed is better or worse, as by
     Holm's corrected p. The rest could be called no worse, an error that only the better ones use
     up: their lower ends get the level 1 - .05 / (m - number better), their upper ends 1 - .05 /
-    (m - number worse), so that they still hold 0, and the words of a budget are together wrong in
+    (m - number worse), so that they still hold 0, and the words of a family are together wrong in
     some 5 % of samples at most (one level for both ends, after all steps: up to 10 %).
 
     The word is read from this interval alone: ``better`` above 0, ``worse`` below 0, ``no worse``
