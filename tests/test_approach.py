@@ -170,7 +170,7 @@ def test_the_labels_of_a_fold_change_nothing_of_what_its_rows_are_given(name):
     X, y = customers(40, clear=0.8)
     first, second = next(
         (row, row + 1)
-        for _, held in stratified((y == "stays").astype(int), 0).split(X, y == "stays")
+        for _, held in stratified((y == "stays").astype(int), 0)
         for row in held
         if row + 1 in held and y[row] != y[row + 1]
     )
@@ -245,7 +245,7 @@ def test_zero_shot_reads_every_row_once_and_is_calibrated_by_the_other_folds():
     odds = np.array([[text.count("glad"), text.count("angry")] for text in X["feedback"]], float)
     expected = np.full((40, 2), np.nan)
     targets = (y == "stays").astype(int)
-    for others, held in stratified(targets, 0).split(targets, targets):
+    for others, held in stratified(targets, 0):
         fitted = calibration.fit_platt(
             odds[others], y[others], labels=["stays", "leaves"], positive="leaves"
         )

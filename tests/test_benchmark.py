@@ -213,6 +213,31 @@ def test_the_number_of_shots_is_that_which_suits_the_draws_own_rows(seed):
         assert chosen[draw.seed] == min(means, key=means.get)
 
 
+def test_groups_stay_together_in_the_folds_of_training_rows_too(monkeypatch):
+    """Of every approach, its regularisation, the stack and what the choices are made by."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    def refuse(self, *given):
+        raise AssertionError("folds without groups")
+
+    seen = []
+    original = StratifiedGroupKFold.split
+
+    def split(self, X, y=None, groups=None):
+        seen.append(len(groups))
+        return original(self, X, y, groups)
+
+    monkeypatch.setattr(StratifiedKFold, "split", refuse)
+    monkeypatch.setattr(StratifiedGroupKFold, "split", split)
+    groups = [f"g{row // 2}" for row in range(160)]
+    run = benchmark(
+        customers(160), approaches=APPROACHES, budgets=(64,), seeds=1, max_test=60, groups=groups
+    )
+    run.read()
+    assert {name for name, _, _ in run._cases(run.draws())} == {*APPROACHES, *CHOICES}
+    assert seen.count(64) >= 9
+
+
 def test_one_number_of_shots_and_one_approach_serve_all_folds_of_a_seed():
     """Probabilities behind 4 and behind 16 shots have levels of their own; folds are pooled."""
     run = benchmark(

@@ -206,8 +206,6 @@ def test_rows_left_out_of_training_for_their_group_are_counted():
     left = run.splits[0].left_out
     assert left == 120 - len(run.splits[0].train) - len(run.splits[0].test) > 0
     assert run.run().notes == [
-        "regularisation, shots and approaches are chosen by folds of training rows that do not keep "
-        "groups together",
         f"rows left out of training, because others of their group test: {left}",
     ]
 

@@ -145,10 +145,39 @@ def test_a_class_of_a_single_row_leaves_nothing_held_out():
 
 @pytest.mark.parametrize(("rare", "folds"), [(2, 2), (4, 4), (9, 5)])
 def test_every_fold_has_a_row_of_every_class(rare, folds):
-    features, y = noisy(30, rare)
-    splits = list(stratified(y, 0).split(features, y))
+    y = noisy(30, rare)[1]
+    splits = stratified(y, 0)
     assert len(splits) == folds
     assert all(len(np.unique(y[test])) == 2 for _, test in splits)
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_rows_of_one_group_stand_on_one_side_of_every_fold(size):
+    features, y = noisy(60)
+    groups = [f"g{row // size}" for row in range(60)]
+    folds = stratified(y, 0, groups)
+    assert sorted(row for _, held in folds for row in held) == list(range(60))
+    for others, held in folds:
+        assert not {groups[row] for row in others} & {groups[row] for row in held}
+    # by hand: what is held out of each fold comes from a fit on the others
+    model = logistic((0.5,))[0]
+    found = cross_fitted(model, features, y, folds, classes=2)
+    for others, held in folds:
+        alone = model.fit(features[others], y[others]).predict_proba(features[held])
+        before, after = shares(y[others], 2), shares(y, 2)
+        np.testing.assert_allclose(found[held], moved(alone, before, after))
+
+
+def test_groups_that_leave_a_class_on_one_side_leave_nothing_held_out():
+    features, y = noisy(30, rare=6)
+    groups = ["rare" if each else f"g{row}" for row, each in enumerate(y)]
+    assert stratified(y, 0, groups) is None
+    assert stratified(y, 0, ["all"] * 30) is None
+    head = fit_head(
+        features, y, groups=groups, candidates=logistic((1.0,)), default=logistic((0.5,))[0],
+        classes=2, seed=0,
+    )  # fmt: skip
+    assert np.isnan(head.held_out).all()
 
 
 def test_a_class_that_the_rows_lack_has_probability_zero():
@@ -192,9 +221,10 @@ def test_trees_grow_deeper_with_the_rows():
     assert [each.max_depth for each in trees(2000, 0)] == [2, 5, 2, 3]
     assert {each.random_state for each in trees(16, 7)} == {7}
     features, y = noisy(30)
-    found = cross_fitted(trees(30, 0)[0], features, y, classes=2, seed=0)
+    folds = stratified(y, 0)
+    found = cross_fitted(trees(30, 0)[0], features, y, folds, classes=2)
     np.testing.assert_array_equal(
-        cross_fitted(trees(30, 0)[0], features, y, classes=2, seed=0), found
+        cross_fitted(trees(30, 0)[0], features, y, folds, classes=2), found
     )
 
 

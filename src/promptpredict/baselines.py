@@ -74,6 +74,7 @@ class StructuredClassifier(Approach):
         self.head_ = fit_head(
             self.encoder_.transform(records),
             self.targets(records),
+            groups=self.groups(records),
             candidates=candidates,
             default=default,
             classes=len(self.classes_),
@@ -107,6 +108,7 @@ class TextClassifier(Approach):
         self.head_ = fit_head(
             self.words_(texts),
             self.targets(records),
+            groups=self.groups(records),
             candidates=logistic((0.3, 3.0, 30.0, 300.0)),
             default=logistic((3.0,))[0],
             classes=len(self.classes_),
@@ -144,6 +146,7 @@ class EmbeddingClassifier(Approach):
         self.head_ = fit_head(
             self._vectors(records),
             self.targets(records),
+            groups=self.groups(records),
             candidates=logistic((0.1, 1.0, 10.0, 100.0, 1000.0)),
             default=logistic((1.0,))[0],
             classes=len(self.classes_),
@@ -190,6 +193,7 @@ class FusionClassifier(Approach):
         self.head_ = fit_head(
             self._features(columns, vectors),
             self.targets(records),
+            groups=self.groups(records),
             candidates=[
                 blocks(weight=weight, strength=strength, **given)
                 for weight in (0.5, 1.0, 2.0)

@@ -62,6 +62,10 @@ class Benchmark:
         """Split the records."""
         plan.check()
         rate = prompt_file.front.base_rate if plan.base_rate is None else plan.base_rate
+        self.groups = None if groups is None else [str(group) for group in groups]
+        if self.groups is not None:
+            pairs = zip(records, self.groups, strict=True)
+            records = [replace(record, group=group) for record, group in pairs]
         self.records, self.prompt_file, self.table = records, prompt_file, table
         self.plan = replace(plan, base_rate=rate)
         self.memo, self.embedder = lm, embedder
@@ -80,11 +84,6 @@ class Benchmark:
         self.most = most(self.splits)
         columns = list(records[0].values)
         self.approaches, self._unusable = plan.usable(prompt_file, columns, set(self.y))
-        if groups is not None:
-            self._unusable.append(
-                "regularisation, shots and approaches are chosen by folds of training rows that do "
-                "not keep groups together"
-            )
         self.unscored: dict[int, str] = {}  # row of the table → why no approach may use it
         self._places = {record.row: index for index, record in enumerate(records)}
         self._collected = False
@@ -184,7 +183,8 @@ class Benchmark:
                 approach: counts[best_of(counts, self.y, self.labels)]
                 for approach, counts in each.items()
             }
-            if STACK in self._runs[budget] and (stack := stacked(found, self.y, self.labels)):
+            stack = stacked(found, self.y, self.labels, self.groups)
+            if stack and STACK in self._runs[budget]:
                 found[STACK] = stack
             if budget:
                 found |= choices(found, self.y, self.labels)

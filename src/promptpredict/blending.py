@@ -21,24 +21,34 @@ Folds = Sequence[Outcome]
 
 
 def stacked(
-    said: Mapping[str, Folds], y: Sequence[str], labels: Sequence[str]
+    said: Mapping[str, Folds],
+    y: Sequence[str],
+    labels: Sequence[str],
+    groups: Sequence[str] | None = None,
 ) -> list[Outcome] | None:
     """Return the stack of the approaches it takes; None where fewer than two of them ran.
 
-    ``y`` are the labels of all records.
+    ``y`` are the labels of all records, ``groups`` their groups.
     """
     members = {name: said[name] for name in STACKED if name in said}
     if len(members) < 2:
         return None
     folds = zip(*members.values(), strict=True)
-    return [_stacked(dict(zip(members, fold, strict=True)), y, labels) for fold in folds]
+    return [_stacked(dict(zip(members, fold, strict=True)), y, labels, groups) for fold in folds]
 
 
-def _stacked(members: Mapping[str, Outcome], y: Sequence[str], labels: Sequence[str]) -> Outcome:
+def _stacked(
+    members: Mapping[str, Outcome],
+    y: Sequence[str],
+    labels: Sequence[str],
+    groups: Sequence[str] | None,
+) -> Outcome:
     draw = next(iter(members.values())).draw
     start = time.perf_counter()
     numbers = class_numbers([y[row] for row in draw.rows], labels)
-    stacker = Stacker().fit([each.held_out for each in members.values()], numbers, draw.seed)
+    own = None if groups is None else [groups[row] for row in draw.rows]
+    held_out = [each.held_out for each in members.values()]
+    stacker = Stacker().fit(held_out, numbers, draw.seed, own)
     probabilities = stacker.predict_proba([each.probabilities for each in members.values()])
     seconds = time.perf_counter() - start
     # Zero-shot and probe read the same prompts, so one reading serves both.
@@ -46,8 +56,8 @@ def _stacked(members: Mapping[str, Outcome], y: Sequence[str], labels: Sequence[
     seconds += max(by_lm, default=0.0)
     seconds += sum(each.seconds for name, each in members.items() if name not in WITH_LM)
     tokens = max(each.tokens for each in members.values())
-    held_out = stacker.held_out_
-    return Outcome(draw, probabilities, held_out, held_out, seconds, tokens)
+    unseen = stacker.held_out_
+    return Outcome(draw, probabilities, unseen, unseen, seconds, tokens)
 
 
 def choices(

@@ -144,8 +144,9 @@ class PromptClassifier(ByLanguageModel):
         labels, positive = list(self.prompt_file_.words), self.prompt_file_.front.positive
         y = [self.prompt_file_.label_of(records[row].label) for row in scored]
         columns = calibrate.columns_of(y, labels)
-        folds = stratified(columns, 0) if len(np.unique(columns)) > 1 else None
-        for others, held in folds.split(columns, columns) if folds else ():
+        groups = self.groups([records[row] for row in scored])
+        folds = stratified(columns, 0, groups) if len(np.unique(columns)) > 1 else None
+        for others, held in folds or ():
             calibration = calibrate.fit_platt(
                 logprobs[scored[others]],
                 [y[row] for row in others],
@@ -174,8 +175,8 @@ class PromptClassifier(ByLanguageModel):
             score(rest)
         free = {id(record) for record in others}
         shown = [record for record in records if id(record) not in free]
-        if len(shown) > len(others) and (folds := stratified(self.targets(shown), 0)):
-            for left, out in folds.split(shown, self.targets(shown)):
+        if len(shown) > len(others):
+            for left, out in stratified(self.targets(shown), 0, self.groups(shown)) or ():
                 pool = [shown[row] for row in left]
                 score([shown[row] for row in out], self._choose_from(pool, len(pool)))
         return logprobs
@@ -221,6 +222,7 @@ class ProbeClassifier(ByLanguageModel):
         self.head_ = fit_head(
             self.features_.transform(scores.hidden, scores.logprobs),
             self.targets(rest),
+            groups=self.groups(rest),
             candidates=logistic((1e-4, 1e-3, 1e-2, 1e-1, 1.0)),
             default=logistic((1e-3,))[0],
             classes=len(self.classes_),

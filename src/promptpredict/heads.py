@@ -20,6 +20,7 @@ FOLDS = 5
 SOME_THOUSAND = 2000  # from here on deeper trees may pay for their time
 MANY_ROWS = 5000  # from here on threads are worth their waiting for one another
 Floats = npt.NDArray[np.floating[Any]]
+Folds = list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ def fit_head(
     features: Any,
     y: npt.NDArray[np.intp],
     *,
+    groups: Sequence[str] | None = None,
     candidates: Sequence[Any],
     default: Any,
     classes: int,
@@ -53,7 +55,7 @@ def fit_head(
 ) -> Head:
     """Fit classifiers of scikit-learn on features (n, d) and class numbers ``y`` (n,).
 
-    The one of ``candidates`` with the least cross-validated log loss is taken, or ``default``
+    Rows of one of ``groups`` (n,) stand on one side of every fold. The one of ``candidates`` with the least cross-validated log loss is taken, or ``default``
     with fewer than 64 rows or than 5 of a class. What cross-validation gave the rows is kept.
     """
     from sklearn.base import clone
@@ -64,9 +66,11 @@ def fit_head(
     search = len(y) >= MIN_ROWS and least >= MIN_PER_CLASS
     # So few numbers gain nothing from the threads of BLAS (.07 s with two, .06 s with one, for 256
     # x 577), and on busy cores they wait for one another: 2.5 s were seen instead of .15 s.
+    folds = stratified(y, seed, groups)
+    search = search and folds is not None
     with threadpool_limits(1 if len(y) < MANY_ROWS else None):
         tried = [
-            (each, cross_fitted(each, features, y, classes=classes, seed=seed))
+            (each, cross_fitted(each, features, y, folds, classes=classes))
             for each in (candidates if search else [default])
         ]
         best, held_out = tried[0]
@@ -78,23 +82,22 @@ def fit_head(
 
 
 def cross_fitted(
-    model: Any, features: Any, y: npt.NDArray[np.intp], *, classes: int, seed: int
+    model: Any, features: Any, y: npt.NDArray[np.intp], folds: Folds | None, *, classes: int
 ) -> npt.NDArray[np.float64]:
     """Return the probabilities (n, classes) of rows by fits that have not seen them.
 
-    Stratified folds, at most 5; NaN where a class has a single row. A fold whose other rows have
+    NaN where there are no folds. A fold whose other rows have
     more of a class than all rows have gives it too much, just where it has fewer itself: pooled
     over folds, a good ranking of 16 rows looks like chance (embedding, telecom_nps_verbatims: .63
     held out, .81 on test rows). So each fold is moved to the shares of all rows.
     """
     from sklearn.model_selection import cross_val_predict
 
-    folds = stratified(y, seed)
     if folds is None:
         return np.full((len(y), classes), np.nan)
     found = cross_val_predict(model, features, y, cv=folds, method="predict_proba")
     spread = _spread(np.unique(y), found, classes)
-    for others, held in folds.split(y, y):
+    for others, held in folds:
         spread[held] = moved(spread[held], shares(y[others], classes), shares(y, classes))
     return spread
 
@@ -116,14 +119,24 @@ def moved(
     return result
 
 
-def stratified(y: npt.NDArray[np.intp], seed: int) -> Any:
-    """Return scikit-learn's stratified folds, at most 5; None where a class has a single row."""
-    from sklearn.model_selection import StratifiedKFold
+def stratified(
+    y: npt.NDArray[np.intp], seed: int, groups: Sequence[str] | None = None
+) -> Folds | None:
+    """Return at most 5 stratified folds: the rows to fit on, and the rows held out, of each.
 
-    least = int(np.unique(y, return_counts=True)[1].min())
-    if least < 2:
+    Rows of one of ``groups`` (n,) stand on one side of every fold. None where a class has a single
+    row, or none outside of a fold.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    counts = np.unique(y, return_counts=True)[1]
+    most = min(FOLDS, int(counts.min()), len(y if groups is None else set(groups)))
+    if most < 2:
         return None
-    return StratifiedKFold(min(FOLDS, least), shuffle=True, random_state=seed)
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    folds = list(kind(most, shuffle=True, random_state=seed).split(y, y, groups))
+    whole = all(len(np.unique(y[others])) == len(counts) and len(held) for others, held in folds)
+    return folds if whole else None
 
 
 def logistic(strengths: Sequence[float]) -> list[Any]:

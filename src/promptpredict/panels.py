@@ -54,6 +54,7 @@ class PanelClassifier(ByLanguageModel):
         self.head_ = fit_head(
             self._scaled(odds),
             self.targets(records),
+            groups=self.groups(records),
             candidates=logistic((0.003, 0.03, 0.3, 3.0)),
             default=logistic((0.1,))[0],
             classes=len(self.classes_),

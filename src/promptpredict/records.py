@@ -26,13 +26,15 @@ class Record:
 
     ``row`` counts data rows from 1. ``values`` holds every column in table order but the target
     and the ignored ones; a missing value is None. ``label`` is the target as ``spelling`` writes
-    it, None where it is unknown; it is never among ``values``.
+    it, None where it is unknown; it is never among ``values``. Records of one ``group`` stand on
+    one side of every fold.
     """
 
     row: int
     id: str
     values: Mapping[str, Value]
     label: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,16 @@ class Stacker:
     fewer than two classes are left to learn from, it is the mean.
     """
 
-    def fit(self, said: Sequence[Probabilities], y: npt.NDArray[np.intp], seed: int) -> Stacker:
+    def fit(
+        self,
+        said: Sequence[Probabilities],
+        y: npt.NDArray[np.intp],
+        seed: int,
+        groups: Sequence[str] | None = None,
+    ) -> Stacker:
         """Fit on the probabilities (n, k) that each approach gave rows it had not seen.
 
-        ``y`` (n,) are class numbers. Rows that an approach could not be held out of are left out.
+        ``y`` (n,) are class numbers, ``groups`` (n,) those of the rows. Rows that an approach could not be held out of are left out.
         """
         rows = np.isfinite(np.concatenate(said, axis=1)).all(axis=1)
         classes = said[0].shape[1]
@@ -43,6 +49,9 @@ class Stacker:
         self.head_ = fit_head(
             _features([each[rows] for each in said]),
             y[rows],
+            groups=None
+            if groups is None
+            else [groups[row] for row in np.flatnonzero(rows).tolist()],
             candidates=logistic((0.003, 0.03, 0.3, 3.0)),
             default=logistic((0.03,))[0],
             classes=classes,
@@ -82,7 +91,9 @@ class StackClassifier(Approach):
         y = [record.label for record in records]
         self.members_ = [clone(member) for member in self.members]
         said = [member.cross_fit(records, y) for member in self.members_]
-        self.stacker_ = Stacker().fit(said, self.targets(records), self.random_state)
+        self.stacker_ = Stacker().fit(
+            said, self.targets(records), self.random_state, self.groups(records)
+        )
 
     def _held_out(self, records: list[Record]) -> Probabilities:
         return self.stacker_.held_out_
