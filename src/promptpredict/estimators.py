@@ -18,8 +18,9 @@ from promptpredict.approach import Probabilities, Prompted, checked, load_prompt
 from promptpredict.calibration import Calibration
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
-from promptpredict.heads import ProbeFeatures, fit_head, logistic, moved, shares, stratified
+from promptpredict.heads import ProbeFeatures, fit_head, moved, shares, stratified
 from promptpredict.labelled import drawn
+from promptpredict.priors import informed
 from promptpredict.reading import ByLanguageModel
 from promptpredict.records import Record, records_from_frame
 from promptpredict.scores import LanguageModel
@@ -219,12 +220,15 @@ class ProbeClassifier(ByLanguageModel):
                 )
         scores = self._scores(rest)
         self.features_ = ProbeFeatures().fit(scores.hidden, scores.logprobs)
+        # A few labels can contradict the zero-shot answer by chance, and would turn it round.
+        labels = list(self.prompt_file_.words)
+        believed = self.features_.believed([labels.index(key) for key in self.keys_])
         self.head_ = fit_head(
             self.features_.transform(scores.hidden, scores.logprobs),
             self.targets(rest),
             groups=self.groups(rest),
-            candidates=logistic((1e-4, 1e-3, 1e-2, 1e-1, 1.0)),
-            default=logistic((1e-3,))[0],
+            candidates=informed((1e-4, 1e-3, 1e-2, 1e-1, 1.0), believed),
+            default=informed((1e-3,), believed)[0],
             classes=len(self.classes_),
             seed=self.random_state or 0,
         )

@@ -212,6 +212,17 @@ class ProbeFeatures:
         odds = (log_odds(logprobs) - self._odds[0]) / self._odds[1]
         return np.hstack([(hidden - self._hidden[0]) / self._hidden[1], odds]).astype(np.float64)
 
+    def believed(self, places: Sequence[int]) -> Floats:
+        """Return what the zero-shot answer looks like for each class, as features.
+
+        One standard deviation towards the class in the log-odds, and a mean state. ``places`` are
+        those of the classes among the labels, of which there may be more.
+        """
+        width, labels = len(self._hidden[0]), max(2, len(self._odds[0]))
+        towards = (labels * np.eye(labels) - 1) / (labels - 1)  # (k, k)
+        odds = towards[list(places), : 1 if labels == 2 else labels] * np.sqrt(width)
+        return np.hstack([np.zeros((len(places), width)), odds])
+
 
 def log_odds(logprobs: Floats) -> Floats:
     """Return one log-odds (n, 1) for two labels, centred log-probabilities (n, k) for more."""

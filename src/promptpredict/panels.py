@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from promptpredict.approach import Probabilities, Prompted
 from promptpredict.errors import PromptError
-from promptpredict.heads import fit_head, logistic
+from promptpredict.heads import fit_head
+from promptpredict.priors import informed
 from promptpredict.reading import ByLanguageModel, check_scored
 from promptpredict.records import Record
 from promptpredict.scores import LanguageModel
@@ -51,12 +52,17 @@ class PanelClassifier(ByLanguageModel):
         self.questions_ = [*own, *panel]
         odds = self._odds(records)
         self._scale = odds.mean(axis=0), odds.std(axis=0) + 1e-6
+        # The own question points towards the positive label, whatever a few labels say.
+        believed = np.zeros((len(self.classes_), odds.shape[1]))
+        if own:
+            signs = [1 if key == self.prompt_file_.front.positive else -1 for key in self.keys_]
+            believed[:, 0] = signs
         self.head_ = fit_head(
             self._scaled(odds),
             self.targets(records),
             groups=self.groups(records),
-            candidates=logistic((0.003, 0.03, 0.3, 3.0)),
-            default=logistic((0.1,))[0],
+            candidates=informed((0.003, 0.03, 0.3, 3.0), believed),
+            default=informed((0.1,), believed)[0],
             classes=len(self.classes_),
             seed=self.random_state or 0,
         )
