@@ -186,9 +186,10 @@ class PromptClassifier(ByLanguageModel):
 class ProbeClassifier(ByLanguageModel):
     """Logistic regression on the language model's last hidden states.
 
-    That of the answer position, their mean over the customer's turn, and the label log-odds, which
-    point the way that they have from the start: the answer counts as two labelled rows. ``shots`` of the training rows are shown in the
-    prompt, and the others are fitted on; the other parameters are those of PromptClassifier.
+    That of the answer position, their mean over the customer's turn, and the label log-odds: the
+    zero-shot answer, which counts as two labelled rows. ``shots`` of the training rows are shown
+    in the prompt, and the others are fitted on; the other parameters are those of
+    PromptClassifier.
     """
 
     def __init__(
