@@ -6,10 +6,10 @@ Reads DIR/NAME.csv.gz (sources and SHA-256: benchmarks/DATA.md) and the prompt f
 script, and runs what `promptpredict benchmark` runs, up to four times a table on the same training rows:
 
 * main: every approach but few-shot-random and few-shot-nearest, budgets 0 to 1,024 and all labels
-  for those without a language model, three seeds, 400 test rows; few-shot with 4 or 8 shots (16
-  take half an hour more a table)
+  for those without a language model, three seeds, 400 test rows; few-shot with 4 or 8 shots,
+  as the prefix of 16 is what costs most
 * stack: 1,024 labels, 2,000 test rows where the table has them (those 400 among them), without
-  the approaches that show shots: a prefix for each draw is what costs most
+  the approaches that show shots
 * bare: a bare Yes/No question, no label, beside main
 * selection: how shots are chosen, balanced, at random or, on tables with text, the nearest: 4 shots
   out of 64 labels, 200 test rows

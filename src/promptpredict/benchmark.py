@@ -183,9 +183,9 @@ class Benchmark:
                 approach: counts[best_of(counts, self.y, self.labels)]
                 for approach, counts in each.items()
             }
-            stack = stacked(found, self.y, self.labels, self.groups)
-            if stack and STACK in self._runs[budget]:
-                found[STACK] = stack
+            if STACK in self._runs[budget]:
+                stack = stacked(found, self.y, self.labels, self.groups)
+                found |= {STACK: stack} if stack else {}
             if budget:
                 found |= choices(found, self.y, self.labels)
             cases |= {(name, budget, seed): list(outcomes) for name, outcomes in found.items()}

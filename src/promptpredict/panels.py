@@ -25,9 +25,8 @@ class PanelClassifier(ByLanguageModel):
     """Logistic regression on the log-odds of the prompt file's side questions.
 
     With two labels the file's own question is one of them, the first, whose answer counts as two
-    labelled rows. A customer's text is read
-    once for all questions. ``questions_`` names the columns of ``head_.model.coef_``, the weights
-    of log-odds that are scaled to unit variance.
+    labelled rows. A customer's text is read once for all questions. ``questions_`` names the
+    columns of ``head_.model.coef_``, the weights of log-odds that are scaled to unit variance.
     """
 
     def __init__(

@@ -55,9 +55,8 @@ class Difference(BaseModel):
     """An approach against another at one budget, paired on the same test rows, over the seeds.
 
     ``low`` and ``high`` are the 95 % interval of this difference alone; ``holm_low`` and
-    ``holm_high`` the one corrected for all differences of its family (the approaches of a budget against one, the
-    choices among themselves, or the models), from which ``verdict`` is
-    read. ``p`` is the two-sided bootstrap p-value before the correction.
+    ``holm_high`` the one corrected for all differences of its family (the approaches of a budget
+    against one, the choices among themselves, or the models), from which ``verdict`` is read. ``p`` is the two-sided bootstrap p-value before the correction.
     """
 
     model_config = ConfigDict(extra="forbid")

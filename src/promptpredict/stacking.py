@@ -38,7 +38,8 @@ class Stacker:
     ) -> Stacker:
         """Fit on the probabilities (n, k) that each approach gave rows it had not seen.
 
-        ``y`` (n,) are class numbers, ``groups`` (n,) those of the rows. Rows that an approach could not be held out of are left out.
+        ``y`` (n,) are class numbers, ``groups`` (n,) those of the rows. Rows that an
+        approach could not be held out of are left out.
         """
         rows = np.isfinite(np.concatenate(said, axis=1)).all(axis=1)
         classes = said[0].shape[1]
