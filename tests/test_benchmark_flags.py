@@ -249,6 +249,21 @@ def test_balanced_shots_of_a_label_that_no_customer_has_are_left_out_with_a_note
     assert single == set(approaches) - set(names)
 
 
+def test_a_base_rate_needs_two_labels():
+    text = PROMPT.replace("task: binary", "task: multiclass").replace("positive: leaves\n", "")
+    file = prompt_file(text.replace("leaves: [angry]", "leaves: [angry], waits: [later]"))
+    with pytest.raises(DataError) as error:
+        benchmark(file=file, approaches=["prior", "embedding"], base_rate=0.1)
+    assert str(error.value) == "a base rate needs two labels; p.jinja has 3"
+
+
+def test_the_base_rate_is_no_choice_where_nothing_else_can_be_tried():
+    """With a row of each label no approach has held-out rows; then the first is taken."""
+    comparison = benchmark(approaches=["zero-shot", "embedding", "text", "prior"], budgets=(2,)).run()
+    chosen = {row.chosen for row in comparison.rows if row.approach == "chosen-without-lm"}
+    assert chosen == {"embedding"}
+
+
 def test_a_rare_label_stops_no_comparison():
     """16 labels of which two are of the rare one: both are shots in front of the probe."""
     comparison = benchmark(

@@ -46,6 +46,17 @@ def test_the_file_that_ranks_best_is_chosen_wherever_it_stands():
     assert developed([BACKWARDS, VAGUE, GOOD])[0] == 2
 
 
+def test_a_file_may_name_its_labels_in_another_order():
+    words = "{leaves: [angry], stays: [glad]}"
+    other = prompt_file(PROMPT.replace(WORDS, words), "other.jinja")
+    best, notes = developed([VAGUE, other])
+    assert best == 1
+    assert developed([GOOD, other])[1][1] == (
+        "other.jinja: +0.000 (95 % +0.000 to +0.000, corrected for 1): no worse"
+    )
+    assert notes[0].startswith("of 2 prompt files other.jinja ranks 40 training rows best")
+
+
 def test_of_equals_the_first_is_chosen():
     twin = prompt_file(PROMPT, "twin.jinja")
     best, notes = developed([twin, GOOD])

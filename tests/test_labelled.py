@@ -11,7 +11,7 @@ from promptpredict import tables
 from promptpredict.errors import DataError, PromptError
 from promptpredict.labelled import check_task, column_cells, drawn, label_of, read_labelled
 from promptpredict.prompt import PromptFile
-from promptpredict.records import Record
+from promptpredict.records import Record, Roles
 
 PROMPT = """---
 task: binary
@@ -29,6 +29,7 @@ fields: {amount: {format: ".2f"}}
 {% block question %}How does the customer feel?{% endblock %}
 """
 READING = {"delimiter": None, "encoding": None}
+ROLES = Roles()
 
 
 @pytest.fixture(autouse=True)
@@ -216,16 +217,28 @@ def test_cells_of_a_column_are_those_of_the_records_as_they_are_written():
     )
     records, _ = read_labelled(table, prompt_file(), READING)
     assert [record.id for record in records] == ["a", "d"]
-    assert column_cells(table, "when", records[::-1], READING) == ["007", " 01.50"]
-    assert column_cells(table, "left", records, READING) == ["1", "0"]
-    assert column_cells(table, "when", [], READING) == []
+    assert column_cells(table, "when", records[::-1], READING, ROLES) == ["007", " 01.50"]
+    assert column_cells(table, "left", records, READING, ROLES) == ["1", "0"]
+    assert column_cells(table, "when", [], READING, ROLES) == []
 
 
 def test_cells_are_read_as_the_table_is():
     table = write("id;amount;feedback;left;when\na;1;x;1;späte, r\n", encoding="cp1252")
     reading = {"delimiter": ";", "encoding": "cp1252"}
     records, _ = read_labelled(table, prompt_file(), reading)
-    assert column_cells(table, "when", records, reading) == ["späte, r"]
+    assert column_cells(table, "when", records, reading, ROLES) == ["späte, r"]
+
+
+def test_cells_stand_beside_a_nested_value_that_the_prompt_file_ignores(tmp_path):
+    table = tmp_path / "t.jsonl"
+    lines = [
+        '{"id": "a", "amount": 1, "feedback": "x", "left": 1, "meta": {"k": 1}, "household": "h1"}',
+        '{"id": "b", "amount": 1, "feedback": "y", "left": 0, "meta": {"k": 2}, "household": "h2"}',
+    ]
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    file = prompt_file(PROMPT.replace("---\n{%", "ignore: [meta, household]\n---\n{%", 1))
+    records, _ = read_labelled(str(table), file, READING)
+    assert column_cells(str(table), "household", records, READING, file.roles) == ["h1", "h2"]
 
 
 def test_cells_of_a_table_in_several_blocks_keep_to_their_rows(monkeypatch):
@@ -233,7 +246,7 @@ def test_cells_of_a_table_in_several_blocks_keep_to_their_rows(monkeypatch):
     table = write("\n".join(["id,amount,feedback,left,when", *rows, ""]))
     records, _ = read_labelled(table, prompt_file(), READING)
     some = [records[row] for row in (2999, 0, 1500)]
-    assert column_cells(table, "when", some, READING) == ["cell 2999", "cell 0", "cell 1500"]
+    assert column_cells(table, "when", some, READING, ROLES) == ["cell 2999", "cell 0", "cell 1500"]
 
 
 def test_records_are_drawn_in_their_order_and_the_first_without_a_seed():

@@ -134,14 +134,40 @@ def test_seconds_are_those_of_the_member_where_the_choice_has_none():
     assert "as good as `probe` and 10 times cheaper" in found
 
 
-def test_the_member_chosen_most_often_is_named_and_the_seeds_are_averaged():
-    rows = [
-        row(WITH, 1024, auc, seed=seed, chosen=member)
-        for seed, (auc, member) in enumerate([(0.7, "panel"), (0.8, "probe"), (0.9, "probe")])
+def over_seeds(budget, members, aucs, others=("text",) * 3):
+    """Return what both choices took at one budget, one row a seed."""
+    pairs = enumerate(zip(members, aucs, strict=True))
+    rows = [row(WITH, budget, auc, seed=seed, chosen=name) for seed, (name, auc) in pairs]
+    return rows + [
+        row(WITHOUT, budget, seed=seed, chosen=name) for seed, name in enumerate(others)
     ]
-    rows += [row(WITHOUT, 1024, seed=seed, chosen="text") for seed in range(3)]
+
+
+def test_the_seeds_are_averaged_and_their_choice_is_named_where_it_was_not_one():
+    """The figures are the choice's: those of no single approach."""
+    rows = over_seeds(1024, ("panel", "probe", "probe"), (0.7, 0.8, 0.9))
     assert sentence(rows, [difference(0.1, 0.05, 0.15, 1024)]) == (
-        "With 1,024 labels use `probe` (ROC AUC 0.800, +0.100 over `text`, 95 % +0.050 to +0.150)."
+        "With 1,024 labels use their choice of `probe` and `panel` (ROC AUC 0.800, +0.100 over "
+        "`text`, 95 % +0.050 to +0.150)."
+    )
+    rows = over_seeds(64, ("probe",) * 3, (0.7, 0.8, 0.9), ("text", "fusion", "embedding"))
+    assert sentence(rows, [difference(0.1, 0.05, 0.15, 64)]) == (
+        "With 64 labels use `probe` (ROC AUC 0.800, +0.100 over their choice of `text`, `fusion` "
+        "and `embedding`, 95 % +0.050 to +0.150)."
+    )
+
+
+def test_neighbouring_budgets_whose_seeds_differ_are_told_together_and_a_single_one_apart():
+    rows = [
+        *over_seeds(4, ("few-shot",) * 3, (0.8, 0.8, 0.8)),
+        *over_seeds(16, ("probe", "panel", "probe"), (0.8, 0.8, 0.8)),
+        *over_seeds(64, ("zero-shot", "probe", "zero-shot"), (0.9, 0.9, 0.9)),
+    ]
+    differences = [difference(0.1, low, 0.2, budget) for budget, low in ((4, 0.05), (16, 0.03), (64, 0.04))]  # fmt: skip
+    assert sentence(rows, differences) == (
+        "With 4 labels use `few-shot` (ROC AUC 0.800, +0.100 over `text`, 95 % +0.050 to +0.200); "
+        "from 16 labels on use their choice of `probe`, `panel` and `zero-shot` (ROC AUC 0.800 to "
+        "0.900, at 16 labels +0.100 over `text`, 95 % +0.030 to +0.200)."
     )
 
 

@@ -16,7 +16,7 @@ from promptpredict.approach import Approach, Probabilities, Prompted
 from promptpredict.columns import ColumnEncoder, shown_columns, shown_texts
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
-from promptpredict.heads import blocks, fit_head, logistic, shares, trees
+from promptpredict.heads import blocks, fit_head, logistic, shares, stratified, trees
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.spacing import WORD
@@ -229,6 +229,10 @@ class PriorClassifier(Approach):
 
     def _held_out(self, records: list[Record]) -> Probabilities:
         targets = self.targets(records)
+        if stratified(targets, 0, self.groups(records)) is None:
+            # No other approach can be tried on rows that it has not seen: nor is this one, or
+            # it would be chosen for want of company.
+            return np.full((len(targets), len(self.classes_)), np.nan)
         return np.stack([self._shares(np.delete(targets, row)) for row in range(len(targets))])
 
     def _shares(self, targets: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:

@@ -22,7 +22,7 @@ from promptpredict.blending import best_of, choices, stacked
 from promptpredict.cases import Comparison, Draw, Key, Outcome, Seen, every_draw, fewer, most, runs
 from promptpredict.choices import class_numbers, differences
 from promptpredict.encoders import Embedder
-from promptpredict.errors import UnscoredError
+from promptpredict.errors import DataError, UnscoredError
 from promptpredict.estimating import estimator_of
 from promptpredict.figures import Figures, by_label, chosen, line, reversed_flags
 from promptpredict.heads import moved, shares
@@ -62,6 +62,10 @@ class Benchmark:
         """Split the records."""
         plan.check()
         rate = prompt_file.front.base_rate if plan.base_rate is None else plan.base_rate
+        if rate is not None and prompt_file.front.positive is None:
+            raise DataError(
+                f"a base rate needs two labels; {prompt_file.name} has {len(prompt_file.words)}"
+            )
         self.groups = None if groups is None else [str(group) for group in groups]
         if self.groups is not None:
             pairs = zip(records, self.groups, strict=True)

@@ -124,7 +124,7 @@ def _same_rows(tables: Sequence[list[Record]], files: Sequence[PromptFile]) -> l
         for file, table in zip(files, kept, strict=True)
     ]
     for file, own in zip(files[1:], labels[1:], strict=True):
-        if own != labels[0]:
+        if own != labels[0] or set(file.words) != set(files[0].words):
             raise DataError(
                 f"{files[0].name} and {file.name} read other labels from the table; prompt files "
                 "that are compared need the same target and labels"
@@ -161,7 +161,7 @@ def _benchmark(asked: BenchmarkOptions, file: PromptFile, records: Sequence[Reco
     from promptpredict.encoders import Embedder
 
     cells = {
-        column: column_cells(asked.labelled, column, records, asked.reading)
+        column: column_cells(asked.labelled, column, records, asked.reading, file.roles)
         for column in (asked.group, asked.time)
         if column
     }

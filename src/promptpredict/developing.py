@@ -82,8 +82,10 @@ def _measured(
         )
     given: dict[str, Any] = {"labels": labels, "positive": files[0].front.positive}
     values, resampled = [], []
-    for each in found:
-        shares = softmax(each.logprobs[scored].astype(np.float64), axis=1)
+    for file, each in zip(files, found, strict=True):
+        # Each file has its columns in its own order of labels.
+        columns = [list(file.words).index(key) for key in labels]
+        shares = softmax(each.logprobs[np.ix_(scored, columns)].astype(np.float64), axis=1)
         values.append(evaluate(truth, shares, **given)["roc_auc"])
         resampled.append(resample(truth, shares, only=("roc_auc",), **given)["roc_auc"])
     return len(scored), values, resampled

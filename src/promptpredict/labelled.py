@@ -45,11 +45,14 @@ def read_labelled(
 
 
 def column_cells(
-    table: str, column: str, records: Sequence[Record], reading: Mapping[str, Any]
+    table: str, column: str, records: Sequence[Record], reading: Mapping[str, Any], roles: Roles
 ) -> list[str]:
-    """Return the cells of a column, as they are written, of some records of a table."""
+    """Return the cells of a column, as they are written, of some records of a table.
+
+    ``roles`` are those that the records were read with, so that no row is a reject here alone.
+    """
     cells: dict[int, str] = {}
-    for block in read_blocks(table, Roles(), keep=[column], **reading):
+    for block in read_blocks(table, roles, keep=[column], **reading):
         rows = (record.row for record in block.records)
         cells |= {row: kept[column] for row, kept in zip(rows, block.kept, strict=True)}
     return [cells[record.row] for record in records]

@@ -25,9 +25,10 @@ def sentence(rows: Sequence[Row], differences: Sequence[Difference]) -> str:
     approaches that the training rows chose, with a language model and without, the better one; if
     neither is, the cheaper one, which is as good where the interval says that it is no worse, and
     else undecided. Intervals are those from which the words of the differences were read (Holm).
-    Neighbouring budgets with one answer are told together, with the difference at the budget
-    where it is least. Where the two choices are not compared: the highest mean ROC AUC, and how it
-    compares with the baseline.
+    Where the seeds chose several approaches it is the choice that is advised, as the figures are
+    those of the choice. Neighbouring budgets with one answer are told together, with the
+    difference at the budget where it is least. Where the two choices are not compared: the highest
+    mean ROC AUC, and how it compares with the baseline.
     """
     clauses: list[str] = []
     advised: list[_Advice | str] = []
@@ -49,9 +50,10 @@ class _Advice:
     """Which of two approaches to use at one budget, and why; figures are ``use`` less ``other``."""
 
     kind: Literal["better", "as good", "undecided"]
+    side: str  # the choice that is advised
     budget: int
-    use: str
-    other: str
+    use: tuple[str, ...]  # the approaches that the seeds chose, the most frequent first
+    other: tuple[str, ...]
     auc: float
     value: float
     low: float
@@ -59,9 +61,11 @@ class _Advice:
     times: float | None  # how many times cheaper it is; None where no seconds are known
 
     @property
-    def answer(self) -> tuple[str, ...]:
+    def answer(self) -> tuple[object, ...]:
         """What neighbouring budgets must share to be told together."""
-        return (self.kind, self.use) if self.kind == "better" else (self.kind, self.use, self.other)
+        if self.kind != "better":
+            return self.kind, self.use, self.other
+        return self.kind, self.side, self.use if len(self.use) == 1 else ()
 
     @property
     def cost(self) -> str:
@@ -91,9 +95,10 @@ def _advice(at: Sequence[Row], among: Sequence[Difference]) -> _Advice | None:
     own, others = seconds[use], seconds[other]
     return _Advice(
         kind="better" if low > 0 else "as good" if low > -MARGIN else "undecided",
+        side=use,
         budget=pair.budget,
-        use=_member(at, use),
-        other=_member(at, other),
+        use=_members(at, use),
+        other=_members(at, other),
         auc=_auc([row for row in at if row.approach == use]) or 0.0,
         value=value,
         low=low,
@@ -129,16 +134,18 @@ def _told(group: Sequence[_Advice], *, last: bool) -> str:
     figures = f"ROC AUC {' to '.join(dict.fromkeys(aucs))}, "
     figures += f"at {_labels(least.budget)} " if first != end else ""
     figures += _signed(least.value)
-    figures += f" over `{least.other}`" if least.kind == "better" else ""
+    figures += f" over {_named(least.other)}" if least.kind == "better" else ""
     figures += f", 95 % {_signed(least.low)} to {_signed(least.high)}"
+    use = _named(tuple(dict.fromkeys(name for each in group for name in each.use)))
+    other = _named(least.other)
     if least.kind == "better":
-        advice = f"use `{least.use}`"
+        advice = f"use {use}"
     elif least.kind == "as good":
         cost = f" and {least.cost}" if least.cost else ""
-        advice = f"use `{least.use}`, as good as `{least.other}`{cost}"
+        advice = f"use {use}, as good as {other}{cost}"
     else:
         cost = f" {least.cost}," if least.cost else ""
-        advice = f"use `{least.use}`,{cost} while it is undecided whether `{least.other}` is better"
+        advice = f"use {use},{cost} while it is undecided whether {other} is better"
     return f"{when} {advice} ({figures})"
 
 
@@ -172,15 +179,23 @@ def _highest(at: Sequence[Row], among: Sequence[Difference]) -> str:
     return f"{when} `{approach}` is highest (ROC AUC {_number(best)}{''.join(compared)})"
 
 
-def _member(at: Sequence[Row], choice: str) -> str:
-    """Return the approach that was chosen most often over the seeds; the first of equals."""
+def _members(at: Sequence[Row], choice: str) -> tuple[str, ...]:
+    """Return the approaches that the seeds chose, the most frequent first; the first of equals."""
     chosen = Counter(row.chosen or choice for row in at if row.approach == choice)
-    return chosen.most_common(1)[0][0]
+    return tuple(name for name, _ in chosen.most_common())
+
+
+def _named(members: Sequence[str]) -> str:
+    """Return an approach, or the choice of several: their figures are those of no single one."""
+    names = [f"`{name}`" for name in members]
+    if len(names) == 1:
+        return names[0]
+    return f"their choice of {', '.join(names[:-1])} and {names[-1]}"
 
 
 def _seconds(at: Sequence[Row], choice: str) -> float | None:
     """Return the mean seconds per 1,000 rows of a choice, or else of what it chose."""
-    for name in (choice, _member(at, choice)):
+    for name in (choice, _members(at, choice)[0]):
         values = [
             row.metrics["seconds_per_1000"].value
             for row in at
