@@ -35,6 +35,9 @@ KNOWN = {
     "stack": (1.95, 0.36, 95.0),
 }
 CHOSEN = {"chosen-with-lm": "probe", "chosen-without-lm": "fusion", "chosen-single": "panel"}
+MODELS = {"embedding": "minilm", "fusion": "minilm"} | dict.fromkeys(
+    ("prior", "structured", "structured-trees", "text"), ""
+)
 PROMPT = """<|im_start|>system
 You judge how customers of an online shop feel about it.<|im_end|>
 <|im_start|>user
@@ -67,6 +70,7 @@ def sample_results() -> tuple[Results, pd.DataFrame]:
         crossovers=[
             Crossover(approach="chosen-without-lm", against="chosen-with-lm", budget=256),
             Crossover(approach="structured", against="zero-shot", budget=None),
+            Crossover(approach="probe", against="embedding", budget=4),
         ],
         flags=[
             Flag(
@@ -117,6 +121,7 @@ def _row(approach, budget, seed, truth, p):
         metrics[f"precision_{percent}"] = Value.of(precision)
         times = precision / truth.mean()
         metrics[f"lift_{percent}"] = Value.of(times, times - 0.5, times + 0.5)
+    chosen = "few-shot" if seed == 2 and approach == "chosen-with-lm" else CHOSEN.get(approach)
     seconds = KNOWN.get(approach, (0, 0, 78.2))[2]
     metrics["threshold"] = Value(value=0.5)
     metrics["seconds_per_1000"] = Value(value=seconds * (1 + 0.01 * seed))
@@ -124,13 +129,13 @@ def _row(approach, budget, seed, truth, p):
     return Row(
         table="shop_customers.csv",
         prompt="churn-shop.jinja",
-        model="smollm2-135m",
+        model=MODELS.get(chosen or approach, "smollm2-135m"),
         approach=approach,
         budget=budget,
         seed=seed,
         n_test=len(truth),
         metrics=metrics,
-        chosen=("few-shot" if seed == 2 and approach == "chosen-with-lm" else CHOSEN.get(approach)),
+        chosen=chosen,
     )
 
 

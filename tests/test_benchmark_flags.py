@@ -259,7 +259,9 @@ def test_a_base_rate_needs_two_labels():
 
 def test_the_base_rate_is_no_choice_where_nothing_else_can_be_tried():
     """With a row of each label no approach has held-out rows; then the first is taken."""
-    comparison = benchmark(approaches=["zero-shot", "embedding", "text", "prior"], budgets=(2,)).run()
+    comparison = benchmark(
+        approaches=["zero-shot", "embedding", "text", "prior"], budgets=(2,)
+    ).run()
     chosen = {row.chosen for row in comparison.rows if row.approach == "chosen-without-lm"}
     assert chosen == {"embedding"}
 

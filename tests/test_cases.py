@@ -8,7 +8,7 @@ from itertools import pairwise, permutations
 import numpy as np
 import pytest
 
-from promptpredict.cases import Draw, every_draw, fewer, most, runs
+from promptpredict.cases import Comparison, Draw, Outcome, Seen, every_draw, fewer, most, runs
 from promptpredict.plans import PROBE_SHOTS, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
@@ -27,6 +27,30 @@ def drawn(y=None, out=(), *, folds=None, max_test=100, **plan):
     given = {"budgets": (0, 4, 16, 64), "seeds": 2} | plan
     splits = make_splits(y, folds=folds, max_test=max_test, seed=0)
     return splits, every_draw(splits, y, Plan(**given), set(out))
+
+
+def outcome(mass, *, truncated=0, shots=(), seed=0, fold=0):
+    none, rows = np.empty((0, 2)), np.arange(1)
+    seen = None if mass is None else Seen(np.array(mass), truncated, list(shots))
+    return Outcome(Draw(4, seed, fold, rows, rows, rows), none, none, none, 0.0, 0.0, seen=seen)
+
+
+def test_what_is_watched_is_the_worst_draw_over_all_of_its_folds():
+    """Not the last one: shots that were lost behind 16 labels are not so behind 256."""
+    found = Comparison()
+    found.watch("text", [outcome(None)])
+    found.watch("few-shot", [outcome([0.9, 0.9]), outcome([0.7, 0.7], fold=1)])
+    found.watch(
+        "few-shot",
+        [
+            outcome([0.1, 0.2], truncated=2, shots=[(7, "a")], seed=1),
+            outcome([0.3], truncated=1, shots=[(9, "b")], seed=1, fold=1),
+        ],
+    )
+    found.watch("few-shot", [outcome([0.5, 0.5], truncated=1, seed=2)])
+    assert found.truncated == {"few-shot": 3}
+    assert found.label_mass == {"few-shot": [0.1, 0.11, 0.15, 0.2, 0.25, 0.29, 0.3]}
+    assert [(each.seed, each.shots) for each in found.shots] == [(1, [(7, "a")]), (1, [(9, "b")])]
 
 
 def test_each_seed_draws_each_budget_and_no_label_is_one_draw():

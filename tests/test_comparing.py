@@ -582,7 +582,9 @@ def test_prompt_files_of_other_labels_are_told_before_a_model_is_loaded(loaded):
 
 def test_prompt_files_with_a_label_more_are_told_too(loaded):
     text = Path("p.jinja").read_text(encoding="utf-8").replace("task: binary", "task: multiclass")
-    text = text.replace("{stays: [glad], leaves: [angry]}", "{stays: [glad], leaves: [angry], x: [y]}")
+    text = text.replace(
+        "{stays: [glad], leaves: [angry]}", "{stays: [glad], leaves: [angry], x: [y]}"
+    )
     Path("more.jinja").write_text(text.replace("positive: leaves\n", ""), "utf-8")
     assert fault(prompts=("p.jinja", "more.jinja")) == (
         "p.jinja and more.jinja read other labels from the table; prompt files that are compared "

@@ -761,12 +761,13 @@ def test_two_spellings_of_one_label_are_refused():
 
 def test_the_base_rate_is_not_known_better_where_nothing_can_be_held_out():
     """Else it would be chosen, with a single row of a label, for want of company."""
-    X, y = customers(8)
+    X, _ = customers(8)
     one = np.array(["leaves", *["stays"] * 7])
     assert np.isnan(PriorClassifier(prompt_file()).cross_fit(X, one)).all()
     two = np.array(["leaves", "leaves", *["stays"] * 6])
     held_out = PriorClassifier(prompt_file()).cross_fit(X, two)
-    assert np.allclose(held_out[0], [1 / 7, 6 / 7]) and np.allclose(held_out[2], [2 / 7, 5 / 7])
+    assert np.allclose(held_out[0], [1 / 7, 6 / 7])
+    assert np.allclose(held_out[2], [2 / 7, 5 / 7])
 
 
 def test_shots_that_leave_no_row_of_a_label_to_a_probe_are_a_fault():

@@ -22,7 +22,19 @@ from promptpredict.curves import (
 )
 from promptpredict.pictures import gallery, in_words
 from promptpredict.results import Row, Value
-from promptpredict.theme import COLOURS, STYLES, drawing, png, style_of, svg, swatch
+from promptpredict.theme import (
+    BOTH,
+    COLOURS,
+    STYLES,
+    WITH,
+    WITHOUT,
+    drawing,
+    png,
+    side_by_side,
+    style_of,
+    svg,
+    swatch,
+)
 from sample_results import sample_results
 
 
@@ -190,6 +202,15 @@ def test_styles_are_told_apart_and_show_the_side():
     assert style_of("embedding").dashes != style_of("stack").dashes
     assert style_of("of a later version") == style_of("of another")
     assert "stroke=" in swatch("probe", strong=True)
+    names = ["probe @ one", "probe @ two", "stack @ one", "stack @ two", "text"]
+    with side_by_side(names):
+        assert [style_of(name).colour for name in names] == [
+            "indigo", "indigo", "stack", "stack", "brown",
+        ]  # fmt: skip
+        assert [style_of(name).side for name in names] == [WITH, WITH, BOTH, BOTH, WITHOUT]
+        assert style_of("probe @ one") == style_of("probe")
+        assert style_of("probe @ two").marker != style_of("probe @ one").marker
+        assert style_of("stack @ two").marker != style_of("stack @ one").marker
     assert "stroke=" not in swatch("probe", strong=True, joined=False)
 
 

@@ -13,6 +13,7 @@ from promptpredict.errors import DataError
 from promptpredict.pictures import gallery
 from promptpredict.report import marked, render, write_report
 from promptpredict.reporttables import (
+    crossover_table,
     difference_table,
     figure_tables,
     labels_of,
@@ -92,18 +93,43 @@ def test_differences_tell_the_verdict_and_both_intervals():
         holm_high=0.25,
         verdict="better",
     )
-    table = difference_table("All", [one.model_copy(update={"budget": 1000, "p": 0.25}), one])
+    rows = [
+        row(name, 1, seed=seed, roc_auc=(value,))
+        for name, values in (("probe", (0.9, 0.4)), ("embedding", (0.5, 0.5, 0.5)))
+        for seed, value in enumerate(values)
+    ]
+    later = one.model_copy(update={"budget": 1000, "p": 0.25, "value": -0.0001})
+    table = difference_table("All", [later, one], rows)
     assert [part.name for part in table.parts] == ["With 1 label", "With 1,000 labels"]
     assert words(table)[0] == [
         "probe | against embedding",
         "better",
         "+0.120 | ROC AUC",
+        "1 of 2",
         "−0.010 to +0.200",
         "−0.020 to +0.250",
         "< 0.001",
     ]
+    assert words(table)[1][2:4] == ["+0.000 | ROC AUC", "0 of 0"]
     assert words(table)[1][-1] == "0.250"
     assert table.parts[0].rows[0][1].kind == "better"
+
+
+def test_crossovers_are_a_table_with_a_row_for_each_approach():
+    pairs = [("probe", "text", 16), ("probe", "fusion", None), ("panel", "text", 0)]
+    found = [Crossover(approach=a, against=b, budget=budget) for a, b, budget in pairs]
+    table = crossover_table("From", found)
+    assert table.head == ["as good as", "text", "fusion"]
+    assert words(table) == [["probe", "16", "not shown"], ["panel", "0", ""]]
+    assert crossover_table("From", []).parts == []
+
+
+def test_a_figure_that_rounds_to_nothing_has_no_sign():
+    quality, value = figure_tables(
+        [row("probe", roc_auc=(0.8, -0.0001, 0.9), value_5=(-0.3, -2.0, 1.0))]
+    )[4]
+    assert words(quality) == [["probe", "0.800 | 0.000 to 0.900"]]
+    assert words(value) == [["probe", "0 | −2 to 1"]]
 
 
 def test_small_tables():
@@ -131,7 +157,7 @@ def test_small_tables():
         ["x", "0.5"],
     ]
     empty = [mass_table({}), truncation_table({}), shots_table([]), pairs_table("", {})]
-    assert [table.parts for table in [*empty, difference_table("", [])]] == [[]] * 5
+    assert [table.parts for table in [*empty, difference_table("", [], [])]] == [[]] * 5
 
 
 # -- the page ----------------------------------------------------------------------------------
@@ -186,8 +212,9 @@ def test_the_page_says_everything_once_a_reader_asks(written):
     for said in (
         "With 16 labels, use probe: its ROC AUC is 0.947",
         "duplicates: 14 of 300 test rows stand among the training rows",
-        "chosen-without-lm is as good as chosen-with-lm from 256 labels on.",
-        "structured is never as good as zero-shot at the budgets tried.",
+        "Without a language model, from how many labels on as good as with one as good as "
+        "chosen-with-lm zero-shot chosen-without-lm 256 structured not shown",
+        "Language model smollm2-135m Sentence encoder minilm",
         "Ranking and probabilities with 16 labels",
         "Curves are the mean of the 3 seeds' own curves.",
         "With 16 labels, both together reach a ROC AUC of",

@@ -138,9 +138,7 @@ def over_seeds(budget, members, aucs, others=("text",) * 3):
     """Return what both choices took at one budget, one row a seed."""
     pairs = enumerate(zip(members, aucs, strict=True))
     rows = [row(WITH, budget, auc, seed=seed, chosen=name) for seed, (name, auc) in pairs]
-    return rows + [
-        row(WITHOUT, budget, seed=seed, chosen=name) for seed, name in enumerate(others)
-    ]
+    return rows + [row(WITHOUT, budget, seed=seed, chosen=name) for seed, name in enumerate(others)]
 
 
 def test_the_seeds_are_averaged_and_their_choice_is_named_where_it_was_not_one():

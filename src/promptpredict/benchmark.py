@@ -163,8 +163,7 @@ class Benchmark:
             found.rows.append(row)
             found.predictions += figures.predictions(key, outcomes)
             if key[0] in self.approaches:
-                for outcome in outcomes:
-                    found.watch(key[0], outcome)
+                found.watch(key[0], outcomes)
             say(line(row))
         found.differences, found.crossovers = differences(found.rows, found.resampled)
         found.flags = [*self.leaks, *self._memorised(), *reversed_flags(found.rows)]

@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from promptpredict.approach import Probabilities
 from promptpredict.errors import DataError
@@ -42,12 +43,12 @@ class Draw:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a language model was shown: quantiles of label mass, prompts cut, everybody's shots.
+    """What a language model was shown: label mass (n,), prompts cut, everybody's shots.
 
     ``shots`` are row of the table and label of each, in order.
     """
 
-    mass: list[float]
+    mass: npt.NDArray[np.float32]
     truncated: int
     shots: list[tuple[int, str]]
 
@@ -55,8 +56,7 @@ class Seen:
     def of(cls, scores: Scores, shots: Shots | None) -> Seen:
         """Return what there is to say of the scores of test rows."""
         shown = [(record.row, str(record.label)) for record in shots.shown()] if shots else []
-        mass = np.quantile(scores.mass, QUANTILES).round(6).tolist()
-        return cls(mass, int(scores.truncated.sum()), shown)
+        return cls(scores.mass, int(scores.truncated.sum()), shown)
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,25 @@ class Comparison:
     truncated: dict[str, int] = field(default_factory=dict)
     resampled: dict[Key, Probabilities] = field(default_factory=dict)
 
-    def watch(self, approach: str, outcome: Outcome) -> None:
-        """Note label mass, what was cut, and which shots were shown to everybody."""
-        if outcome.seen is None:
+    def watch(self, approach: str, outcomes: Sequence[Outcome]) -> None:
+        """Note label mass, what was cut, and which shots were shown to everybody.
+
+        ``outcomes`` are those of all folds. Of several draws, the label mass with the least
+        median is kept, and the most prompts that were cut: what to look into.
+        """
+        seen = [(outcome.draw, outcome.seen) for outcome in outcomes if outcome.seen]
+        if not seen:
             return
-        self.label_mass[approach] = outcome.seen.mass
-        self.truncated[approach] = outcome.seen.truncated
-        if outcome.seen.shots:
-            given = {"budget": outcome.draw.budget, "seed": outcome.draw.seed}
-            self.shots.append(Shown(approach=approach, shots=outcome.seen.shots, **given))
+        mass = np.quantile(np.concatenate([each.mass for _, each in seen]), QUANTILES)
+        known, middle = self.label_mass.get(approach), len(QUANTILES) // 2
+        if known is None or mass[middle] < known[middle]:
+            self.label_mass[approach] = mass.round(6).tolist()
+        cut = sum(each.truncated for _, each in seen)
+        self.truncated[approach] = max(cut, self.truncated.get(approach, 0))
+        for draw, each in seen:
+            if each.shots:
+                given = {"budget": draw.budget, "seed": draw.seed}
+                self.shots.append(Shown(approach=approach, shots=each.shots, **given))
 
 
 def every_draw(splits: Sequence[Split], y: Sequence[str], plan: Plan, out: set[int]) -> list[Draw]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from promptpredict.results import Row
+from promptpredict.results import Row, base_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -115,7 +115,7 @@ def spoken_budget(rows: Sequence[Row], verdict: str) -> int | None:
     stands = Counter(
         budget
         for budget, approach in {(row.budget, row.approach) for row in rows}
-        if approach in SIDES
+        if base_of(approach) in SIDES
     ) or Counter({row.budget: 1 for row in rows})
     most = max(stands.values(), default=0)
     common = [budget for budget, count in stands.items() if count == most]
@@ -128,13 +128,19 @@ def main_approaches(quality: Mapping[str, Sequence[Point]], budget: int | None) 
 
     ``quality`` holds the points of a metric where more is better.
     """
-    first = [name for name in (*SIDES, "zero-shot") if name in quality]
+    first = first_of(quality)
     others: list[tuple[float, str]] = []
     for name, points in quality.items():
         point = None if budget is None else at(points, budget)
-        if point is not None and name not in first and name not in CHOICES:
+        if point is not None and name not in first and base_of(name) not in CHOICES:
             others.append((-point.value, name))
     return [*first, *(name for _, name in sorted(others)[:2])]
+
+
+def first_of(approaches: Iterable[str]) -> list[str]:
+    """Return the choices, stack and zero-shot of each model among the approaches."""
+    known = list(approaches)
+    return [name for first in (*SIDES, "zero-shot") for name in known if base_of(name) == first]
 
 
 def rankings(

@@ -12,6 +12,7 @@ from typing import Any
 from promptpredict.cases import Comparison
 from promptpredict.choices import gap_of
 from promptpredict.plans import WITHOUT_LM
+from promptpredict.results import base_of
 from promptpredict.verdict import judge
 
 WITHOUT = {*WITHOUT_LM, "chosen-without-lm"}
@@ -43,9 +44,7 @@ def joined(found: Sequence[Comparison], models: Sequence[str]) -> Comparison:
 
 def _between(whole: Comparison, models: Sequence[str]) -> list[Any]:
     """Return the differences of each approach between a later model and the first."""
-    bases = dict.fromkeys(
-        row.approach.partition(" @ ")[0] for row in whole.rows if " @ " in row.approach
-    )  # fmt: skip
+    bases = dict.fromkeys(base_of(row.approach) for row in whole.rows if " @ " in row.approach)
     differences = []
     for budget in sorted({row.budget for row in whole.rows}):
         gaps = [

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from promptpredict import plots
 from promptpredict.curves import (
-    SIDES,
     Point,
     Ranking,
     Reliability,
     at,
+    first_of,
     main_approaches,
     needs_no_label,
     point_of,
@@ -25,7 +25,7 @@ from promptpredict.curves import (
     spoken_budget,
 )
 from promptpredict.results import Results, Row
-from promptpredict.theme import add_legend, drawing, place_of, png, svg
+from promptpredict.theme import add_legend, drawing, place_of, png, side_by_side, svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,7 +80,7 @@ def gallery(results: Results, predictions: DataFrame, positive: str | None) -> G
     drawn: list[Picture] = []
     curves: dict[str, tuple[Ranking, Reliability]] = {}
     detailed: dict[str, int] = {}
-    with drawing():
+    with drawing(), side_by_side(quality):
         drawn += _learning(results.rows, strong)
         if positive is not None and budget is not None:
             detailed = _detailed(quality, strong, budget)
@@ -159,7 +159,7 @@ def _learning(rows: Sequence[Row], strong: Sequence[str]) -> list[Picture]:
 
 def _detailed(quality: Series, strong: Sequence[str], budget: int) -> dict[str, int]:
     """Return the approaches whose curves are shown, and the budget of each: own or none."""
-    wanted = [name for name in (*SIDES, "zero-shot") if name in quality]
+    wanted = first_of(quality)
     if len(wanted) < 2:
         wanted = list(strong)
     points = {name: at(quality[name], budget) for name in wanted}

@@ -18,6 +18,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from promptpredict.curves import SIDES, Floats, Point, Ranking, Reliability, needs_no_label
+from promptpredict.results import base_of
 from promptpredict.theme import COLOURS, line, style_of
 
 SMALL = (5.4, 3.9)  # inches of 72 SVG units: 389 wide, so that 11 units stay legible on a phone
@@ -54,7 +55,7 @@ def learning(
         else:
             line(axes.plot, name, strong=bold, xs=xs, ys=ys)
             ends[name] = (xs[-1], ys[-1])
-        if name in BANDED:
+        if base_of(name) in BANDED:
             _band(axes, xs, points, style_of(name).hex)
     axes.set_xticks(range(len(budgets)), [f"{budget:,}" for budget in budgets])
     axes.set_xlabel("labels (steps not to scale)")

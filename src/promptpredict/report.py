@@ -18,6 +18,8 @@ from markupsafe import Markup, escape
 from promptpredict.curves import CHOICES, SIDES, at, series
 from promptpredict.errors import DataError
 from promptpredict.reporttables import (
+    Table,
+    crossover_table,
     difference_table,
     figure_tables,
     labels_of,
@@ -27,7 +29,7 @@ from promptpredict.reporttables import (
     signed,
     truncation_table,
 )
-from promptpredict.results import Results
+from promptpredict.results import Crossover, Results, Row, base_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -75,7 +77,7 @@ def render(results: Results, shown: Gallery, *, positive: str | None) -> str:
     """Return the page as HTML."""
     from jinja2 import Environment, StrictUndefined
 
-    from promptpredict.theme import variables
+    from promptpredict.theme import side_by_side, variables
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -83,24 +85,24 @@ def render(results: Results, shown: Gallery, *, positive: str | None) -> str:
     environment.filters["marked"] = marked
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     seeds = len({row.seed for row in results.rows})
-    page = template.render(
-        results=results,
-        gallery=shown,
-        positive=positive,
-        title=", ".join(_once(row.table for row in results.rows)) or "No table",
-        light=variables(dark=False),
-        dark=variables(dark=True),
-        facts=_facts(results),
-        seeds=_count(seeds, "seed"),
-        n_test=f"{max((row.n_test for row in results.rows), default=0):,}",
-        **_legends(shown),
-        gallery_note=_gallery_note(shown, seeds),
-        no_curves=_no_curves(results, positive),
-        text_said=_text_said(results, shown.budget),
-        labels_of=labels_of,
-        crossovers=_crossovers(results),
-        **_tables(results),
-    )
+    with side_by_side(row.approach for row in results.rows):
+        page = template.render(
+            results=results,
+            gallery=shown,
+            positive=positive,
+            title=", ".join(_once(row.table for row in results.rows)) or "No table",
+            light=variables(dark=False),
+            dark=variables(dark=True),
+            facts=_facts(results),
+            seeds=_count(seeds, "seed"),
+            n_test=f"{max((row.n_test for row in results.rows), default=0):,}",
+            **_legends(shown),
+            gallery_note=_gallery_note(shown, seeds),
+            no_curves=_no_curves(results, positive),
+            text_said=_text_said(results, shown.budget),
+            labels_of=labels_of,
+            **_tables(results),
+        )
     return page.strip() + "\n"
 
 
@@ -112,7 +114,9 @@ def marked(text: str) -> Markup:
 def _tables(results: Results) -> dict[str, Any]:
     about = results.about
     first = {*SIDES, *CHOICES}
-    main = [one for one in results.differences if {one.approach, one.against} <= first]
+    main = [
+        one for one in results.differences if {base_of(one.approach), base_of(one.against)} <= first
+    ]
     main = main or results.differences
     others = [one for one in results.differences if one not in main]
     read = {
@@ -124,8 +128,11 @@ def _tables(results: Results) -> dict[str, Any]:
         "tokens read": f"{about.tokens:,}",
     }
     return {
-        "differences": difference_table("Differences of the main approaches", main),
-        "other_differences": difference_table(f"{len(others)} more differences", others),
+        "differences": difference_table("Differences of the main approaches", main, results.rows),
+        "other_differences": difference_table(
+            f"{len(others)} more differences", others, results.rows
+        ),
+        "crossovers": _crossovers(results),
         "figures": figure_tables(results.rows),
         "mass": mass_table(about.label_mass),
         "truncated": truncation_table(about.truncated),
@@ -148,10 +155,22 @@ def _facts(results: Results) -> dict[str, str]:
         "Label budgets": ", ".join(f"{budget:,}" for budget in budgets),
         "Seeds": str(len({row.seed for row in rows})),
         "Approaches": str(len({row.approach for row in rows})),
-        "Language model": ", ".join(_once(row.model for row in rows)),
+        "Language model": ", ".join(_models(rows, with_lm=True)),
+        "Sentence encoder": ", ".join(_models(rows, with_lm=False)),
         "Prompt file": ", ".join(_once(row.prompt for row in rows)),
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _models(rows: Iterable[Row], *, with_lm: bool) -> list[str]:
+    """Return the models of one side; the stack counts as a language model's."""
+    from promptpredict.theme import WITHOUT, style_of
+
+    return _once(
+        row.model
+        for row in rows
+        if (style_of(row.chosen or row.approach).side != WITHOUT) == with_lm
+    )
 
 
 def _legends(shown: Gallery) -> dict[str, list[dict[str, Any]]]:
@@ -227,13 +246,18 @@ def _text_said(results: Results, budget: int | None) -> str:
     )
 
 
-def _crossovers(results: Results) -> list[str]:
-    return [
-        f"{one.approach} is never as good as {one.against} at the budgets tried."
-        if one.budget is None
-        else f"{one.approach} is as good as {one.against} from {one.budget:,} labels on."
-        for one in results.crossovers
-    ]
+def _crossovers(results: Results) -> list[Table]:
+    """Return from how many labels on approaches of one side are as good as those of the other."""
+    from promptpredict.theme import WITH, style_of
+
+    sides: dict[bool, list[Crossover]] = {True: [], False: []}
+    for one in results.crossovers:
+        sides[style_of(one.approach).side == WITH].append(one)
+    captions = {
+        True: "With a language model, from how many labels on as good as without",
+        False: "Without a language model, from how many labels on as good as with one",
+    }
+    return [crossover_table(captions[side], own) for side, own in sides.items() if own]
 
 
 def _once(values: Iterable[str]) -> list[str]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from promptpredict.curves import Point, point_of
-from promptpredict.results import Difference, Row, Shown
+from promptpredict.results import Crossover, Difference, Row, Shown
+from promptpredict.results import signed as plain
 
 # metric: (head, form, whether more is better; None where neither is)
 FIGURES: dict[str, tuple[str, str, bool | None]] = {
@@ -132,14 +133,17 @@ def _best(name: str, points: Sequence[Point | None]) -> float | None:
 def _figure(name: str, point: Point | None, best: float | None) -> Cell:
     if point is None:
         return Cell("–")
-    form = FIGURES[name][1]
     under = ""
     if point.low is not None and point.high is not None:
         dash = "–" if point.low >= 0 else " to "
-        under = f"{point.low:{form}}{dash}{point.high:{form}}".replace("-", "−")
-    return Cell(
-        f"{point.value:{form}}".replace("-", "−"), under, "best" if point.value == best else ""
-    )
+        under = f"{_written(name, point.low)}{dash}{_written(name, point.high)}"
+    return Cell(_written(name, point.value), under, "best" if point.value == best else "")
+
+
+def _written(name: str, value: float) -> str:
+    text = f"{value:{FIGURES[name][1]}}"
+    nothing = not any(digit in text for digit in "123456789")
+    return (text.removeprefix("-") if nothing else text).replace("-", "−")
 
 
 def _chosen(rows: Sequence[Row]) -> str:
@@ -150,8 +154,12 @@ def _chosen(rows: Sequence[Row]) -> str:
     )
 
 
-def difference_table(caption: str, differences: Sequence[Difference]) -> Table:
-    """Return differences by budget: what against what, by how much, and the verdict's word."""
+def difference_table(caption: str, differences: Sequence[Difference], rows: Sequence[Row]) -> Table:
+    """Return differences by budget: what against what, by how much, and the verdict's word.
+
+    Intervals are about test records; in how many draws of the labels an approach was ahead tells
+    how much hangs on the draw.
+    """
     groups: dict[int, list[Sequence[Cell]]] = {}
     for one in sorted(differences, key=lambda one: one.budget):
         verdict = one.verdict if one.verdict in ("better", "worse") else ""
@@ -160,19 +168,57 @@ def difference_table(caption: str, differences: Sequence[Difference]) -> Table:
                 Cell(one.approach, f"against {one.against}"),
                 Cell(one.verdict, kind=verdict),
                 Cell(signed(one.value), named(one.metric)),
+                Cell("{} of {}".format(*draws_ahead(one, rows))),
                 Cell(f"{signed(one.low)} to {signed(one.high)}"),
                 Cell(f"{signed(one.holm_low)} to {signed(one.holm_high)}"),
                 Cell("< 0.001" if one.p < 0.001 else f"{one.p:.3f}"),
             ]
         )
-    head = ("approach", "verdict", "difference", "95 % interval", "corrected interval", "p")
+    head = (
+        "approach", "verdict", "difference", "ahead in draws", "95 % interval",
+        "corrected interval", "p",
+    )  # fmt: skip
     parts = [Part(f"With {labels_of(budget)}", lines) for budget, lines in groups.items()]
     return Table(caption, head, parts, words=2)
 
 
+def draws_ahead(one: Difference, rows: Sequence[Row]) -> tuple[int, int]:
+    """Return in how many draws of the labels an approach is ahead, and of how many."""
+    known = {
+        (row.approach, row.seed): row.metrics[one.metric].value
+        for row in rows
+        if row.budget == one.budget and one.metric in row.metrics
+    }
+    pairs = [
+        (value, known.get((one.against, seed)))
+        for (name, seed), value in known.items()
+        if name == one.approach
+    ]
+    gaps = [own - other for own, other in pairs if own is not None and other is not None]
+    return sum(gap > 0 for gap in gaps), len(gaps)
+
+
+def crossover_table(caption: str, crossovers: Sequence[Crossover]) -> Table:
+    """Return from how many labels on each approach, a row, is as good as each other, a column."""
+    head = list(dict.fromkeys(one.against for one in crossovers))
+    found = {(one.approach, one.against): one.budget for one in crossovers}
+
+    def cell(approach: str, against: str) -> Cell:
+        if (approach, against) not in found:
+            return Cell("")
+        budget = found[approach, against]
+        return Cell("not shown") if budget is None else Cell(f"{budget:,}", kind="best")
+
+    rows = [
+        [Cell(approach), *(cell(approach, against) for against in head)]
+        for approach in dict.fromkeys(one.approach for one in crossovers)
+    ]
+    return Table(caption, ["as good as", *head], [Part("", rows)] if rows else [])
+
+
 def signed(value: float) -> str:
     """Return a difference with its sign, a true minus: ``+0.120``, ``−0.041``."""
-    return f"{value:+.3f}".replace("-", "−")
+    return plain(value).replace("-", "−")
 
 
 def named(metric: str) -> str:
@@ -187,8 +233,9 @@ def mass_table(mass: Mapping[str, Sequence[float]]) -> Table:
         for approach, quantiles in mass.items()
     ]
     caption = (
-        "Label mass: how much of its probability the model gives to the label words. Where most "
-        f"records have less than {_LOW_MASS}, it wanted to say something else"
+        "Label mass: how much of its probability the model gives to the label words, in the draw "
+        f"where that is least. Where most records have less than {_LOW_MASS}, it wanted to say "
+        "something else"
     )
     return Table(caption, ("approach", *_QUANTILES), [Part("", rows)] if rows else [])
 
@@ -196,7 +243,10 @@ def mass_table(mass: Mapping[str, Sequence[float]]) -> Table:
 def truncation_table(truncated: Mapping[str, int]) -> Table:
     """Return how many prompts or texts of each approach were cut."""
     rows = [[Cell(approach), Cell(f"{count:,}")] for approach, count in truncated.items()]
-    caption = "Truncation: prompts or texts that were too long and lost shots or words"
+    caption = (
+        "Truncation: prompts or texts that were too long and lost shots or words, in the draw "
+        "where they are most"
+    )
     return Table(caption, ("approach", "cut"), [Part("", rows)] if rows else [])
 
 

@@ -36,6 +36,11 @@ class Value(BaseModel):
         return cls(**dict(zip(("value", "low", "high"), known, strict=False)))
 
 
+def base_of(approach: str) -> str:
+    """Return the approach of ``probe @ model``, as it is named where several models stand."""
+    return approach.partition(" @ ")[0]
+
+
 class Row(BaseModel):
     """What one approach did with one label budget and one seed."""
 
@@ -49,6 +54,11 @@ class Row(BaseModel):
     n_test: int
     metrics: dict[str, Value]
     chosen: str | None = None  # which approach the training rows chose, where the row is a choice
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign: ``+0.080``; one that rounds to nothing is ``+0.000``."""
+    return f"{round(value, 3) + 0.0:+.3f}"
 
 
 class Difference(BaseModel):
@@ -77,12 +87,16 @@ class Difference(BaseModel):
 
         The interval is the corrected one, from which the word is read.
         """
-        low, high = self.holm_low, self.holm_high
-        return f"{self.value:+.3f} (95 % {low:+.3f} to {high:+.3f}): {self.verdict}"
+        value, low, high = map(signed, (self.value, self.holm_low, self.holm_high))
+        return f"{value} (95 % {low} to {high}): {self.verdict}"
 
 
 class Crossover(BaseModel):
-    """From which label budget on one approach is as good as another; None where it never is."""
+    """From which label budget on one approach is as good as another.
+
+    As good: the 95 % interval of the paired difference, of this pair alone, is above -0.02. None
+    where it is not at the largest budget that both have.
+    """
 
     model_config = ConfigDict(extra="forbid")
     approach: str
@@ -114,8 +128,8 @@ class About(BaseModel):
 
     ``prompt_text`` is a whole prompt as the model saw it, with the values of a customer masked
     unless texts were to be kept. ``label_mass`` holds the quantiles 0, .05, .25, .5, .75, .95 and
-    1 over the test rows of each approach that has it; ``truncated`` the number of prompts
-    that were cut; ``tokens`` and ``passes`` are what language models read in this run.
+    1 over the test rows of each approach that has it, of the draw whose median is least;
+    ``truncated`` the number of prompts that were cut, of the draw with the most; ``tokens`` and ``passes`` are what language models read in this run.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import escape
+
+from promptpredict.results import base_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,17 +100,35 @@ STYLES = {
     "chosen-single": Style("grey", "v", BOTH),
 }
 _UNKNOWN = Style("grey", "s", BOTH)
+_models: ContextVar[tuple[str, ...]] = ContextVar("models", default=())
+
+
+@contextmanager
+def side_by_side(approaches: Iterable[str]) -> Iterator[None]:
+    """Inside this, give ``probe @ one`` and ``probe @ two`` one colour, and each its own marker."""
+    models = dict.fromkeys(name.partition(" @ ")[2] for name in approaches if " @ " in name)
+    token = _models.set(tuple(models))
+    try:
+        yield
+    finally:
+        _models.reset(token)
 
 
 def style_of(approach: str) -> Style:
     """Return how an approach is drawn, the same in every picture."""
-    return STYLES.get(approach, _UNKNOWN)
+    style = STYLES.get(base_of(approach), _UNKNOWN)
+    model, models = approach.partition(" @ ")[2], _models.get()
+    if model not in models:
+        return style
+    markers = list(MARKERS)
+    place = markers.index(style.marker) + models.index(model)
+    return replace(style, marker=markers[place % len(markers)])
 
 
 def place_of(approach: str) -> tuple[int, str]:
     """Return what approaches are sorted by in legends: side by side, choices first."""
-    known = list(STYLES)
-    return (known.index(approach) if approach in STYLES else len(known), approach)
+    known, base = list(STYLES), base_of(approach)
+    return (known.index(base) if base in STYLES else len(known), approach)
 
 
 def variables(*, dark: bool) -> str:
