@@ -154,6 +154,43 @@ def test_each_resample_is_evaluated_as_scikit_learn_would(sample, task):
             assert values[name][index] == pytest.approx(expected[name], rel=1e-9), name
 
 
+@pytest.mark.parametrize(
+    ("sample", "task"), [(binary, BINARY), (binary, BINARY | MONEY), (three, THREE | MONEY)]
+)
+def test_groups_are_drawn_as_a_whole(sample, task):
+    """Evaluated slowly: of 20 groups of 1 to 5 rows 20 are drawn, and all of their rows taken."""
+    y, table = sample(60)
+    numbers = np.sort(np.random.default_rng(1).integers(20, size=60))
+    numbers = np.unique(numbers, return_inverse=True)[1]
+    units = numbers.max() + 1
+    values = resample(y, table, n=20, seed=3, groups=[f"g{n:03}" for n in numbers], **task)
+    drawn = np.random.default_rng(3).integers(units, size=(20, units))
+    sizes = set()
+    for index, of in enumerate(drawn):
+        rows = np.concatenate([np.flatnonzero(numbers == group) for group in of])
+        sizes.add(len(rows))
+        expected = evaluate(y[rows], table[rows], **task)
+        for name in expected.keys() - {"ece"}:
+            assert values[name][index] == pytest.approx(expected[name], rel=1e-9), name
+    assert len(sizes) > 3
+
+
+def test_each_row_a_group_of_its_own_is_no_group():
+    y, table = binary(60)
+    alone = resample(y, table, n=20, groups=[f"{row:02}" for row in range(60)], **BINARY)
+    for name, values in resample(y, table, n=20, **BINARY).items():
+        assert np.array_equal(values, alone[name])
+
+
+def test_ten_equal_rows_a_group_say_no_more_than_one():
+    y, table = binary(40)
+    groups = [f"{row:02}" for row in range(40)] * 10
+    once = resample(y, table, n=300, **BINARY)
+    often = resample(np.tile(y, 10), np.tile(table, (10, 1)), n=300, groups=groups, **BINARY)
+    for name in ("roc_auc", "brier", "lift_10"):
+        np.testing.assert_allclose(often[name], once[name], rtol=1e-9)
+
+
 def test_ece_of_a_resample_keeps_the_bins_of_the_sample():
     y, table = binary(60)
     score = table[:, 1]

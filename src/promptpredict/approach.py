@@ -60,13 +60,6 @@ class Approach(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         columns = {key: column for column, key in enumerate(self.keys_)}
         return np.array([columns[self.prompt_file_.label_of(record.label)] for record in records])
 
-    def groups(self, records: Sequence[Record]) -> list[str] | None:
-        """Return the group of each record (n,); None where no record has one."""
-        found = [record.group for record in records]
-        if not any(found):
-            return None
-        return [group or f"\0{record.row}" for group, record in zip(found, records, strict=True)]
-
     def fit(self, X: Any, y: Any) -> Self:
         """Fit on the rows of X (n, columns) with labels y (n,)."""
         self._fit(self.begin(X, y))

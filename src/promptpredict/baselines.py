@@ -18,7 +18,7 @@ from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
 from promptpredict.heads import blocks, fit_head, logistic, shares, stratified, trees
 from promptpredict.prompt import PromptFile
-from promptpredict.records import Record
+from promptpredict.records import Record, groups_of
 from promptpredict.spacing import WORD
 
 Floats = npt.NDArray[np.float64]
@@ -74,7 +74,7 @@ class StructuredClassifier(Approach):
         self.head_ = fit_head(
             self.encoder_.transform(records),
             self.targets(records),
-            groups=self.groups(records),
+            groups=groups_of(records),
             candidates=candidates,
             default=default,
             classes=len(self.classes_),
@@ -108,7 +108,7 @@ class TextClassifier(Approach):
         self.head_ = fit_head(
             self.words_(texts),
             self.targets(records),
-            groups=self.groups(records),
+            groups=groups_of(records),
             candidates=logistic((0.3, 3.0, 30.0, 300.0)),
             default=logistic((3.0,))[0],
             classes=len(self.classes_),
@@ -146,7 +146,7 @@ class EmbeddingClassifier(Approach):
         self.head_ = fit_head(
             self._vectors(records),
             self.targets(records),
-            groups=self.groups(records),
+            groups=groups_of(records),
             candidates=logistic((0.1, 1.0, 10.0, 100.0, 1000.0)),
             default=logistic((1.0,))[0],
             classes=len(self.classes_),
@@ -193,7 +193,7 @@ class FusionClassifier(Approach):
         self.head_ = fit_head(
             self._features(columns, vectors),
             self.targets(records),
-            groups=self.groups(records),
+            groups=groups_of(records),
             candidates=[
                 blocks(weight=weight, strength=strength, **given)
                 for weight in (0.5, 1.0, 2.0)
@@ -229,7 +229,7 @@ class PriorClassifier(Approach):
 
     def _held_out(self, records: list[Record]) -> Probabilities:
         targets = self.targets(records)
-        if stratified(targets, 0, self.groups(records)) is None:
+        if stratified(targets, 0, groups_of(records)) is None:
             # No other approach can be tried on rows that it has not seen: nor is this one, or
             # it would be chosen for want of company.
             return np.full((len(targets), len(self.classes_)), np.nan)

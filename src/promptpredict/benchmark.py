@@ -30,7 +30,7 @@ from promptpredict.leaks import find_leaks, repeated
 from promptpredict.memo import Memo
 from promptpredict.plans import FEW, STACK, WITH_LM, Plan
 from promptpredict.prompt import PromptFile
-from promptpredict.records import Record
+from promptpredict.records import Record, groups_of
 from promptpredict.results import Flag
 from promptpredict.shots import content
 from promptpredict.splits import Rows, make_splits
@@ -66,10 +66,9 @@ class Benchmark:
             raise DataError(
                 f"a base rate needs two labels; {prompt_file.name} has {len(prompt_file.words)}"
             )
-        self.groups = None if groups is None else [str(group) for group in groups]
-        if self.groups is not None:
-            pairs = zip(records, self.groups, strict=True)
-            records = [replace(record, group=group) for record, group in pairs]
+        if groups is not None:
+            pairs = zip(records, groups, strict=True)
+            records = [replace(record, group=str(group)) for record, group in pairs]
         self.records, self.prompt_file, self.table = records, prompt_file, table
         self.plan = replace(plan, base_rate=rate)
         self.memo, self.embedder = lm, embedder
@@ -187,7 +186,7 @@ class Benchmark:
                 for approach, counts in each.items()
             }
             if STACK in self._runs[budget]:
-                stack = stacked(found, self.y, self.labels, self.groups)
+                stack = stacked(found, self.y, self.labels, groups_of(self.records))
                 found |= {STACK: stack} if stack else {}
             if budget:
                 found |= choices(found, self.y, self.labels)

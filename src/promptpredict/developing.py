@@ -16,7 +16,7 @@ from promptpredict.errors import DataError
 from promptpredict.memo import Memo
 from promptpredict.metrics import evaluate, resample
 from promptpredict.prompt import PromptFile
-from promptpredict.records import Record
+from promptpredict.records import Record, groups_of
 from promptpredict.scoring import score_records
 from promptpredict.splits import Rows
 from promptpredict.verdict import Gap, judge
@@ -81,11 +81,14 @@ def _measured(
             "none; prompt files cannot be compared on them"
         )
     given: dict[str, Any] = {"labels": labels, "positive": files[0].front.positive}
+    groups = groups_of([tables[0][rows[at]] for at in scored])
     values, resampled = [], []
     for file, each in zip(files, found, strict=True):
         # Each file has its columns in its own order of labels.
         columns = [list(file.words).index(key) for key in labels]
         shares = softmax(each.logprobs[np.ix_(scored, columns)].astype(np.float64), axis=1)
         values.append(evaluate(truth, shares, **given)["roc_auc"])
-        resampled.append(resample(truth, shares, only=("roc_auc",), **given)["roc_auc"])
+        resampled.append(
+            resample(truth, shares, only=("roc_auc",), groups=groups, **given)["roc_auc"]
+        )
     return len(scored), values, resampled

@@ -22,7 +22,7 @@ from promptpredict.heads import ProbeFeatures, fit_head, moved, shares, stratifi
 from promptpredict.labelled import drawn
 from promptpredict.priors import informed
 from promptpredict.reading import ByLanguageModel
-from promptpredict.records import Record, records_from_frame
+from promptpredict.records import Record, groups_of, records_from_frame
 from promptpredict.scores import LanguageModel
 from promptpredict.shots import Select, Shots
 
@@ -145,7 +145,7 @@ class PromptClassifier(ByLanguageModel):
         labels, positive = list(self.prompt_file_.words), self.prompt_file_.front.positive
         y = [self.prompt_file_.label_of(records[row].label) for row in scored]
         columns = calibrate.columns_of(y, labels)
-        groups = self.groups([records[row] for row in scored])
+        groups = groups_of([records[row] for row in scored])
         folds = stratified(columns, 0, groups) if len(np.unique(columns)) > 1 else None
         for others, held in folds or ():
             calibration = calibrate.fit_platt(
@@ -177,7 +177,7 @@ class PromptClassifier(ByLanguageModel):
         free = {id(record) for record in others}
         shown = [record for record in records if id(record) not in free]
         if len(shown) > len(others):
-            for left, out in stratified(self.targets(shown), 0, self.groups(shown)) or ():
+            for left, out in stratified(self.targets(shown), 0, groups_of(shown)) or ():
                 pool = [shown[row] for row in left]
                 score([shown[row] for row in out], self._choose_from(pool, len(pool)))
         return logprobs
@@ -228,7 +228,7 @@ class ProbeClassifier(ByLanguageModel):
         self.head_ = fit_head(
             self.features_.transform(scores.hidden, scores.logprobs),
             self.targets(rest),
-            groups=self.groups(rest),
+            groups=groups_of(rest),
             candidates=informed((1e-4, 1e-3, 1e-2, 1e-1, 1.0), believed),
             default=informed((1e-3,), believed)[0],
             classes=len(self.classes_),

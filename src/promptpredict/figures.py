@@ -15,7 +15,7 @@ import numpy as np
 from promptpredict.approach import Probabilities
 from promptpredict.cases import Key, Outcome
 from promptpredict.metrics import best_threshold, evaluate, resample
-from promptpredict.records import Record
+from promptpredict.records import Record, groups_of
 from promptpredict.resampling import intervals
 from promptpredict.results import Flag, Row, Value
 
@@ -53,7 +53,9 @@ class Figures:
             "value_saved": saved,
             "offer_cost": cost,
         }
-        values, drawn = evaluate(y, probabilities, **given), resample(y, probabilities, **given)
+        values = evaluate(y, probabilities, **given)
+        tested = [self.records[row] for outcome in outcomes for row in outcome.draw.test]
+        drawn = resample(y, probabilities, groups=groups_of(tested), **given)
         ends = intervals(values, drawn)
         metrics = {name: Value.of(value, *ends[name]) for name, value in values.items()}
         if self.positive is not None:

@@ -8,6 +8,7 @@ once (resampling.py), a thousand times faster, and a test holds the two together
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -131,15 +132,19 @@ def resample(
     n: int = 1000,
     seed: int = 0,
     only: Collection[str] = (),
+    groups: Sequence[str] | None = None,
 ) -> dict[str, Floats]:
     """Return the values (n,) of each metric on ``n`` resamples of the rows, with replacement.
 
-    The same seed and number of rows give the same resamples, so that the difference of two
+    With ``groups`` (n,) whole groups are drawn, as many as there are: rows of one household say
+    less than as many households. The same seed and rows give the same resamples, so that the difference of two
     approaches on the same rows is paired: subtract their values, then take the ``normal_interval``.
     NaN where a resample holds one label only. ece keeps the bins of the whole sample. With
     ``only``, the metrics named there and no others.
     """
     case = _case(y, probabilities, labels, positive, threshold, value_saved, offer_cost)
+    if groups is not None:
+        case = replace(case, groups=np.unique(list(groups), return_inverse=True)[1])
     return resampled(case, n=n, seed=seed, only=only)
 
 

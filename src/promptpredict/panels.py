@@ -16,7 +16,7 @@ from promptpredict.errors import PromptError
 from promptpredict.heads import fit_head
 from promptpredict.priors import informed
 from promptpredict.reading import ByLanguageModel, check_scored
-from promptpredict.records import Record
+from promptpredict.records import Record, groups_of
 from promptpredict.scores import LanguageModel
 from promptpredict.scoring import score_panel
 
@@ -60,7 +60,7 @@ class PanelClassifier(ByLanguageModel):
         self.head_ = fit_head(
             self._scaled(odds),
             self.targets(records),
-            groups=self.groups(records),
+            groups=groups_of(records),
             candidates=informed((0.003, 0.03, 0.3, 3.0), believed),
             default=informed((0.1,), believed)[0],
             classes=len(self.classes_),

@@ -37,6 +37,13 @@ class Record:
     group: str | None = None
 
 
+def groups_of(records: Sequence[Record]) -> list[str] | None:
+    """Return the group of each record (n,), its own where it has none; None where none has one."""
+    if not any(record.group for record in records):
+        return None
+    return [record.group or f"\0{record.row}" for record in records]
+
+
 @dataclass(frozen=True, slots=True)
 class Roles:
     """Which column is what, as a prompt file says it."""

@@ -32,6 +32,7 @@ class Case:
     confidence: Floats  # (n,) the probability that calibration is judged by
     confirmed: npt.NDArray[np.bool_]  # (n,) whether what it is the probability of came true
     money: tuple[float, float] | None = None  # saved by a hit, paid for an offer
+    groups: npt.NDArray[np.intp] | None = None  # (n,) numbers from 0: what is drawn as a whole
 
     @property
     def binary(self) -> bool:
@@ -40,8 +41,12 @@ class Case:
 
 
 def resampled(case: Case, *, n: int, seed: int, only: Collection[str] = ()) -> dict[str, Floats]:
-    """Return the values (n,) of each metric, or of those named, on ``n`` resamples of the rows."""
-    chunks = [_weighted(case, counts, only) for counts in _resamples(len(case.truth), n, seed)]
+    """Return the values (n,) of each metric, or of those named, on ``n`` resamples of the rows.
+
+    Rows of one group come and go together: they say less than as many rows of their own.
+    """
+    groups = np.arange(len(case.truth)) if case.groups is None else case.groups
+    chunks = [_weighted(case, counts, only) for counts in _resamples(groups, n, seed)]
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
@@ -114,15 +119,15 @@ def bins_of(confidence: Floats) -> npt.NDArray[np.intp]:
     return np.searchsorted(edges, confidence)
 
 
-def _resamples(rows: int, n: int, seed: int) -> Iterator[Floats]:
-    """Yield how often each row is drawn (chunk, rows), ``n`` resamples in all."""
+def _resamples(groups: npt.NDArray[np.intp], n: int, seed: int) -> Iterator[Floats]:
+    """Yield how often each row is drawn (chunk, rows), ``n`` resamples of ``groups`` (rows,)."""
     rng = np.random.default_rng(seed)
-    size = max(1, _CELLS // rows)
+    size, units = max(1, _CELLS // len(groups)), int(groups.max()) + 1
     for start in range(0, n, size):
         chunk = min(size, n - start)
-        drawn = rng.integers(rows, size=(chunk, rows)) + rows * np.arange(chunk)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=chunk * rows)
-        yield counts.reshape(chunk, rows).astype(np.float64)
+        drawn = rng.integers(units, size=(chunk, units)) + units * np.arange(chunk)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=chunk * units)
+        yield counts.reshape(chunk, units)[:, groups].astype(np.float64)
 
 
 def _weighted(case: Case, counts: Floats, only: Collection[str]) -> dict[str, Floats]:
@@ -131,7 +136,7 @@ def _weighted(case: Case, counts: Floats, only: Collection[str]) -> dict[str, Fl
         _grouped(counts, case.truth == column, case.probabilities[:, column])
         for column in case.ranked
     ]
-    rows = len(case.truth)
+    rows = counts.sum(axis=1)  # (b,): as many as there are, where no groups are drawn
     makers: dict[str, Callable[[], Floats]] = {
         "roc_auc": lambda: _mean_defined([_roc_auc(*group) for group in groups]),
         "brier": lambda: _brier(case, counts),
@@ -152,9 +157,9 @@ def _weighted(case: Case, counts: Floats, only: Collection[str]) -> dict[str, Fl
 
 
 def _top(
-    hits: Floats, misses: Floats, rows: int, money: tuple[float, float] | None
+    hits: Floats, misses: Floats, rows: Floats, money: tuple[float, float] | None
 ) -> dict[str, Floats]:
-    """Return each metric (b,) of the top shares, from hits and misses (b, g), ascending."""
+    """Return each metric (b,) of the top shares of ``rows`` (b,), from hits and misses (b, g)."""
     offered = {share: rows * share / 100 for share in SHARES}
     found = {share: _found(hits, misses, top) for share, top in offered.items()}
     precision = {share: found[share] / offered[share] for share in SHARES}
@@ -172,10 +177,10 @@ def _top(
     return values | {name: gain * 1000 / rows for name, gain in captured.items()}
 
 
-def _found(hits: Floats, misses: Floats, offered: float) -> Floats:
-    """Return the hits (b,) among the ``offered`` highest rows; a tie is cut in proportion."""
+def _found(hits: Floats, misses: Floats, offered: Floats) -> Floats:
+    """Return the hits (b,) among the ``offered`` (b,) highest rows; a tie is cut in proportion."""
     size = (hits + misses)[:, ::-1]
-    taken = np.clip(offered - (size.cumsum(axis=1) - size), 0, size)
+    taken = np.clip(offered[:, None] - (size.cumsum(axis=1) - size), 0, size)
     found: Floats = (taken * hits[:, ::-1] / np.maximum(size, 1)).sum(axis=1)
     return found
 
@@ -208,17 +213,16 @@ def _pr_auc(hits: Floats, misses: Floats) -> Floats:
 
 
 def _brier(case: Case, counts: Floats) -> Floats:
-    rows, k = case.probabilities.shape
+    k = case.probabilities.shape[1]
     squares = ((case.probabilities - np.eye(k)[case.truth]) ** 2).sum(axis=1)
-    brier: Floats = counts @ squares / rows / (2 if k == 2 else 1)
+    brier: Floats = counts @ squares / counts.sum(axis=1) / (2 if k == 2 else 1)
     return brier
 
 
 def _log_loss(case: Case, counts: Floats) -> Floats:
-    rows = len(case.truth)
-    own = case.probabilities[np.arange(rows), case.truth]
+    own = case.probabilities[np.arange(len(case.truth)), case.truth]
     least = np.finfo(np.float64).eps  # scikit-learn's clipping
-    loss: Floats = counts @ -np.log(np.clip(own, least, 1 - least)) / rows
+    loss: Floats = counts @ -np.log(np.clip(own, least, 1 - least)) / counts.sum(axis=1)
     return loss
 
 
@@ -226,7 +230,7 @@ def _ece(case: Case, counts: Floats) -> Floats:
     """Return the calibration error (b,), with the bins of the whole sample."""
     inside = np.eye(BINS)[bins_of(case.confidence)]  # (n, BINS)
     gaps = counts @ (inside * (case.confidence - case.confirmed)[:, None])  # (b, BINS)
-    error: Floats = np.abs(gaps).sum(axis=1) / len(case.truth)
+    error: Floats = np.abs(gaps).sum(axis=1) / counts.sum(axis=1)
     return error
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from promptpredict.approach import Approach, Probabilities, Prompted
 from promptpredict.heads import Head, fit_head, logistic
-from promptpredict.records import Record
+from promptpredict.records import Record, groups_of
 
 Floats = npt.NDArray[np.float64]
 LEAST = 1e-6  # a probability whose logarithm is still taken
@@ -93,7 +93,7 @@ class StackClassifier(Approach):
         self.members_ = [clone(member) for member in self.members]
         said = [member.cross_fit(records, y) for member in self.members_]
         self.stacker_ = Stacker().fit(
-            said, self.targets(records), self.random_state, self.groups(records)
+            said, self.targets(records), self.random_state, groups_of(records)
         )
 
     def _held_out(self, records: list[Record]) -> Probabilities:
