@@ -170,7 +170,7 @@ def test_render_shows_ids_without_torch_and_transformers(model, shots):
     words = ["render", "customers.csv", "--prompt", "p.jinja", "--model", model, *shots]
     out, code, heavy = imported(*words)
     assert code == 0
-    assert "label words and their ids:" in out
+    assert "label words and their ids in " in out
     assert not {"torch", "transformers", "pandas", "sklearn", "scipy"} & set(heavy)
 
 
@@ -615,6 +615,13 @@ def test_budgets_are_nothing_else(text):
     with pytest.raises(typer.BadParameter) as caught:
         options.budgets(f"0,{text}")
     assert caught.value.message == f"--budget holds '{text}'; possible: numbers, and all"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_is_what_numpy_takes(asked, seed):
+    code, _, error = result(*SCORE, *P, "--seed", str(seed))
+    assert (code, asked["score"]) == (2, [])
+    assert f"{seed} does not lie between 0 and 4294967295" in error
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "mps", "cuda", "cuda:0", "cuda:12"])

@@ -82,7 +82,7 @@ def loaded(monkeypatch):
         return found[source.name]
 
     def find(name, kind="language model"):
-        return SimpleNamespace(name=name, fingerprint=f"{name}@1")
+        return SimpleNamespace(name=name, path=name, fingerprint=f"{name}@1")
 
     monkeypatch.setattr("promptpredict.models.find", find)
     monkeypatch.setattr("promptpredict.loading.load_language_model", load)
@@ -175,7 +175,7 @@ def test_results_say_what_they_depend_on(loaded, quick):
         "rows": 80, "folds": 1, "training rows": 40, "test rows": 40, "positive rows": 32,
     }  # fmt: skip
     settings = about.settings
-    assert settings["models"] == ["tiny tiny@1 float32"]
+    assert settings["models"] == ["tiny@1 float32"]
     assert settings["prompts"] == ["p.jinja"]
     assert (settings["encoder"], settings["group"], settings["time"]) == ("minilm", None, None)
     assert (settings["budgets"], settings["seeds"], settings["base_rate"]) == ([0, 16], 1, 0.3)
@@ -402,7 +402,7 @@ def test_several_models_stand_side_by_side(loaded, quick):
     for name in ("tiny", "other"):
         assert f"{name}: {count} distinct prompts to read" in said
     assert (found.about.prompts, found.about.passes) == (2 * count, 2 * count)
-    assert found.about.settings["models"] == ["tiny tiny@1 float32", "other other@1 float32"]
+    assert found.about.settings["models"] == ["tiny@1 float32", "other@1 float32"]
 
 
 def test_models_that_cannot_score_other_rows_stand_on_the_same(loaded, quick):
@@ -660,7 +660,7 @@ def test_a_model_that_is_not_there_is_told_before_another_is_loaded(loaded, monk
     def find(name, asked="language model"):
         if asked == kind and name != "tiny":
             raise ModelError(f"there is no {kind} '{name}'")
-        return SimpleNamespace(name=name, fingerprint=name)
+        return SimpleNamespace(name=name, path=name, fingerprint=name)
 
     monkeypatch.setattr("promptpredict.models.find", find)
     name = "absent" if kind == "language model" else "minilm"
@@ -670,12 +670,30 @@ def test_a_model_that_is_not_there_is_told_before_another_is_loaded(loaded, monk
 
 
 def test_the_automatic_choice_of_a_model_says_its_reason(loaded, quick, monkeypatch):
-    source = SimpleNamespace(name="smollm2-135m", fingerprint="1")
+    source = SimpleNamespace(name="smollm2-135m", path="x", fingerprint="1")
     monkeypatch.setattr("promptpredict.models.choose", lambda: (source, "no GPU"))
     said = []
     compare(said.append, models=("auto",), approaches=("zero-shot",), budgets=(0,))
     assert "model: smollm2-135m (no GPU)" in said
     assert list(loaded) == ["smollm2-135m"]
+
+
+def test_a_model_that_the_run_fetches_is_known_by_its_files(loaded, quick, monkeypatch):
+    """Or the next run, which finds it on the machine, would read everything again."""
+
+    def find(name, kind="language model"):
+        here = name in loaded or name != "some/model"
+        return SimpleNamespace(
+            name=name, path=name if here else None, fingerprint="files@1" if here else name
+        )
+
+    monkeypatch.setattr("promptpredict.models.find", find)
+    for _ in range(2):
+        compare(models=("some/model",), approaches=("zero-shot",), budgets=(0,))
+        [identity] = results().about.settings["models"]
+        assert identity.startswith("files@1 ")
+        passes = results().about.passes
+    assert passes == 0
 
 
 def test_a_warning_of_a_prompt_file_is_said(quick):

@@ -62,6 +62,14 @@ def test_places_count_physical_lines_under_every_line_end(end):
     assert [place for place, _, _ in rows(text)] == ["line 2: ", "line 3: ", "line 5: ", "line 9: "]
 
 
+def test_an_empty_cell_of_one_column_is_a_row_and_an_empty_line_is_none():
+    """Written as `""` it is a customer who said nothing: without it the others' rows would shift."""
+    assert [(place, cells) for place, cells, _ in rows('feedback\n"good"\n""\n\n"bad"\n')] == [
+        ("line 1: ", ["feedback"]), ("line 2: ", ["good"]), ("line 3: ", [""]),
+        ("line 5: ", ["bad"]),
+    ]  # fmt: skip
+
+
 def test_cells_are_handed_over_as_written():
     assert rows('a,b\n007," said ""hi"",\r\n twice "\n')[1][1] == ["007", ' said "hi",\r\n twice ']
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from conftest import build_model, build_tokenizer
 from promptpredict.errors import ModelError
@@ -287,6 +288,29 @@ def test_an_architecture_that_changes_its_logits_is_refused(tokenizers):
         str(error.value)
         == "odd: the architecture LlamaForCausalLM changes its logits in a way that is not known here"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "reads"),
+    [
+        ("Rwkv", {"hidden_size": 32, "num_hidden_layers": 2}, "reads texts that share a beginning"),
+        ("Mpt", {"d_model": 32, "n_heads": 4, "n_layers": 2}, "reads texts that share a beginning"),
+        ("Bloom", {"hidden_size": 32, "n_head": 4, "n_layer": 2}, "cannot read texts that share"),
+    ],
+)
+def test_architectures_that_do_not_take_given_positions_are_refused(
+    tokenizers, kind, config, reads
+):
+    """Each scores one plain sequence as it should, and would score shared text in silence."""
+    torch.manual_seed(0)
+    made = getattr(transformers, f"{kind}Config")(vocab_size=448, **config)
+    model = getattr(transformers, f"{kind}ForCausalLM")(made).to(torch.float32).eval()
+    with torch.no_grad():  # far from the small weights that hide what a position changes
+        for parameter in model.parameters():
+            parameter.mul_(5)
+    with pytest.raises(ModelError) as error:
+        CausalLM(model, tokenizers["chatml"], name="other")
+    assert str(error.value).startswith(f"other: the architecture {kind}ForCausalLM {reads}")
 
 
 def test_layers_without_keys_and_values_are_refused(tokenizers):

@@ -17,7 +17,16 @@ import pytest
 
 from promptpredict import models
 from promptpredict.errors import ModelError
-from promptpredict.models import EMBEDDED, GPU_MODEL, Source, choose, embedded_path, find, pull
+from promptpredict.models import (
+    EMBEDDED,
+    GPU_MODEL,
+    Source,
+    choose,
+    embedded_path,
+    find,
+    here,
+    pull,
+)
 
 SMOLLM, MINILM = EMBEDDED["smollm2-135m"], EMBEDDED["minilm"]
 POSSIBLE = f"possible: smollm2-135m, a folder, a .gguf file, or a hub id such as {GPU_MODEL}"
@@ -581,6 +590,13 @@ def test_free_memory_is_asked_of_the_gpu_if_there_is_one(monkeypatch):
     assert models._gpu_bytes() == 0
 
 
+def test_a_model_that_was_fetched_is_known_by_its_files(monkeypatch, tmp_path):
+    fetched = Source("some/model", tmp_path)
+    monkeypatch.setattr(models, "find", {"some/model": fetched}.get)
+    assert here(Source("some/model", None)) is fetched
+    assert here(fetched) is fetched
+
+
 def test_models_are_told_apart_by_their_files_and_not_by_where_they_lie(tmp_path):
     """A calibration serves one model: trained on in its folder, it is another one."""
     one, copy = put(tmp_path / "a" / "mine" / "config.json").parent, tmp_path / "b" / "mine"
@@ -590,7 +606,7 @@ def test_models_are_told_apart_by_their_files_and_not_by_where_they_lie(tmp_path
     first = find(str(one)).fingerprint
     assert first.startswith("mine@")
     assert find(str(copy)).fingerprint == first
-    for place in (0, -1):  # at either end
+    for place in (0, -1, *range(3 << 20, (3 << 20) + (1 << 15), 1 << 15)):  # a layer, too
         changed = bytearray(5 << 20)
         changed[place] = 1
         weights.write_bytes(changed)

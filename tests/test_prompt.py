@@ -442,6 +442,17 @@ def test_a_file_is_named_as_it_was_given(tmp_path, monkeypatch):
     )
 
 
+def test_a_file_is_the_same_however_its_path_is_typed(tmp_path, monkeypatch):
+    """A calibration that was found with it may be used from another folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.jinja").write_text(DESIGN, encoding="utf-8")
+    own = PromptFile.load("mine.jinja").fingerprint
+    assert PromptFile.load("./mine.jinja").fingerprint == own
+    assert PromptFile.load(str(tmp_path / "mine.jinja")).fingerprint == own
+    Path("mine.jinja").write_text(DESIGN.replace("angry", "furious"), encoding="utf-8")
+    assert PromptFile.load("mine.jinja").fingerprint != own
+
+
 def test_a_file_must_be_utf_8(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("p.jinja").write_bytes("task: zufällig".encode("latin-1"))

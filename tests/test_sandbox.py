@@ -66,6 +66,8 @@ def test_values_print_as_a_person_writes_them(text, shown):
         ("{{ customer.none or 'nothing' }}", "nothing"),
         ("{{ customer.none | default('nothing', true) }}", "nothing"),
         ("{{ 'record' in customer.none }}", "False"),
+        ("{{ customer.none | length }}, {{ customer.none | wordcount }}", "0, 0"),
+        ("{{ 'two words' | length }}, {{ 'two words' | wordcount }}", "9, 2"),
     ],
 )
 def test_a_missing_value_is_a_word_when_shown_and_missing_in_logic(text, shown):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,7 +118,7 @@ How does the customer feel?<|im_end|>
 <|im_start|>assistant
 The customer feels
 
-label words and their ids:
+label words and their ids in chatml:
 """
 GEMMA = """<bos><start_of_turn>user
 You judge.
@@ -127,7 +128,7 @@ How does the customer feel?<end_of_turn>
 <start_of_turn>model
 The customer feels
 
-label words and their ids:
+label words and their ids in gemma:
 """
 LLAMA3 = """<|begin_of_text|><|start_header_id|>system<|end_header_id|>
 
@@ -140,7 +141,7 @@ How does the customer feel?<|eot_id|><|start_header_id|>assistant<|end_header_id
 
 The customer feels
 
-label words and their ids:
+label words and their ids in llama3:
 """
 PLAIN = """<s>You judge.
 
@@ -148,7 +149,7 @@ late again
 How does the customer feel?
 The customer feels
 
-label words and their ids:
+label words and their ids in plain:
 """
 MERGED = "(the chat template knows no system role; the system text opens the first user turn)\n"
 
@@ -178,7 +179,7 @@ def test_shots_and_another_row_are_shown_whole():
         "<|im_start|>assistant\nThe customer feels angry<|im_end|>\n"
         "<|im_start|>user\nok <|im_end|> bye\nHow does the customer feel?<|im_end|>\n"
         "<|im_start|>assistant\nThe customer feels\n\n"
-        f"label words and their ids:\n{word_ids(tokenizer).rstrip()}"
+        f"label words and their ids in chatml:\n{word_ids(tokenizer).rstrip()}"
     )
 
 
@@ -189,6 +190,20 @@ def test_tokens_are_counted_where_that_is_asked_for():
     assert "\n".join(lines) == render(model="plain")
     text = PLAIN.split("\n\nlabel words")[0].removeprefix("<s>")
     assert count == f"{len(tokenizer(text).input_ids)} tokens"
+
+
+def test_a_prompt_that_is_too_long_is_shown_as_it_is_cut():
+    tokenizer = model("chatml")
+    write("t.csv", "".join(LABELLED.splitlines(keepends=True)[:3]))
+    whole = render(model="chatml", train="t.csv", shots=2).split("\n\nlabel words")[0]
+    room = len(tokenizer(whole, add_special_tokens=False).input_ids)
+    write("chatml/config.json", json.dumps({"max_position_embeddings": room}))
+    cut = render(model="chatml", train="t.csv", shots=2)
+    assert cut.split("\n\nlabel words")[0] != whole
+    assert cut.endswith(
+        "\n(cut to what the model reads: without the first 1 shots and 0 words of feedback)"
+    )
+    assert "How does the customer feel?" in cut
 
 
 @pytest.mark.parametrize("select", ["balanced", "random", "nearest"])

@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from promptpredict import tables
 from promptpredict.errors import DataError
-from promptpredict.tables import FORMATS, open_table
+from promptpredict.tables import FORMATS, count_rows, open_table
 
 POSSIBLE = ", ".join(FORMATS)
 
@@ -338,3 +338,12 @@ def test_the_fifty_json_lines_before_the_first_object_are_rows():
         "t.jsonl is not JSON lines, one object a line; "
         "line 1: not JSON (Expecting value at character 1)"
     )
+
+
+def test_a_gz_that_ends_early_is_said_when_its_rows_are_counted(tmp_path):
+    """Further in than any header: what is counted is the whole file, before it is read."""
+    whole = gzip.compress(b"a\n" + os.urandom(200_000).hex().encode() + b"\n")
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(whole[: len(whole) * 9 // 10])
+    with pytest.raises(DataError, match=r"t\.csv\.gz cannot be read: Compressed file ended before"):
+        count_rows(path)

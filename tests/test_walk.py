@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from fakes import FakeEncoder, FakeLM
 from promptpredict import loading, models, tables, walk
 from promptpredict.checking import ScoreOptions
-from promptpredict.errors import ModelError
+from promptpredict.errors import DataError, ModelError
 from promptpredict.records import Reject
 from promptpredict.walk import Summary, score_table
 
@@ -467,6 +467,30 @@ def test_a_saved_calibration_gives_a_single_customer_the_same_probabilities(
         assert read() == whole[at : at + 1]
         assert alone.calibration == first.calibration != "not calibrated"
         assert said == []
+
+
+@pytest.mark.parametrize("cached", [True, False], ids=["fetched before", "fetched by the run"])
+def test_a_saved_calibration_serves_a_model_of_the_hub_on_another_machine(
+    fakes, monkeypatch, cached
+):
+    """Its files are known only once it is there; another model is refused all the same."""
+    rows, left = many(300)
+    table("train.csv", TRAIN_HEADER, [f"{row},{int(each)}" for row, each in zip(rows, left, strict=True)])  # fmt: skip
+    hub = {"some/model": Path(fakes.model_folder)}
+
+    def find(name, kind="language model"):
+        there = cached or fakes.loaded
+        return models.Source(name, hub[name] if there else None)
+
+    monkeypatch.setattr(models, "find", find)
+    given = {"model": "some/model", "train": "train.csv", "calibration": None}
+    score(fakes, **given | {"save_calibration": "c.json"})
+    fakes.loaded.clear()
+    score(fakes, model="some/model", calibration="c.json")
+    fakes.loaded.clear()
+    write(f"{fakes.model_folder}/config.json", '{"other": 1}')
+    with pytest.raises(DataError, match=r"^c\.json was found with another model: model@"):
+        score(fakes, model="some/model", calibration="c.json")
 
 
 def test_a_saved_calibration_goes_before_a_base_rate_which_is_said(fakes):

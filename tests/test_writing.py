@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 
+import pandas
 import pyarrow
 import pytest
 from pyarrow import parquet
@@ -100,6 +101,17 @@ def numbers_of(path):
 
 def test_csv():
     assert write("o.csv").read_bytes() == CSV.encode()
+
+
+@pytest.mark.parametrize("cell", ["a\rb", "a\nb", "a\r\nb", "\r\n", "a\r\n", "\r"])
+def test_a_line_break_in_a_cell_is_no_row_to_any_reader(cell):
+    lines = [LINES[0] | {"note": cell}, LINES[1]]
+    path = write("o.csv", lines)
+    with path.open(newline="", encoding="utf-8") as stream:
+        read = list(csv.DictReader(stream))
+    assert [row["note"] for row in read] == [cell, ""]
+    assert pandas.read_csv(path, keep_default_na=False)["id"].tolist() == ["007", " é😀,x"]
+    assert path.read_bytes().endswith(CSV.encode().splitlines(keepends=True)[-1])
 
 
 def test_csv_gz_holds_the_same_csv():

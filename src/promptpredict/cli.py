@@ -28,6 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
+    pretty_exceptions_show_locals=False,  # they may hold what customers wrote
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 prompts_app = typer.Typer(help="List, copy and write prompt files.", no_args_is_help=True)
@@ -167,7 +168,7 @@ def wordings(
     Scores about 100 questions, answer starts and label words, a customer's text being read once,
     and shows the best, the prompt file's own and the worst; then what the best, and the average
     of the best five in log space, are worth on records that did not choose them. --out writes the
-    best as a prompt file that extends the given one, with the next four as its panel.
+    best as a prompt file that extends the given one, and adds the next four to its panel.
     """
     if ensemble and out is None:
         raise typer.BadParameter("--ensemble needs a file to write; give it with --out FILE")

@@ -178,7 +178,7 @@ def _benchmark(asked: BenchmarkOptions, file: PromptFile, records: Sequence[Reco
 
 def _models(asked: BenchmarkOptions, say: Say) -> list[Memo]:
     """Return the language models, each behind its memo, where an approach needs them."""
-    from promptpredict.models import find, pick
+    from promptpredict.models import find, here, pick
 
     if asked.plan.needs_encoder:
         find(asked.encoder, "sentence encoder")
@@ -200,7 +200,8 @@ def _models(asked: BenchmarkOptions, say: Say) -> list[Memo]:
     memos = []
     for source in sources:
         lm = load_language_model(source, say=say)
-        identity = f"{source.name} {source.fingerprint} {lm.model.dtype}"
+        # Known by its files, or the next run would not know again what this one has read.
+        identity = f"{here(source).fingerprint} {lm.model.dtype}"
         memos.append(Memo(lm, identity=identity, ledger=ledger))
     return memos
 

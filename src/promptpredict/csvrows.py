@@ -82,7 +82,8 @@ def read_rows(lines: Iterator[str], delimiter: str) -> Iterator[RawRow]:
                 fault = _NEVER_CLOSED
             reader = csv.reader(feed(), delimiter=delimiter, strict=True)
         last = line + len(taken) - 1
-        if fault or len(cells) > 1 or "".join(cells).strip():
+        # A line without anything is no row; of one column, a row with an empty cell is `""`.
+        if fault or len(cells) > 1 or "".join(taken).strip():
             width = width or len(cells)
             place = f"lines {line} to {last}: " if fault and last > line else f"line {line}: "
             yield RawRow(place, cells, fault)

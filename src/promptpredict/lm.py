@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from promptpredict.architectures import check_layers, check_sharing
 from promptpredict.attention import behind, can_merge, use_merged
 from promptpredict.batching import Fitted, batches, fit
 from promptpredict.encoding import Encoded, Encoder
@@ -60,11 +61,13 @@ class CausalLM:
         self.context = int(getattr(config, "max_position_embeddings", 0) or 1 << 20)
         self._prefix = Prefix.empty()
         self._outputs = Outputs(self.model)
-        _check_attention(config, name)
+        check_layers(config, name)
         self._merges = can_merge(self.model)
         if self._merges:
             use_merged(self.model)
-        self._outputs.check(self.encoder.ids(_TRIAL)[-16:], name)
+        trial = self.encoder.ids(_TRIAL)[-16:]
+        self._outputs.check(trial, name)
+        check_sharing(self.model, self._forward, trial, name)
 
     def __sklearn_clone__(self) -> CausalLM:
         """Return itself: a clone of an estimator shares the weights."""
@@ -314,13 +317,3 @@ def _joined(parts: Sequence[Scores]) -> Scores:
         tokens=sum(part.tokens for part in parts),
         read=np.concatenate([part.read for part in parts if part.read is not None]),
     )
-
-
-def _check_attention(config: Any, name: str) -> None:
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    other = kinds - {"full_attention", "sliding_attention"}
-    if other:
-        raise ModelError(
-            f"{name}: its layers are of the kind {', '.join(sorted(other))}; "
-            "possible: models whose layers are all full or sliding attention"
-        )

@@ -24,7 +24,7 @@ from urllib.request import getproxies
 
 from promptpredict.errors import ModelError, nearest
 
-_END = 1 << 20  # bytes at either end of a file by which models are told apart
+_PIECES, _PIECE = 256, 1 << 14  # of a file, evenly spread, and bytes of each: tell models apart
 HUB_TIMEOUT = 1.0  # seconds after which the hub counts as out of reach
 GPU_MODEL = "Qwen/Qwen3-4B-Instruct-2507"
 HUB_ENCODER = "sentence-transformers/all-mpnet-base-v2"  # as an example of a hub id
@@ -95,11 +95,16 @@ class Source:
         )
 
 
-def _digest(model: Path) -> str:
-    """Return a digest of a model's files: their names, sizes, and the ends of each.
+def here(source: Source) -> Source:
+    """Return a source as it is on this machine: one of the hub has files once it was loaded."""
+    return source if source.path else find(source.name)
 
-    The ends suffice: weights that were trained on differ everywhere, and reading all of a large
-    model would take longer than loading it.
+
+def _digest(model: Path) -> str:
+    """Return a digest of a model's files: their names, sizes, and pieces of each.
+
+    Reading all of a large model would take longer than loading it. The pieces lie closer together
+    than the layers do, so that weights of which a few layers were trained differ in some.
     """
     files = [model] if model.is_file() else sorted(filter(Path.is_file, model.rglob("*")))
     digest = hashlib.sha256()
@@ -107,9 +112,10 @@ def _digest(model: Path) -> str:
         size = file.stat().st_size
         digest.update(f"{file.name} {size} ".encode())
         with file.open("rb") as stream:
-            digest.update(stream.read(_END))
-            stream.seek(max(_END, size - _END))
-            digest.update(stream.read(_END))
+            step = max(_PIECE, -(-size // _PIECES))
+            for start in (*range(0, size, step), max(0, size - _PIECE)):
+                stream.seek(start)
+                digest.update(stream.read(_PIECE))
     return digest.hexdigest()[:12]
 
 

@@ -29,6 +29,12 @@ def _share(share: float | None) -> float | None:
     return share
 
 
+def _seed(seed: int) -> int:
+    if not 0 <= seed < 2**32:
+        raise typer.BadParameter(f"{seed} does not lie between 0 and {2**32 - 1}")
+    return seed
+
+
 def _device(device: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         raise typer.BadParameter(
@@ -87,7 +93,7 @@ Fallback = Annotated[
     Literal["none", "embedding"],
     _option("HOW", "For what no language model can score: none or embedding."),
 ]
-Seed = Annotated[int, _option("N", "Seed of whatever is drawn.")]
+Seed = Annotated[int, _option("N", "Seed of whatever is drawn.", callback=_seed)]
 
 # Probabilities
 BaseRate = Annotated[

@@ -48,7 +48,8 @@ class PromptFile:
         environment = Environment()
         links = load_chain(source, environment, parents)
         self._sources = tuple(link.source for link in links)
-        texts = "".join(f"{link.source.raw!r}\n{link.source.body}" for link in links)
+        # Not the places of the values: they name the file as it was typed.
+        texts = "".join(f"{link.source.raw.values!r}\n{link.source.body}" for link in links)
         self.fingerprint = hashlib.sha256(texts.encode()).hexdigest()[:16]
         raw = reduce(merge, (link.source.raw for link in links))
         self.front = validate(raw, self.name)

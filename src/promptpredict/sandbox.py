@@ -56,6 +56,10 @@ class Missing(str):
         """Return False: nothing is in a text that is not there."""
         return False
 
+    def __len__(self) -> int:
+        """Return 0: the word is no text of a customer."""
+        return 0
+
     def _refuse(self, *_: object) -> NoReturn:
         what = f"'{self.column}'" if self.column else "a value"
         raise _Absent(f"{what} is missing and cannot be compared or calculated with; test it first")
@@ -118,6 +122,8 @@ class Environment(ImmutableSandboxedEnvironment):
         kept = ("range", "dict", "namespace")
         self.globals = {name: self.globals[name] for name in kept}
         self.filters = {name: self._tidied(run) for name, run in self.filters.items()}
+        count = self.filters["wordcount"]
+        self.filters["wordcount"] = lambda text: 0 if isinstance(text, Missing) else count(text)
         self.tests["none"] = lambda value: value is None or isinstance(value, Missing)
 
     def getattr(self, obj: Any, attribute: str) -> Any:

@@ -6,6 +6,7 @@ nearest shots to be chosen.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -211,11 +212,18 @@ def _shots(asked: Shown, prompt_file: PromptFile, record: Record) -> tuple[Recor
 def _with_ids(
     prompt: Prompt, prompt_file: PromptFile, source: models.Source, *, count: bool
 ) -> str:
-    from promptpredict.encoding import Encoder
+    from promptpredict.batching import fit
+    from promptpredict.encoding import Encoded, Encoder
 
     encoder = Encoder(_tokenizer(source), name=source.name)
-    encoded = encoder.encode(prompt, prompt_file.words, prompt_file.front.join)
-    lines = [encoder.text(prompt), "", "label words and their ids:"]
+
+    def encode(prompt: Prompt) -> Encoded:
+        return encoder.encode(prompt, prompt_file.words, prompt_file.front.join)
+
+    fitted = fit(prompt, encode, _context(source))
+    encoded = fitted.encoded
+    shown = prompt.shrink(fitted.shots_dropped, fitted.words_dropped)
+    lines = [encoder.text(shown), "", f"label words and their ids in {source.name}:"]
     lines += [
         f"  {entry.label}  {entry.text!r}  {' '.join(map(str, entry.ids))}"
         for entry in encoded.words.entries
@@ -224,9 +232,25 @@ def _with_ids(
         lines.append(
             "(the chat template knows no system role; the system text opens the first user turn)"
         )
+    if fitted.truncated:
+        lines.append(
+            f"(cut to what the model reads: without the first {fitted.shots_dropped} shots and "
+            f"{fitted.words_dropped:,} words of feedback)"
+        )
     if count:
         lines.append(f"{len(encoded.ids):,} tokens")
     return "\n".join(lines)
+
+
+def _context(source: models.Source) -> int:
+    """Return how many positions a model reads, as it is cut in `score`; no limit where unknown."""
+    folder = models.converted_folder(source)
+    config = folder / "config.json" if folder else None
+    if config is None or not config.is_file():
+        return 1 << 20
+    found = json.loads(config.read_text(encoding="utf-8"))
+    found = found.get("text_config", found)
+    return int(found.get("max_position_embeddings") or 1 << 20)
 
 
 def _tokenizer(source: models.Source) -> Any:

@@ -334,6 +334,6 @@ def count_rows(path: str | Path, limit: int | None = None) -> int | None:
         rows = int(parquet.ParquetFile(path).metadata.num_rows)
     else:
         opener: Any = gzip.open if str(path).endswith(".gz") else open
-        with opener(path, "rb") as stream:
+        with _readable(str(path)), opener(path, "rb") as stream:
             rows = sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 20), b""))
     return rows if limit is None else min(rows, limit)

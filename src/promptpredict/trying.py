@@ -22,6 +22,7 @@ from promptpredict.saying import Found
 from promptpredict.splits import draws
 from promptpredict.tables import table_name
 from promptpredict.wordings import SHIPPED, label_keys, load_wordings, try_wordings
+from promptpredict.writing import check_place
 
 Say = Callable[[str], object]
 
@@ -60,6 +61,7 @@ def try_table(asked: Trial, say: Say = lambda _: None) -> str:
     wordings = load_wordings(asked.tried or SHIPPED)
     for out in _outs(asked):
         _check_out(out, prompt_file)
+        check_place(str(out))
     records, notes = _records(asked, prompt_file)
     for note in [*(f"warning: {warning}" for warning in prompt_file.warnings), *notes]:
         say(note)

@@ -83,8 +83,11 @@ def score_table(options: ScoreOptions, say: Say = lambda _: None) -> Summary:
     source = _source(options, say)
     if source is None and options.calibration is not None:
         say("--calibration is not used: it belongs to a language model")
-    saved = _saved(given, source)
+    on_hub = source is not None and source.path is None  # its files are known once it is loaded
+    saved = None if on_hub else _saved(given, source)
     run = _Run(given, source, say)
+    if on_hub and run.lm is not None:
+        saved = _saved(given, source)
     scored = list(run.scored_blocks())
     calibration = run.calibrate(scored, saved)
     return run.write(scored, calibration)
@@ -112,8 +115,9 @@ def _saved(given: Given, source: Source | None) -> Calibration | None:
     if given.options.calibration is None or source is None:
         return None
     from promptpredict.calibrating import fingerprints, load_saved
+    from promptpredict.models import here
 
-    return load_saved(given.options.calibration, given, fingerprints(given, source))
+    return load_saved(given.options.calibration, given, fingerprints(given, here(source)))
 
 
 @dataclass
@@ -213,7 +217,7 @@ class _Run:
     def calibrate(self, scored: Sequence[_Scored], saved: Calibration | None) -> Calibration:
         """Return the saved calibration, or find the run's own; save it where that is asked."""
         from promptpredict import calibrating, calibration
-        from promptpredict.models import find
+        from promptpredict.models import here
 
         found = saved
         if self.lm is None or self.source is None:
@@ -234,9 +238,7 @@ class _Run:
         if found.method == "none" or self.source is None:
             self.say(f"{self.options.save_calibration} is not written: there is no calibration")
         else:
-            # a model of the hub is here by now, and known by its files
-            here = self.source if self.source.path else find(self.source.name)
-            own = calibrating.fingerprints(self.given, here)
+            own = calibrating.fingerprints(self.given, here(self.source))
             found.model_copy(update=own).save(self.options.save_calibration)
         return found
 

@@ -127,12 +127,26 @@ class Writer:
         return self._stack.enter_context(io.TextIOWrapper(raw, encoding="utf-8", newline=""))
 
 
+class _Lines:
+    """Takes rows that end in both kinds of line break, and ends them in one.
+
+    csv quotes those breaks in a cell that its own line ends hold: a cell with a lone carriage
+    return would else be read as two rows.
+    """
+
+    def __init__(self, text: IO[str]) -> None:
+        self.text = text
+
+    def write(self, row: str) -> None:
+        self.text.write(row.removesuffix("\r\n") + "\n")
+
+
 class _Csv:
     """Numbers with all their digits: fewer would tie customers whom the scores tell apart."""
 
     def __init__(self, text: IO[str], columns: Mapping[str, Kind]) -> None:
         self.text, self.columns = text, columns
-        self._writer = csv.writer(text, lineterminator="\n")
+        self._writer = csv.writer(_Lines(text), lineterminator="\r\n")
         self._writer.writerow(columns)
 
     def write(self, lines: Iterable[Line]) -> None:
