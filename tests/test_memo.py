@@ -244,6 +244,16 @@ def test_a_language_model_that_cannot_count_says_so():
         memo.count_new()
 
 
+def test_of_runs_planned_one_after_the_other_the_first_reads_what_both_need():
+    memo = Memo(CountingLM())
+    memo.collect(lambda: memo.score(prompts("a b", "c"), LABELS))
+    assert [memo.count_new(), memo.count_new()] == [3, 3]
+    memo.collect(lambda: memo.score(prompts("c", "d e f"), LABELS))
+    assert memo.count_new() == 3
+    memo.read_collected()
+    assert memo.count_new() == 0
+
+
 def test_what_will_be_read_is_counted_as_it_is_read(tiny_lm):
     fresh = CausalLM(tiny_lm.model, tiny_lm.encoder.tokenizer, name="tiny")
     memo = Memo(fresh)

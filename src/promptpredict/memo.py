@@ -46,6 +46,8 @@ class Memo:
         self._collected: dict[bytes, tuple[Prompt, Labels]] | None = None
         self._wanted: dict[bytes, tuple[Prompt, Labels]] = {}
         self._asked: set[bytes] = set()
+        self._collections = 0
+        self._counted: dict[bytes, int] = {}  # → the collection that it was first counted for
 
     def __sklearn_clone__(self) -> Memo:
         """Return itself: a grid of parameters shares what is known."""
@@ -98,6 +100,7 @@ class Memo:
         ``read_collected``.
         """
         self._collected = self._wanted = {}
+        self._collections += 1
         try:
             ask()
         finally:
@@ -114,13 +117,19 @@ class Memo:
         return len(self._asked)
 
     def count_new(self) -> int:
-        """Return how many tokens ``read_collected`` would read, as the model counts them."""
+        """Return how many tokens ``read_collected`` would read, as the model counts them.
+
+        What was counted for an earlier collection is left out: of several runs that are planned,
+        the first that needs a prompt reads it.
+        """
         count = getattr(self.lm, "count", None)
         if count is None:
             raise TypeError(f"{self.name} does not count tokens")
+        new, now = self._new(self._wanted), self._collections
+        fresh = {key: new[key] for key in new if self._counted.setdefault(key, now) == now}
         return sum(
             count([p for p, _ in part.values()], [each for _, each in part.values()])
-            for part in self._chunks(self._new(self._wanted))
+            for part in self._chunks(fresh)
         )
 
     def read_collected(self, progress: Callable[[int], object] | None = None) -> bool:
