@@ -3,7 +3,7 @@
     python benchmarks/report.py [--check]
 
 Reads benchmarks/results/NAME/results.json and those of its folders bare, stack and selection, which
-benchmarks/tables.py wrote. What stands between the markers `<!-- results -->` and
+benchmarks/tables.py wrote, and NAME/wordings.json of benchmarks/wordings.py. What stands between the markers `<!-- results -->` and
 `<!-- /results -->` is replaced; with --check it is only compared, and the exit code is 1 where it
 differs.
 """
@@ -11,10 +11,13 @@ differs.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from promptpredict.reporttables import draws_ahead
 from promptpredict.results import Difference, Results, Row, Spread, summarise
 
 HERE = Path(__file__).parent
@@ -27,6 +30,8 @@ METRICS = {
 }  # fmt: skip
 COSTS = {"seconds_per_1000": "s per 1,000", "tokens_per_1000": "tokens per 1,000"}
 RUNS = ("main", "bare", "stack", "selection")
+REGRETS = ("regret", "regret_of_highest", "regret_of_ensemble")
+WORDINGS = "results/*/wordings.json"
 Found = Mapping[str, Mapping[str, Results]]  # table → run → results
 
 
@@ -39,7 +44,9 @@ def main() -> None:
     check = parser.parse_args().check
     found = load(HERE / "results")
     stale = []
-    for path, text in zip(PAGES, (readme_part(found), results_part(found)), strict=True):
+    wordings = [json.loads(each.read_text()) for each in sorted(HERE.glob(WORDINGS))]
+    parts = readme_part(found), f"{results_part(found)}\n\n{wordings_part(wordings)}"
+    for path, text in zip(PAGES, parts, strict=True):
         old = path.read_text(encoding="utf-8")
         head, rest = old.split(START)
         new = f"{head}{START}\n{text}\n{END}{rest.split(END)[1]}"
@@ -93,7 +100,9 @@ def _sides(name: str, results: Results) -> list[list[str]]:
             cells.append(_spread(group.metrics["roc_auc"]) if group else "")
         lines.append([name, title, *cells])
     words = {each.budget: each for each in _pair(results, "chosen-with-lm", "chosen-without-lm")}
-    cells = [_signed_word(words[budget]) if budget in words else "" for budget in BUDGETS]
+    cells = [
+        _signed_word(words[budget], results.rows) if budget in words else "" for budget in BUDGETS
+    ]
     return [*lines[:2], [name, "difference", *cells], lines[2]]
 
 
@@ -109,13 +118,15 @@ def _section(name: str, runs: Mapping[str, Results]) -> str:
         about = results.about
         parts += [f"### {name}, {run}: {n_test:,} test rows", results.verdict, _figures(results)]
         compared = [
-            f"- {each.budget:,} labels: `{each.approach}` against `{each.against}` {each.describe()}"
+            f"- {each.budget:,} labels: `{each.approach}` against `{each.against}` "
+            f"{each.describe()}{_hangs(each, results.rows)}"
             for each in results.differences
         ]
         if compared:
             parts.append(
-                "ROC AUC, paired over test rows and seeds; the word is from the interval corrected "
-                "for the comparisons of its budget:"
+                "ROC AUC, paired over test rows and seeds, for these draws of labels. The word is from "
+                "the corrected interval; a budget's approaches are corrected together, its choices "
+                "among themselves:"
             )
             parts.append("\n".join(compared))
         parts += [f"- {flag.kind}: {flag.text}" for flag in results.flags]
@@ -125,6 +136,34 @@ def _section(name: str, runs: Mapping[str, Results]) -> str:
             f"read in this run of {about.seconds:,.0f} s; commit {about.versions.get('commit', '?')}."
         )
     return "\n\n".join(parts)
+
+
+def wordings_part(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return what choosing among wordings is worth: on 50 draws of 32 labels, and without any."""
+    lines = [
+        [
+            each["table"],
+            _short(each["own"]["roc_auc"]),
+            _short(each["best"]["roc_auc"]),
+            *(_short(each["labels"]["32"][name]["median"]) for name in REGRETS),
+            _short(each["median_wording"]),
+            _short(each["unlabelled"]["ensemble"]),
+        ]
+        for each in found
+    ]
+    head = [
+        "table", "own wording", "best of all", "regret of the choice", "of the highest ROC AUC",
+        "of the best five's average", "median wording", "best five without labels",
+    ]  # fmt: skip
+    rows, count = found[0]["rows"], found[0]["wordings"]
+    return "\n\n".join(
+        [
+            "## Wordings",
+            f"{count} wordings on {rows} training rows, ROC AUC. Regret is what a choice with 32 "
+            "labels loses to the best of all on those rows, the median of 50 draws.",
+            _table(head, lines),
+        ]
+    )
 
 
 def _figures(results: Results) -> str:
@@ -185,9 +224,16 @@ def _is_zero(row: Row) -> bool:
     return (row.approach, row.budget) == ("zero-shot", 0)
 
 
-def _signed_word(each: Difference) -> str:
-    sign = "−" if each.value < 0 else "+"
-    return f"{sign}{_short(abs(each.value))} {each.verdict}"
+def _signed_word(each: Difference, rows: Sequence[Row]) -> str:
+    sign = "−" if round(each.value, 3) < 0 else "+"
+    return f"{sign}{_short(abs(each.value))} {each.verdict}{_hangs(each, rows)}"
+
+
+def _hangs(each: Difference, rows: Sequence[Row]) -> str:
+    """Say in how many draws an approach is ahead, where a better or worse one is not in all."""
+    ahead, of = draws_ahead(each, rows)
+    whole = {"better": of, "worse": 0}.get(each.verdict, ahead)
+    return "" if ahead == whole else f" (ahead in {ahead} of {of} draws)"
 
 
 def _spread(value: Spread | None) -> str:
