@@ -33,20 +33,26 @@ text: [feedback]
 
 
 def table(rows=200, seed=0):
-    """Customers: spend follows tenure, and of some the total is the spend itself."""
+    """Customers: spend follows tenure, and of some the total is the spend itself.
+
+    Cities go with their state, and the last visit is within weeks of the first.
+    """
     found = []
     for row in range(1, rows + 1):
         r = random.Random(1_000 * seed + row)
         tenure = r.randint(0, 5)
         spend = round(20 * tenure + r.uniform(10, 60), 2)
+        since = date(2020, 1, 1) + timedelta(r.randint(0, 900))
         values = {
             "id": f"c{row}",
-            "since": date(2020, 1, 1) + timedelta(r.randint(0, 900)),
+            "since": since,
             "member_id": r.randint(10**8, 10**9),
             "tenure": tenure,
             "spend": spend if r.random() < 0.9 else None,
             "feedback": f"Said {row}",
-            "city": f"{r.choice('ABCDEFGH')}-town {r.randint(1, 40)}",
+            "state": (state := r.choice("ABCDEFGH")),
+            "city": f"{state}-town {r.randint(1, 40)}",
+            "last": since + timedelta(r.randint(0, 40)),
             "total": spend if row % 5 == 0 else round(tenure * spend + r.uniform(1, 9), 2),
         }
         found.append(Record(row, f"c{row}", values))
@@ -112,13 +118,23 @@ def correlation(prompt, word):
     return -((float(word) - 35 - 20 * int(lines["tenure"])) ** 2) / 400
 
 
+def same_month(prompt, word):
+    """Know that a date comes in the month of the one above it."""
+    return 3.0 * (prompt.answer == "last:" and f": {word[:7]}" in prompt.user)
+
+
+def same_state(prompt, word):
+    """Know which cities are in a state."""
+    return 3.0 * (f"state: {word[:1]}" in prompt.user)
+
+
 def test_a_table_known_by_heart_is_found():
     records = table()
     flag = memorised(LM(by_heart(records)), PROMPT, records)
     assert (flag.kind, flag.column) == ("memorised", None)
     first, _, last = flag.text.partition(" it finds the own value of a row ")
     assert first == (
-        "the language model knows rows of this table by heart: in 'city', 'spend', 'total'"
+        "the language model knows rows of this table by heart: in 'last', 'spend', 'total'"
     )
     times, nats = last.split(" times as likely below the row's other values as below mixed ones ")
     assert 15 < float(times) < 26  # e^3 is 20
@@ -130,7 +146,7 @@ def test_a_table_known_by_heart_is_found():
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("knows", [nothing, marginals, copies, correlation])
+@pytest.mark.parametrize("knows", [nothing, marginals, copies, correlation, same_month, same_state])
 def test_a_model_that_has_not_read_the_table_is_not_suspected(knows, seed):
     assert memorised(LM(knows), PROMPT, table(seed=seed), seed=seed) is None
 
@@ -156,7 +172,7 @@ def test_what_is_asked_is_one_row_and_near_values_of_its_columns():
     lm = LM(nothing)
     memorised(lm, PROMPT, records, rows=50)
     spends = sorted({record.values["spend"] for record in records} - {None})
-    assert {prompt.answer for prompt, _ in lm.asked} == {"city:", "spend:", "total:"}
+    assert {prompt.answer for prompt, _ in lm.asked} == {"last:", "spend:", "total:"}
     assert 200 < len(lm.asked) <= 300
     for prompt, labels in lm.asked:
         assert prompt.system == "You complete rows of a table."
@@ -179,8 +195,10 @@ def test_each_own_row_is_asked_once_beside_a_mixed_one_of_other_rows():
     for record in records:
         shown = [(name, record.values[name]) for name in ("since", "tenure", "spend")]
         own.add("\n".join(f"{name}: {value}" for name, value in shown if value is not None))
-    cities = [prompt.user in own for prompt, _ in lm.asked if prompt.answer == "city:"]
-    assert sum(cities) == pytest.approx(len(cities) / 2, abs=3)
+    states = [
+        prompt.user.split("\nstate")[0] in own for prompt, _ in lm.asked if prompt.answer == "last:"
+    ]
+    assert sum(states) == pytest.approx(len(states) / 2, abs=3)
 
 
 def test_the_seed_decides_what_is_asked():

@@ -4,8 +4,9 @@ Knows records, prompts and ``score``; knows nothing of labels or approaches. A r
 shown up to a column, and the row's own value stands against another of the column: once below the
 row's own values, once below values mixed from all rows. What the own ones add is knowledge of the
 row (the idea of arXiv:2404.06209). Other things that could add are kept out as far as can be: the
-column has many values; of numbers, the other value is a near one, which no ordinary correlation
-tells apart; and a value that stands among those shown is left out, since it could be copied.
+column holds many numbers or dates, and the other value is a near one, which no ordinary correlation
+tells apart (a city goes with its state, and which words are near nobody knows: columns of words are
+not asked); and a value that stands among those shown is left out, since it could be copied.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +31,7 @@ MIN_ROWS = 20
 COLUMNS = 3
 MIN_VALUES = 20  # of a column: between few values, ordinary correlation decides
 BEFORE = 2  # columns to be shown in front of one
-NEAR = 5  # places that the other number is away at most, in the order of the column's numbers
-LONGEST = 40  # characters of a value: a longer one is a text
+NEAR = 5  # places that the other value is away at most, in the order of the column's values
 # The own row makes its value e^0.5 = 1.6 times as likely against a near one. A model that has not
 # read the table is at 0, give or take the interval, which must lie above 0 besides.
 LARGE = 0.5
@@ -49,8 +50,8 @@ def memorised(
     """Return a flag where the language model knows rows of the table by heart.
 
     ``records`` are training rows, of which ``rows`` are tried, with up to six prompts each; text
-    columns and ids are not used. None as well where the table has no column to try it on, and
-    below 20 rows.
+    columns and ids are not used. None as well where the table has no column of many numbers or
+    dates to try it on, and below 20 rows.
     """
     from scipy import stats
 
@@ -124,16 +125,16 @@ def _asked(table: _Table, count: int, rows: int, rng: np.random.Generator) -> It
         column: ["" if cell is None else show(cell) for cell in cells]
         for column, cells in table.items()
     }
-    orders = {column: _Order.of(cells) for column, cells in list(table.items())[BEFORE:]}
-    many = [column for column, order in orders.items() if len(order.texts) >= MIN_VALUES]
-    most = set(sorted(many, key=lambda column: -len(orders[column].texts))[:COLUMNS])
+    orders = {column: _in_order(cells) for column, cells in list(table.items())[BEFORE:]}
+    many = [column for column, order in orders.items() if len(order) >= MIN_VALUES]
+    most = set(sorted(many, key=lambda column: -len(orders[column]))[:COLUMNS])
     for row in rng.permutation(count)[:rows].tolist():
         own = {column: cells[row] for column, cells in texts.items()}
         mixed = {column: cells[rng.integers(count)] for column, cells in texts.items()}
         below: list[tuple[list[_Asked], dict[str, str]]] = [([], own), ([], mixed)]
         for at, column in enumerate(texts):
             real = own[column]
-            other = orders[column].other(real, rng) if column in most else None
+            other = _near(orders[column], real, rng) if column in most else None
             shown = [set(list(values.values())[:at]) for values in (own, mixed)]
             if other and not {real, other} & set.union(*shown):
                 for found, values in below:
@@ -143,30 +144,30 @@ def _asked(table: _Table, count: int, rows: int, rng: np.random.Generator) -> It
             yield from found
 
 
-@dataclass(frozen=True)
-class _Order:
-    """The values of a column as text, numbers in their order; ``near`` where all are numbers."""
+def _in_order(cells: Sequence[Value]) -> list[str]:
+    """Return the values of a column as text, ascending; none where one is no number and no date."""
+    known = {show(cell): _place(cell) for cell in cells if cell is not None}
+    places = {text: place for text, place in known.items() if place is not None}
+    return sorted(places, key=places.__getitem__) if len(places) == len(known) else []
 
-    texts: list[str]
-    near: bool
 
-    @classmethod
-    def of(cls, cells: Sequence[Value]) -> _Order:
-        known = {show(cell): cell for cell in cells if cell is not None}
-        short = {text: cell for text, cell in known.items() if 0 < len(text) <= LONGEST}
-        numbers = {text: cell for text, cell in short.items() if isinstance(cell, int | float)}
-        if len(numbers) == len(short):
-            return cls(sorted(numbers, key=lambda text: numbers[text]), near=True)
-        return cls(sorted(short), near=False)
+def _place(cell: Value) -> float | None:
+    """Return where a number or a date stands among others; None of a word."""
+    if isinstance(cell, datetime):
+        clock = cell.hour * 3600 + cell.minute * 60 + cell.second
+        return cell.toordinal() + clock / 86_400
+    if isinstance(cell, date):
+        return cell.toordinal()
+    return float(cell) if isinstance(cell, int | float) else None
 
-    def other(self, real: str, rng: np.random.Generator) -> str | None:
-        """Return another value to stand against one; None where there is none."""
-        if real not in self.texts:
-            return None
-        at = self.texts.index(real)
-        places = slice(max(0, at - NEAR), at + NEAR + 1) if self.near else slice(None)
-        others = [text for text in self.texts[places] if text.casefold() != real.casefold()]
-        return str(rng.choice(others)) if others else None
+
+def _near(order: Sequence[str], real: str, rng: np.random.Generator) -> str | None:
+    """Return another value to stand against one; None where there is none."""
+    if real not in order:
+        return None
+    at = order.index(real)
+    others = [text for text in order[max(0, at - NEAR) : at + NEAR + 1] if text != real]
+    return str(rng.choice(others)) if others else None
 
 
 def _prompt(values: Sequence[tuple[str, str]], column: str) -> Prompt:
