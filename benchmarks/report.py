@@ -97,7 +97,7 @@ def _sides(name: str, results: Results) -> list[list[str]]:
         cells = []
         for budget in BUDGETS:
             group = groups.get((approach, budget))
-            cells.append(_spread(group.metrics["roc_auc"]) if group else "")
+            cells.append(_spread(group.metrics["roc_auc"], group.seeds) if group else "")
         lines.append([name, title, *cells])
     words = {each.budget: each for each in _pair(results, "chosen-with-lm", "chosen-without-lm")}
     cells = [
@@ -170,7 +170,7 @@ def _figures(results: Results) -> str:
     lines = []
     chosen = {(row.approach, row.budget): row.chosen for row in results.rows if row.chosen}
     for group in summarise(results.rows):
-        cells = [_spread(group.metrics.get(metric)) for metric in METRICS]
+        cells = [_spread(group.metrics.get(metric), group.seeds) for metric in METRICS]
         costs = [group.metrics.get(cost) for cost in COSTS]
         shown = ["" if cost is None else f"{cost.mean:,.0f}" for cost in costs]
         name = group.approach
@@ -236,8 +236,10 @@ def _hangs(each: Difference, rows: Sequence[Row]) -> str:
     return "" if ahead == whole else f" (ahead in {ahead} of {of} draws)"
 
 
-def _spread(value: Spread | None) -> str:
-    return "" if value is None else f"{_short(value.mean)} ±{_short(value.sd)}"
+def _spread(value: Spread | None, seeds: int) -> str:
+    if value is None:
+        return ""
+    return f"{_short(value.mean)} ±{_short(value.sd)}" if seeds > 1 else _short(value.mean)
 
 
 def _short(value: float) -> str:

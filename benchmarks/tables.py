@@ -104,6 +104,8 @@ def main() -> None:
             folder = options.out / name if run == "main" else options.out / name / run
             if (folder / "results.json").exists() and not (options.again or options.plan):
                 continue
+            if not options.plan:  # each run counts what it needs itself
+                memo = memo_of(lm, source, options.work / f"{name}.sqlite")
             benchmark = prepared(name, run, options.data, memo, embedder)
             if all(budget > benchmark.most for budget in benchmark.plan.budgets if budget != "all"):
                 print(f"{name}, {run}: no budget is left, of {benchmark.most:,} training rows")

@@ -9,6 +9,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from promptpredict.approach import Approach
+from promptpredict.baselines import PriorClassifier
 from promptpredict.prompt import PromptFile
 from promptpredict.stacking import StackClassifier, Stacker
 
@@ -221,3 +222,13 @@ def test_a_stack_of_nothing_is_our_own_mistake():
     X, y = customers(10)
     with pytest.raises(ValueError, match=r"^a stack needs members$"):
         StackClassifier(prompt_file()).fit(X, y)
+
+
+def test_members_have_the_columns_of_the_stack():
+    """As text 10 sorts before 2; with one row of a class the mean of the members is taken."""
+    X, y = pd.DataFrame({"plan": list("abcde")}), np.array([2, 2, 2, 2, 10])
+    alone = PriorClassifier().fit(X, y)
+    stack = StackClassifier(members=[PriorClassifier(), PriorClassifier()]).fit(X, y)
+    assert stack.classes_.tolist() == alone.classes_.tolist() == [2, 10]
+    np.testing.assert_allclose(stack.predict_proba(X), alone.predict_proba(X))
+    assert stack.predict(X).tolist() == [2] * 5

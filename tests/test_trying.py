@@ -172,6 +172,8 @@ def test_the_command_runs_it_and_needs_a_file_for_the_ensemble():
         ({"out": "sub/best.jinja"},
          "sub/best.jinja would extend mine.jinja, which must stand beside it; "
          "possible: --out {folder}/best.jinja"),
+        ({"prompt": "churn-shop", "out": "churn-shop.jinja"},
+         "churn-shop.jinja would extend itself; possible: another name"),
         ({"prompt": "churn-shop", "out": "none/best.jinja"},
          "none/best.jinja cannot be written: there is no folder none"),
         ({"labelled": "one.csv"},

@@ -89,7 +89,7 @@ class StackClassifier(Approach):
 
         if not self.members:
             raise ValueError("a stack needs members")
-        y = [record.label for record in records]
+        y = self.classes_[self.targets(records)]  # as given: text would sort 10 before 2
         self.members_ = [clone(member) for member in self.members]
         said = [member.cross_fit(records, y) for member in self.members_]
         self.stacker_ = Stacker().fit(

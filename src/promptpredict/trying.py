@@ -139,6 +139,8 @@ def _check_out(out: Path, prompt_file: PromptFile) -> None:
     if prompt_file.path is None:
         return
     name = prompt_file.path.name
+    if out.name == name:
+        raise DataError(f"{out} would extend itself; possible: another name")
     beside = out.parent / name
     reached = beside if beside.is_file() else shipped.folder() / name
     if reached.resolve() != prompt_file.path.resolve():
