@@ -116,6 +116,8 @@ def test_a_slip_is_one_line_with_its_place(line, text):
         ("", "p.jinja: 'task' is missing"),
         ("- a", "p.jinja, line 1: the front matter must be keys and values, as 'task: binary'"),
         ("task: binry", "p.jinja, line 1: 'task' must be 'binary', 'multiclass' or 'regression', got 'binry' (nearest: 'binary')"),
+        ("task: multiclass\ntarget: plan\nlabels: {None: none, Basic: basic, Pro: pro}", "p.jinja, line 3: 'None' reads as a missing value; possible: another value"),
+        ("task: multiclass\ntarget: region\nlabels: {EU: europe, NA: america, AP: asia}", "p.jinja, line 3: 'NA' reads as a missing value; possible: another value"),
         ("task: binary\ntarget: a\n", "p.jinja: 'labels' is missing, which task: binary needs"),
         ("task: binary\ntarget: a\nlabels: {1: x, 0: y}\n", "p.jinja: 'positive' is missing, which task: binary needs"),
         ("task: binary\ntarget: a\nlabels: {1: x, 0: y}\npositive: 2", "p.jinja, line 4: 'positive' is '2', not one of the labels '1', '0'"),

@@ -106,8 +106,19 @@ def test_of_rows_that_have_a_value_the_value_gives_the_answer(prompt_file):
     assert leaks(prompt_file, tone=cells) == [("leak", f"'tone' {ALONE}")]
 
 
+def test_a_text_that_is_the_outcome_in_words_gives_the_answer(prompt_file):
+    """Of one length for either label; where hardly two texts are alike, only what they are is read."""
+    notes = by_label(lambda r: f"is gone {r.choice('ab')}", lambda r: f"is loyal {r.choice('ab')}")
+    assert leaks(prompt_file, feedback=notes) == [("leak", f"'feedback' {ALONE}")]
+    own = by_label(lambda r: f"gone {r.random()}", lambda r: f"loyal {r.random()}")
+    assert leaks(prompt_file, feedback=own) == []
+
+
 def test_the_length_of_a_text_gives_the_answer(prompt_file):
-    texts = by_label(lambda r: "so " * r.randint(20, 30), lambda r: "so " * r.randint(1, 9))
+    texts = by_label(
+        lambda r: f"{r.random()}{' so' * r.randint(20, 30)}",
+        lambda r: f"{r.random()}{' so' * r.randint(1, 9)}",
+    )
     assert leaks(prompt_file, feedback=texts) == [("leak", f"the length of 'feedback' {ALONE}")]
 
 

@@ -65,6 +65,17 @@ def test_the_text_of_a_customer_is_no_prefix_of_its_own():
     assert found(questions(30)) == [(60, 240)]
 
 
+@pytest.mark.parametrize(("room", "customers"), [(32_768, 40), (2_048, 4)])
+def test_long_texts_behind_shots_are_read_behind_a_prefix_each(room, customers):
+    """They share less than half of their tokens, so no tree takes two of them."""
+    sequences = [
+        SYSTEM + text(stem, 300) + text(f"{stem} {n}", 400)
+        for stem in range(5)
+        for n in range(customers)
+    ]
+    assert sorted(found(sequences, room)) == [(360, customers)] * 5
+
+
 def test_a_tree_that_has_no_room_makes_a_prefix_worth_while():
     sequences = shot_prompts(None, 3, seed=1) + shot_prompts(None, 3, seed=2)
     assert found(sequences, room=2000) == [(60, 6)]

@@ -221,6 +221,19 @@ def test_a_column_that_tells_one_of_many_labels_is_a_leak():
     assert front.ignore == ["gone"]
 
 
+def test_the_amount_in_another_currency_is_a_leak_and_what_goes_with_it_is_none():
+    amount = [round(10 + number * 1.37, 2) for number in range(N)]
+    euros = [round(1.08 * each, 1) for each in amount]
+    about = [each + (number * 7919 % 37) for number, each in enumerate(amount)]
+    assert front_of("spend", usd=euros, about=about, spend=amount).ignore == ["usd"]
+
+
+def test_amounts_are_no_ids():
+    paid = [10 + number / 4 + 0.01 for number in range(N)]
+    front = front_of("churn", n=MIXED, amount_paid=paid, customer_id=IDS, churn=CHURN)
+    assert (front.id, front.ignore) == ("customer_id", [])
+
+
 def test_chance_is_no_leak_in_a_small_sample():
     assert (
         front_of("churn", a=[1, 2, 1, 2], b=["x", "y", "x", "z"], churn=[1, 0, 1, 0]).ignore == []
@@ -233,7 +246,15 @@ def test_texts_are_long_and_differ():
 
 
 def test_any_column_name_can_be_written():
-    names_of = ['a "b" \\ {{ c }}', "d: e # f", "{% g %}", "fields", "h\x7fi\n", "naïve 😀"]
+    names_of = [
+        'a "b" \\ {{ c }}',
+        "d: e # f",
+        "{% g %}",
+        "fields",
+        "h\x7fi\n",
+        "naïve 😀",
+        "👩\u200d💻 role",
+    ]
     columns = {name: TEXTS for name in names_of}
     header, rows = table(**columns, y=CHURN)
     found = PromptFile.from_text(new(header, rows, "y", "t.csv"))

@@ -497,11 +497,21 @@ def test_rows_that_cannot_be_read_are_left_out_of_the_guess():
     assert new() == sound
 
 
-def test_a_first_file_is_guessed_from_the_first_rows(monkeypatch):
-    monkeypatch.setattr(showing, "GUESSED_ON", 4)
-    labels = ["1", "0", "1", "0", "2", "3"]
-    write("t.csv", "".join(["n,left\n", *(f"{n},{of}\n" for n, of in enumerate(labels))]))
-    assert PromptFile.from_text(new()).front.labels == {"1": ["leave"], "0": ["stay"]}
+def test_a_first_file_is_guessed_from_rows_of_the_whole_table(monkeypatch):
+    """Sorted by outcome, with a label so rare that no draw of rows would hold it."""
+    monkeypatch.setattr(showing, "GUESSED_ON", 40)
+    labels = [*["stays"] * 500, *["leaves"] * 100, "waits"]
+    rows = [f"{n},{'early' if n < 300 else 'late'},{of}\n" for n, of in enumerate(labels)]
+    write("t.csv", "".join(["n,seen,plan\n", *rows]))
+    assert list(PromptFile.from_text(new(target="plan")).front.labels) == [
+        "leaves", "stays", "waits",
+    ]  # fmt: skip
+    drawn = showing._some(({"n": str(n), "plan": of} for n, of in enumerate(labels)), "plan")
+    numbers = [int(row["n"]) for row in drawn]
+    assert numbers == sorted(set(numbers))
+    assert 40 <= len(numbers) <= 43
+    assert {0, 500, 600} <= set(numbers)
+    assert 10 < sum(number < 300 for number in numbers) < 30
 
 
 def test_cells_of_every_format_are_guessed_alike():

@@ -635,6 +635,19 @@ def test_the_embedding_moves_no_calibration(fakes):
     assert read("f.csv")[:300] == read()
 
 
+@pytest.mark.parametrize("rate", [0.1, 0.7])
+def test_the_embedding_is_moved_to_the_base_rate_from_the_shares_of_its_labels(fakes, rate):
+    """Or rows that it scores would stand above nearly all others where the rate is low."""
+    table("customers.csv", HEADER, ["1,1,told so angry slow [unscorable]", "2,2,[unscorable]"])
+    score(fakes, train="train.csv", fallback="embedding")
+    before = np.array(column("p_1"), float)
+    score(fakes, train="train.csv", fallback="embedding", base_rate=rate)
+    labels = [row.rpartition(",")[2] for row in TRAIN]
+    share = labels.count("1") / len(labels)
+    odds = before / (1 - before) * rate / (1 - rate) * (1 - share) / share
+    np.testing.assert_allclose(np.array(column("p_1"), float), odds / (1 + odds), rtol=1e-9)
+
+
 def no_model(fakes, monkeypatch, how):
     """Take the language model away: a wrong name, one that does not load, or none to choose."""
     if how == "name":

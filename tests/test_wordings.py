@@ -252,6 +252,12 @@ def test_where_nothing_can_be_scored_the_reason_is_said(prompt_file):
     )
 
 
+def test_where_no_other_wording_can_be_scored_the_reason_is_said(prompt_file):
+    with pytest.raises(PromptError) as error:
+        try_wordings(Failing(), prompt_file, WORDINGS[2:4], records("upset", "sad"))
+    assert str(error.value) == "no other wording can be scored on most records: no colons"
+
+
 def test_a_wording_scores_as_the_prompt_file_that_is_written_of_it(prompt_file, tiny_lm, tmp_path):
     some = records("The delivery was late and slow.", "never again")
     tried = try_wordings(tiny_lm, prompt_file, WORDINGS, some)

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from promptpredict.approach import Probabilities
 from promptpredict.encoders import Embedder
 from promptpredict.errors import PromptPredictError
 from promptpredict.prompt import PromptFile
@@ -17,12 +20,17 @@ from promptpredict.records import Record
 
 @dataclass
 class Fallback:
-    """Scores records by sentence embeddings; fitted on labelled ones when first needed."""
+    """Scores records by sentence embeddings; fitted on labelled ones when first needed.
+
+    With a known ``base_rate`` of the positive label its probabilities are moved from the labelled
+    records' shares to it, as those of the language model are.
+    """
 
     prompt_file: PromptFile
     labelled: Sequence[Record]
     embedder: Embedder
     seed: int
+    base_rate: float | None = None
     _fitted: Any = None
 
     def score(self, records: Sequence[Record]) -> tuple[dict[int, list[float]], dict[int, str]]:
@@ -39,8 +47,20 @@ class Fallback:
         approach = self._approach()
         table = approach.predict_proba([records[index] for index in rows])
         columns = [list(approach.classes_).index(key) for key in self.prompt_file.words]
-        found = {index: row[columns].tolist() for index, row in zip(rows, table, strict=True)}
-        return found, faults
+        table = self._to_rate(table[:, columns])
+        return {index: row.tolist() for index, row in zip(rows, table, strict=True)}, faults
+
+    def _to_rate(self, table: Probabilities) -> Probabilities:
+        if self.base_rate is None:
+            return table
+        from promptpredict.heads import moved
+
+        y = [self.prompt_file.label_of(record.label) for record in self.labelled]
+        before = np.array([y.count(key) / len(y) for key in self.prompt_file.words])
+        positive = np.array(
+            [key == self.prompt_file.front.positive for key in self.prompt_file.words]
+        )
+        return moved(table, before, np.where(positive, self.base_rate, 1 - self.base_rate))
 
     def _approach(self) -> Any:
         if self._fitted is None:

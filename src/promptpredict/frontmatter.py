@@ -18,7 +18,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from promptpredict.errors import PromptError, nearest
-from promptpredict.values import spelling
+from promptpredict.values import spelling, written
 
 KeyPath = tuple[str, ...]
 Name = Annotated[str, Field(min_length=1)]
@@ -102,7 +102,13 @@ _END = re.compile(r"^---[ \t]*(?:\n|\Z)", re.MULTILINE)
 
 def quoted(text: str) -> str:
     """Return a text in quotes, as front matter and templates both read it."""
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    plain = json.dumps(text, ensure_ascii=False)
+    return "".join(each if each.isprintable() else _escaped(each) for each in plain)
+
+
+def _escaped(letter: str) -> str:
+    # One escape for each letter: YAML takes JSON's pairs of surrogates for two broken letters.
+    return f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else f"\\U{ord(letter):08x}"
 
 
 def split(text: str, name: str) -> tuple[Raw, str]:
@@ -312,6 +318,8 @@ def _label_faults(front: FrontMatter) -> Iterator[tuple[KeyPath, str]]:
         yield ("labels",), f"task: multiclass needs three labels or more, got {count}"
     keys: dict[str, str] = {}
     for key in front.labels:
+        if written(key) is None:  # its rows would pass for unlabelled
+            yield ("labels", key), f"'{key}' reads as a missing value; possible: another value"
         other = keys.setdefault(spelling(key), key)
         if other != key:
             yield ("labels", key), f"the labels '{other}' and '{key}' are spellings of one value"

@@ -48,11 +48,12 @@ def find_leaks(records: Sequence[Record], y: Sequence[str], prompt_file: PromptF
     texts = [column for column in prompt_file.front.text if column in shown]
     flags = []
     for column, cells in shown.items():
-        counts: list[Value] = [len(str(cell).split()) if cell else None for cell in cells]
-        what = f"the length of '{column}'" if column in texts else f"'{column}'"
-        tell = _best(counts if column in texts else cells, y, prompt_file)
         named = said_afterwards(column, prompt_file.front.target)
-        flags += _leak(column, what, tell, len(y), named=named)
+        for what, judged in _ways(column, cells, text=column in texts):
+            tell = _best(judged, y, prompt_file)
+            if leak := _leak(column, what, tell, len(y), named=named):
+                flags += leak
+                break
     found = {flag.column for flag in flags}
     flags += [flag for flag in _latest(shown, y, prompt_file) if flag.column not in found]
     for column in texts:
@@ -87,6 +88,23 @@ def repeated(
 
 
 # -- columns -----------------------------------------------------------------------------------
+
+
+def _ways(
+    column: str, cells: Sequence[Value], *, text: bool
+) -> Iterator[tuple[str, Sequence[Value]]]:
+    """Yield what a column is judged by: its values, and of a text column its length.
+
+    The values of a text column only where texts repeat: then they are words for something.
+    """
+    known = [cell for cell in cells if cell is not None]
+    if not text or len(set(known)) <= len(known) / 2:
+        yield f"'{column}'", cells
+    if text:
+        yield (
+            f"the length of '{column}'",
+            [len(str(cell).split()) if cell else None for cell in cells],
+        )
 
 
 @dataclass(frozen=True)

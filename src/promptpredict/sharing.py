@@ -98,8 +98,12 @@ class _Planner:
         return _Plan(tokens, tuple(groups), tuple(left))
 
     def _repeated(self, child: _Node, left: Sequence[int], above: int, kept: int) -> int:
-        """Return the tokens between two nodes, once for each tree that the places left fill."""
-        own = sum(self.lengths[at] - child.depth for at in left)
-        free = max(self.room - (child.depth - kept), 1)
-        trees = min(len(left), -(-own // free))
-        return (child.depth - above) * trees
+        """Return the tokens between two nodes, once for each tree that the places left fill.
+
+        A sequence that shares less than half of its tokens has a tree of its own (``clusters``).
+        """
+        shared = child.depth - kept
+        own = [self.lengths[at] - child.depth for at in left]
+        together = [length for length in own if length <= shared]
+        trees = min(len(together), -(-sum(together) // max(self.room - shared, 1)))
+        return (child.depth - above) * (trees + len(own) - len(together))

@@ -229,7 +229,8 @@ def _spare_keys(
 
 
 def _unique(cells: Sequence[Value]) -> bool:
-    return None not in cells and len(set(cells)) == len(cells)
+    amounts = any(isinstance(cell, float) for cell in cells)
+    return None not in cells and not amounts and len(set(cells)) == len(cells)
 
 
 def _is_text(cells: Sequence[Value]) -> bool:
@@ -262,7 +263,7 @@ def _tells(cells: Sequence[Value], outcome: Sequence[Value]) -> bool:
     ]
     labels = sorted({label for _, label in known})
     if len(labels) > 20:
-        return False
+        return _follows(cells, outcome)
     groups = max(2, min(20, len(known) // 10))  # few, or chance alone would tell
     numbers = sorted(cell for cell, _ in known if isinstance(cell, int | float))
     edges = [numbers[len(numbers) * i // groups] for i in range(1, groups)] if numbers else []
@@ -276,6 +277,20 @@ def _tells(cells: Sequence[Value], outcome: Sequence[Value]) -> bool:
         for label in (labels[:1] if len(labels) == 2 else labels)
         for way in ways
     )
+
+
+def _follows(cells: Sequence[Value], outcome: Sequence[Value]) -> bool:
+    """Whether a column is an outcome of many numbers, but for its unit."""
+    from scipy.stats import spearmanr
+
+    pairs = [
+        (cell, of)
+        for cell, of in zip(cells, outcome, strict=True)
+        if isinstance(cell, int | float) and isinstance(of, int | float)
+    ]
+    if len(pairs) < 20 or min(len(set(side)) for side in zip(*pairs, strict=True)) < 2:
+        return False
+    return abs(float(spearmanr(*zip(*pairs, strict=True)).statistic)) > 0.98
 
 
 def _parts_well(pairs: Sequence[tuple[object, bool]], groups: int) -> bool:

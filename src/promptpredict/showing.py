@@ -7,9 +7,9 @@ nearest shots to be chosen.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import random
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from promptpredict.shots import Select, Shots
 from promptpredict.tables import open_table, table_name
 
 GUESSED_ON = 2000  # rows from which a first prompt file is guessed
+MOST_LABELS = 20  # that an outcome may have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,15 +110,15 @@ def new_file(
     """Write a first prompt file for a table to ``out`` (``-``: nowhere), and return its text."""
     read = open_table(table, delimiter=delimiter, encoding=encoding)
     try:
-        rows = [
+        whole = (
             {
                 column: "" if cell is None else str(cell)
                 for column, cell in zip(read.columns, row.cells, strict=True)
             }
-            for row in islice(read.rows, GUESSED_ON)
+            for row in read.rows
             if not row.fault
-        ]
-        text = shipped.new(read.columns, rows, target, Path(table).name)
+        )
+        text = shipped.new(read.columns, _some(whole, target), target, Path(table).name)
     finally:
         read.close()
     if out != "-":
@@ -129,6 +130,23 @@ def new_file(
         except OSError as error:
             raise DataError(f"{out} cannot be written ({error.strerror})") from None
     return text
+
+
+def _some(rows: Iterable[dict[str, str]], target: str) -> list[dict[str, str]]:
+    """Return rows drawn from the whole of a table in their order, with one of each of 21 outcomes.
+
+    Not its first rows: a table may be sorted by its outcome, and a label may be rare.
+    """
+    rng, drawn, outcomes = random.Random(0), [], dict[str, tuple[int, dict[str, str]]]()
+    for number, row in enumerate(rows):
+        if len(outcomes) < MOST_LABELS + 1:
+            outcomes.setdefault(row.get(target) or "", (number, row))
+        if number < GUESSED_ON:
+            drawn.append((number, row))
+        elif (place := rng.randrange(number + 1)) < GUESSED_ON:
+            drawn[place] = number, row
+    found = dict([*outcomes.values(), *drawn])
+    return [found[number] for number in sorted(found)]
 
 
 def list_models() -> str:

@@ -26,6 +26,7 @@ _FALSE = {"False", "false", "FALSE"}
 _INT = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
 _LONG = 10**18
 _FLOAT = re.compile(r"-?(0|[1-9]\d*)(\.\d+|(\.\d+)?[eE][+-]\d\d\d?)", re.ASCII)
+_ZEROS = re.compile(r"(-?(?:0|[1-9]\d*)\.\d*[1-9])0+", re.ASCII)
 _WHOLE = re.compile(r"(-?(0|[1-9]\d*))\.0+", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?")
 
@@ -83,8 +84,8 @@ def written(value: Any) -> str | None:
 def spelling(value: Any) -> str:
     """Return the one spelling under which label values are compared.
 
-    ``1``, ``1.0``, ``"1"``, ``True`` and ``"true"`` are spellings of one value (``"1"``);
-    every other text is compared as written, without surrounding space.
+    ``1``, ``1.0``, ``"1"``, ``True`` and ``"true"`` are spellings of one value (``"1"``), so are
+    ``0.5`` and ``"0.50"``; every other text is compared as written, without surrounding space.
     """
     text = str(value).strip()
     if text in _TRUE:
@@ -93,6 +94,8 @@ def spelling(value: Any) -> str:
         return "0"
     if whole := _WHOLE.fullmatch(text):
         return str(int(whole[1]))
+    if number := _ZEROS.fullmatch(text):
+        return number[1]
     return text
 
 

@@ -315,7 +315,8 @@ def _fallback(given: Given, embedder: Embedder) -> Fallback | None:
         return None
     from promptpredict.fallback import Fallback
 
-    return Fallback(given.prompt_file, given.labelled, embedder, given.options.seed)
+    options = given.options
+    return Fallback(given.prompt_file, given.labelled, embedder, options.seed, options.base_rate)
 
 
 def _reject(reject: Reject) -> dict[str, Any]:

@@ -230,6 +230,9 @@ def _tried(
     if lost[-1] or not rows.any():
         reason = next(iter(faults.values()), "its log-probabilities are not finite")
         raise PromptError(f"no record can be scored under the prompt file's own wording: {reason}")
+    if lost[:-1].all():
+        reason = next(iter(faults.values()), "its log-probabilities are not finite")
+        raise PromptError(f"no other wording can be scored on most records: {reason}")
     columns = np.flatnonzero(~lost).tolist()
 
     def why(row: int | None, column: int | None) -> str:
