@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from compared import QUICK, benchmark, by_case, customers
 from fakes import FakeEncoder, FakeLM
 from promptpredict.figures import chosen
-from promptpredict.metrics import best_threshold
+from promptpredict.metrics import best_threshold, resample
 from promptpredict.plans import APPROACHES
 from promptpredict.results import Results, write_results
 
@@ -167,6 +167,22 @@ def test_the_threshold_of_folds_is_the_mean_of_theirs():
         found.append(best_threshold(y, held_out, labels=["stays", "leaves"], positive="leaves"))
     assert len(set(found)) > 1
     assert row.metrics["threshold"].value == pytest.approx(np.mean(found))
+
+
+def test_intervals_draw_whole_groups_where_rows_have_them():
+    """Recomputed with the groups of the test rows: brier's interval is percentiles of resamples."""
+    records, plan = customers(200), {"approaches": ["embedding"], "budgets": (16,), "seeds": 1}
+    groups = [f"h{row // 8}" for row in range(200)]
+    run = benchmark(records, groups=groups, max_test=80, **plan)
+    comparison = run.run()
+    [frame] = by_case(comparison).values()
+    own = [groups[at] for at in run.splits[0].test]
+    table = frame[["p_stays", "p_leaves"]].to_numpy()
+    given = {"labels": ["stays", "leaves"], "positive": "leaves"}
+    drawn = resample(frame["label"].to_list(), table, groups=own, only=["brier"], **given)["brier"]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    brier = comparison.rows[0].metrics["brier"]
+    assert (brier.low, brier.high) == (pytest.approx(low), pytest.approx(high))
 
 
 def test_a_choice_in_folds_names_the_approach_of_most():
