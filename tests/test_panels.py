@@ -248,6 +248,14 @@ def test_weights_are_those_of_log_odds_of_unit_variance():
     np.testing.assert_allclose(loud.predict_proba(X), plain.predict_proba(X), atol=1e-4)
 
 
+def test_its_own_question_weighs_as_much_as_all_the_others():
+    """So that four labels that contradict it by chance are not followed by eight side questions."""
+    X, y = customers(80)
+    panel = PanelClassifier(prompt_file(), model=FakeLM()).fit(X, y)
+    odds = panel._scaled(panel._odds(panel.records(X)))
+    np.testing.assert_allclose(odds.std(axis=0), [np.sqrt(2), 1, 1], rtol=1e-4)
+
+
 def test_what_it_learns_holds_for_other_customers_who_are_scaled_as_those_of_the_fit():
     X, y = customers(80)
     asked, truth = customers(60, seed=1)

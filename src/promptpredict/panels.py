@@ -24,9 +24,11 @@ from promptpredict.scoring import score_panel
 class PanelClassifier(ByLanguageModel):
     """Logistic regression on the log-odds of the prompt file's side questions.
 
-    With two labels the file's own question is one of them, the first, whose answer counts as two
-    labelled rows. A customer's text is read once for all questions. ``questions_`` names the
-    columns of ``head_.model.coef_``, the weights of log-odds that are scaled to unit variance.
+    With two labels the file's own question is one of them, the first: it weighs as much as all the
+    others together, and its answer counts as two labelled rows, so that it leads where labels are
+    few. A customer's text is read once for all questions. ``questions_`` names the columns of
+    ``head_.model.coef_``, the weights of log-odds that are scaled to unit variance, the own
+    question's to that of all others together.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class PanelClassifier(ByLanguageModel):
         own = ["its own question"] if len(self.prompt_file_.words) == 2 else []
         self.questions_ = [*own, *panel]
         odds = self._odds(records)
-        self._scale = odds.mean(axis=0), odds.std(axis=0) + 1e-6
+        weight = np.ones(odds.shape[1])
         # The own question points towards the positive label, whatever a few labels say.
         believed = np.zeros((len(self.classes_), odds.shape[1]))
         if own:
+            weight[0] = np.sqrt(len(panel))
             signs = [1 if key == self.prompt_file_.front.positive else -1 for key in self.keys_]
-            believed[:, 0] = signs
+            believed[:, 0] = weight[0] * np.array(signs)
+        self._scale = odds.mean(axis=0), (odds.std(axis=0) + 1e-6) / weight
         self.head_ = fit_head(
             self._scaled(odds),
             self.targets(records),
