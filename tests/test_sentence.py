@@ -145,14 +145,39 @@ def test_the_seeds_are_averaged_and_their_choice_is_named_where_it_was_not_one()
     """The figures are the choice's: those of no single approach."""
     rows = over_seeds(1024, ("panel", "probe", "probe"), (0.7, 0.8, 0.9))
     assert sentence(rows, [difference(0.1, 0.05, 0.15, 1024)]) == (
-        "With 1,024 labels use their choice of `probe` and `panel` (ROC AUC 0.800, +0.100 over "
-        "`text`, 95 % +0.050 to +0.150)."
+        "With 1,024 labels use a language model, mostly `probe` (ROC AUC 0.800, +0.100 over `text`, "
+        "95 % +0.050 to +0.150)."
     )
     rows = over_seeds(64, ("probe",) * 3, (0.7, 0.8, 0.9), ("text", "fusion", "embedding"))
     assert sentence(rows, [difference(0.1, 0.05, 0.15, 64)]) == (
-        "With 64 labels use `probe` (ROC AUC 0.800, +0.100 over their choice of `text`, `fusion` "
-        "and `embedding`, 95 % +0.050 to +0.150)."
+        "With 64 labels use `probe` (ROC AUC 0.800, +0.100 over the choice without a language "
+        "model, 95 % +0.050 to +0.150)."
     )
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (
+            (0.0, -0.01, 0.01),
+            "With 64 labels use no language model, mostly `text`, as good as the choice with a "
+            "language model (ROC AUC 0.800, +0.000, 95 % -0.010 to +0.010).",
+        ),
+        (
+            (0.0, -0.05, 0.05),
+            "With 64 labels use no language model, mostly `text`, while it is undecided whether the "
+            "choice with a language model is better (ROC AUC 0.800, +0.000, 95 % -0.050 to +0.050).",
+        ),
+        (
+            (-0.1, -0.15, -0.05),
+            "With 64 labels use no language model, mostly `text` (ROC AUC 0.800, +0.100 over the "
+            "choice with a language model, 95 % +0.050 to +0.150).",
+        ),
+    ],
+)
+def test_the_side_is_named_where_its_seeds_chose_several(found, text):
+    rows = over_seeds(64, ("probe", "panel", "probe"), (0.8,) * 3, ("text", "fusion", "text"))
+    assert sentence(rows, [difference(*found, 64)]) == text
 
 
 def test_neighbouring_budgets_whose_seeds_differ_are_told_together_and_a_single_one_apart():
@@ -164,8 +189,8 @@ def test_neighbouring_budgets_whose_seeds_differ_are_told_together_and_a_single_
     differences = [difference(0.1, low, 0.2, budget) for budget, low in ((4, 0.05), (16, 0.03), (64, 0.04))]  # fmt: skip
     assert sentence(rows, differences) == (
         "With 4 labels use `few-shot` (ROC AUC 0.800, +0.100 over `text`, 95 % +0.050 to +0.200); "
-        "from 16 labels on use their choice of `probe`, `panel` and `zero-shot` (ROC AUC 0.800 to "
-        "0.900, at 16 labels +0.100 over `text`, 95 % +0.030 to +0.200)."
+        "from 16 labels on use a language model, as the labels choose (ROC AUC 0.800 to 0.900, at "
+        "16 labels +0.100 over `text`, 95 % +0.030 to +0.200)."
     )
 
 

@@ -25,8 +25,8 @@ def sentence(rows: Sequence[Row], differences: Sequence[Difference]) -> str:
     approaches that the training rows chose, with a language model and without, the better one; if
     neither is, the cheaper one, which is as good where the interval says that it is no worse, and
     else undecided. Intervals are those from which the words of the differences were read (Holm).
-    Where the seeds chose several approaches it is the choice that is advised, as the figures are
-    those of the choice. Neighbouring budgets with one answer are told together, with the
+    Where the seeds chose several approaches it is their side that is advised, as the figures are
+    those of the choice and of no single approach. Neighbouring budgets with one answer are told together, with the
     difference at the budget where it is least. Where the two choices are not compared: the highest
     mean ROC AUC, and how it compares with the baseline.
     """
@@ -52,7 +52,7 @@ class _Advice:
     kind: Literal["better", "as good", "undecided"]
     side: str  # the choice that is advised
     budget: int
-    use: tuple[str, ...]  # the approaches that the seeds chose, the most frequent first
+    use: tuple[str, ...]  # what each seed chose
     other: tuple[str, ...]
     auc: float
     value: float
@@ -63,9 +63,10 @@ class _Advice:
     @property
     def answer(self) -> tuple[object, ...]:
         """What neighbouring budgets must share to be told together."""
+        use, other = frozenset(self.use), frozenset(self.other)
         if self.kind != "better":
-            return self.kind, self.use, self.other
-        return self.kind, self.side, self.use if len(self.use) == 1 else ()
+            return self.kind, use, other
+        return self.kind, self.side, use if len(use) == 1 else ()
 
     @property
     def cost(self) -> str:
@@ -134,10 +135,10 @@ def _told(group: Sequence[_Advice], *, last: bool) -> str:
     figures = f"ROC AUC {' to '.join(dict.fromkeys(aucs))}, "
     figures += f"at {_labels(least.budget)} " if first != end else ""
     figures += _signed(least.value)
-    figures += f" over {_named(least.other)}" if least.kind == "better" else ""
+    other = _against(least)
+    figures += f" over {other}" if least.kind == "better" else ""
     figures += f", 95 % {_signed(least.low)} to {_signed(least.high)}"
-    use = _named(tuple(dict.fromkeys(name for each in group for name in each.use)))
-    other = _named(least.other)
+    use = _used(least.side, [name for each in group for name in each.use])
     if least.kind == "better":
         advice = f"use {use}"
     elif least.kind == "as good":
@@ -180,22 +181,29 @@ def _highest(at: Sequence[Row], among: Sequence[Difference]) -> str:
 
 
 def _members(at: Sequence[Row], choice: str) -> tuple[str, ...]:
-    """Return the approaches that the seeds chose, the most frequent first; the first of equals."""
-    chosen = Counter(row.chosen or choice for row in at if row.approach == choice)
-    return tuple(name for name, _ in chosen.most_common())
+    """Return the approach that each seed chose."""
+    return tuple(row.chosen or choice for row in at if row.approach == choice)
 
 
-def _named(members: Sequence[str]) -> str:
-    """Return an approach, or the choice of several: their figures are those of no single one."""
-    names = [f"`{name}`" for name in members]
-    if len(names) == 1:
-        return names[0]
-    return f"their choice of {', '.join(names[:-1])} and {names[-1]}"
+def _used(side: str, members: Sequence[str]) -> str:
+    """Return the approach of a side; where several were chosen, the side and what it mostly was."""
+    (most, count), *others = Counter(members).most_common()
+    if not others:
+        return f"`{most}`"
+    which = f"mostly `{most}`" if count * 2 > len(members) else "as the labels choose"
+    return f"{'a' if side == WITH else 'no'} language model, {which}"
+
+
+def _against(advice: _Advice) -> str:
+    """Return the approach of the other side; where several were chosen, their choice."""
+    if len(set(advice.other)) == 1:
+        return f"`{advice.other[0]}`"
+    return f"the choice {'without' if advice.side == WITH else 'with'} a language model"
 
 
 def _seconds(at: Sequence[Row], choice: str) -> float | None:
     """Return the mean seconds per 1,000 rows of a choice, or else of what it chose."""
-    for name in (choice, _members(at, choice)[0]):
+    for name in (choice, *dict.fromkeys(_members(at, choice))):
         values = [
             row.metrics["seconds_per_1000"].value
             for row in at
