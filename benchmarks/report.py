@@ -3,9 +3,9 @@
     python benchmarks/report.py [--check]
 
 Reads benchmarks/results/NAME/results.json and those of its folders bare, stack and selection, which
-benchmarks/tables.py wrote, and NAME/wordings.json of benchmarks/wordings.py. What stands between the markers `<!-- results -->` and
-`<!-- /results -->` is replaced; with --check it is only compared, and the exit code is 1 where it
-differs.
+benchmarks/tables.py wrote, and NAME/wordings.json of benchmarks/wordings.py. What stands between the
+markers `<!-- results -->` and `<!-- /results -->` is replaced; with --check it is only compared, and
+the exit code is 1 where it differs.
 """
 
 from __future__ import annotations

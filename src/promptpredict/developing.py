@@ -17,6 +17,7 @@ from promptpredict.memo import Memo
 from promptpredict.metrics import evaluate, resample
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, groups_of
+from promptpredict.results import signed
 from promptpredict.scoring import score_records
 from promptpredict.splits import Rows
 from promptpredict.verdict import Gap, judge
@@ -57,8 +58,8 @@ def develop(
     ]
     for gap in judge(gaps, budget=0):
         notes.append(
-            f"{gap.approach}: {gap.value:+.3f} (95 % {gap.holm_low:+.3f} to {gap.holm_high:+.3f}, "
-            f"corrected for {len(gaps)}): {gap.verdict}"
+            f"{gap.approach}: {signed(gap.value)} (95 % {signed(gap.holm_low)} to "
+            f"{signed(gap.holm_high)}, corrected for {len(gaps)}): {gap.verdict}"
         )
     return best, notes
 

@@ -199,7 +199,7 @@ def _either_way(of: npt.NDArray[np.bool_], scores: Array) -> float:
 
 def _numbers(cells: Sequence[Value]) -> Array:
     """Return cells as numbers, NaN where one is none; codes of their own by their order."""
-    numbers = np.array([_number(cell) for cell in cells])
+    numbers = np.array([number_of(cell) for cell in cells])
     texts = [cell for cell in cells if isinstance(cell, str)]
     if len(texts) > len(cells) / 2 and len(set(texts)) >= 0.9 * len(texts):
         at = {text: float(place) for place, text in enumerate(sorted(set(texts)))}
@@ -207,7 +207,8 @@ def _numbers(cells: Sequence[Value]) -> Array:
     return numbers
 
 
-def _number(cell: Value) -> float:
+def number_of(cell: Value) -> float:
+    """Return a number, or a date as its day; NaN of a word and of nothing."""
     if isinstance(cell, datetime):
         return cell.toordinal() + (cell.hour * 60 + cell.minute) / 1440
     if isinstance(cell, date):

@@ -14,12 +14,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
 
 import numpy as np
 import numpy.typing as npt
 
-from promptpredict.leaks import shown_columns
+from promptpredict.leaks import number_of, shown_columns
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.rendered import Prompt
@@ -146,19 +145,8 @@ def _asked(table: _Table, count: int, rows: int, rng: np.random.Generator) -> It
 
 def _in_order(cells: Sequence[Value]) -> list[str]:
     """Return the values of a column as text, ascending; none where one is no number and no date."""
-    known = {show(cell): _place(cell) for cell in cells if cell is not None}
-    places = {text: place for text, place in known.items() if place is not None}
-    return sorted(places, key=places.__getitem__) if len(places) == len(known) else []
-
-
-def _place(cell: Value) -> float | None:
-    """Return where a number or a date stands among others; None of a word."""
-    if isinstance(cell, datetime):
-        clock = cell.hour * 3600 + cell.minute * 60 + cell.second
-        return cell.toordinal() + clock / 86_400
-    if isinstance(cell, date):
-        return cell.toordinal()
-    return float(cell) if isinstance(cell, int | float) else None
+    places = {show(cell): number_of(cell) for cell in cells if cell is not None}
+    return [] if np.isnan([*places.values()]).any() else sorted(places, key=places.__getitem__)
 
 
 def _near(order: Sequence[str], real: str, rng: np.random.Generator) -> str | None:

@@ -12,7 +12,7 @@ from itertools import groupby
 from statistics import mean
 from typing import Literal
 
-from promptpredict.results import Difference, Row, summarise
+from promptpredict.results import Difference, Row, signed, summarise
 from promptpredict.verdict import MARGIN, WITH, WITHOUT, ZERO_SHOT
 
 DEARER = 1.1  # times the seconds from which on one approach is called cheaper than another
@@ -134,10 +134,10 @@ def _told(group: Sequence[_Advice], *, last: bool) -> str:
     aucs = [_number(each(advice.auc for advice in group)) for each in (min, max)]
     figures = f"ROC AUC {' to '.join(dict.fromkeys(aucs))}, "
     figures += f"at {_labels(least.budget)} " if first != end else ""
-    figures += _signed(least.value)
+    figures += signed(least.value)
     other = _against(least)
     figures += f" over {other}" if least.kind == "better" else ""
-    figures += f", 95 % {_signed(least.low)} to {_signed(least.high)}"
+    figures += f", 95 % {signed(least.low)} to {signed(least.high)}"
     use = _used(least.side, [name for each in group for name in each.use])
     if least.kind == "better":
         advice = f"use {use}"
@@ -171,8 +171,8 @@ def _highest(at: Sequence[Row], among: Sequence[Difference]) -> str:
         return ""
     best, approach = max(known)
     compared = [
-        f", {_signed(each.value)} over `{each.against}`, "
-        f"95 % {_signed(each.holm_low)} to {_signed(each.holm_high)}: {each.verdict}"
+        f", {signed(each.value)} over `{each.against}`, "
+        f"95 % {signed(each.holm_low)} to {signed(each.holm_high)}: {each.verdict}"
         for each in among
         if each.approach == approach
     ]
@@ -226,7 +226,3 @@ def _labels(budget: int) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.3f}"
-
-
-def _signed(value: float) -> str:
-    return f"{round(value, 3) + 0.0:+.3f}"  # never -0.000
