@@ -13,8 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from promptpredict.reporttables import draws_ahead
@@ -32,6 +34,10 @@ COSTS = {"seconds_per_1000": "s per 1,000", "tokens_per_1000": "tokens per 1,000
 RUNS = ("main", "bare", "stack", "selection")
 REGRETS = ("regret", "regret_of_highest", "regret_of_ensemble")
 WORDINGS = "results/*/wordings.json"
+HELPERS = ("zero-shot", "few-shot", "probe", "probe-shots", "panel", "chosen-with-lm", "stack")
+WORDS = ("better", "no worse", "undecided", "worse")
+# The tables whose outcome is what the customer feels, and writes.
+FELT = ("ryanair_reviews", "telecom_nps_verbatims", "womens_clothing_reviews")
 Found = Mapping[str, Mapping[str, Results]]  # table → run → results
 
 
@@ -107,8 +113,48 @@ def _sides(name: str, results: Results) -> list[list[str]]:
 
 
 def results_part(found: Found) -> str:
-    """Return the full tables, a section for each table of customers."""
-    return "\n\n".join([*(_section(name, runs) for name, runs in found.items()), _about(found)])
+    """Return what helps where, then the full tables, a section for each table of customers."""
+    return "\n\n".join(
+        [
+            helps_part({name: runs["main"] for name, runs in found.items()}),
+            *(_section(name, runs) for name, runs in found.items()),
+            _about(found),
+        ]
+    )
+
+
+def helps_part(found: Mapping[str, Results]) -> str:
+    """Return what each approach adds to the choice without a language model, by kind of table."""
+    parts = [
+        "## What helps",
+        "ROC AUC above the choice without a language model (made on the same labels): the mean over "
+        "tables, and on how many of them the paired interval says so. `stack` joins both sides.",
+    ]
+    felt = {name: results for name, results in found.items() if name in FELT}
+    other = {name: results for name, results in found.items() if name not in FELT}
+    for title, tables in (("what the customer feels", felt), ("something else", other)):
+        if tables:
+            lines = [
+                [f"`{approach}`", *(_added(tables, approach, budget) for budget in BUDGETS)]
+                for approach in HELPERS
+            ]
+            head = [f"the outcome is {title}", *(f"{budget:,}" for budget in BUDGETS)]
+            parts += [_table(head, lines), f"Tables: {', '.join(tables)}."]
+    return "\n\n".join(parts)
+
+
+def _added(tables: Mapping[str, Results], approach: str, budget: int) -> str:
+    pairs = [
+        each
+        for results in tables.values()
+        for each in _pair(results, approach, "chosen-without-lm")
+        if each.budget == budget
+    ]
+    if not pairs:
+        return ""
+    words = Counter(each.verdict for each in pairs)
+    said = ", ".join(f"{words[word]} {word}" for word in WORDS if words[word])
+    return f"{_signed(mean(each.value for each in pairs))} ({said})"
 
 
 def _section(name: str, runs: Mapping[str, Results]) -> str:
@@ -225,8 +271,11 @@ def _is_zero(row: Row) -> bool:
 
 
 def _signed_word(each: Difference, rows: Sequence[Row]) -> str:
-    sign = "−" if round(each.value, 3) < 0 else "+"
-    return f"{sign}{_short(abs(each.value))} {each.verdict}{_hangs(each, rows)}"
+    return f"{_signed(each.value)} {each.verdict}{_hangs(each, rows)}"
+
+
+def _signed(value: float) -> str:
+    return f"{'−' if round(value, 3) < 0 else '+'}{_short(abs(value))}"
 
 
 def _hangs(each: Difference, rows: Sequence[Row]) -> str:
