@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from conftest import build_tokenizer
 from fakes import FakeLM
-from promptpredict import comparing, demo, loading, models, options, showing, walk
+from promptpredict import comparing, demo, drafting, loading, models, options, showing, walk
 from promptpredict.checking import ScoreOptions
 from promptpredict.cli import app
 from promptpredict.comparing import BenchmarkOptions
@@ -481,7 +481,7 @@ def asked(monkeypatch):
     monkeypatch.setattr(comparing, "benchmark_table", take("benchmark", "the table"))
     monkeypatch.setattr(showing, "render_row", take("render", "the prompt"))
     monkeypatch.setattr(showing, "check_file", take("check", ("ok", ["beware"])))
-    monkeypatch.setattr(showing, "new_file", take("new", "text\n"))
+    monkeypatch.setattr(drafting, "new_file", take("new", "text\n"))
     monkeypatch.setattr(demo, "run_demo", take("demo", None))
     return found
 

@@ -759,15 +759,27 @@ def test_two_spellings_of_one_label_are_refused():
         PriorClassifier(file).fit(X, y)
 
 
-def test_the_base_rate_is_not_known_better_where_nothing_can_be_held_out():
-    """Else it would be chosen, with a single row of a label, for want of company."""
+def test_the_base_rate_is_that_of_all_rows_as_with_every_approach():
     X, _ = customers(8)
-    one = np.array(["leaves", *["stays"] * 7])
-    assert np.isnan(PriorClassifier(prompt_file()).cross_fit(X, one)).all()
     two = np.array(["leaves", "leaves", *["stays"] * 6])
     held_out = PriorClassifier(prompt_file()).cross_fit(X, two)
-    assert np.allclose(held_out[0], [1 / 7, 6 / 7])
-    assert np.allclose(held_out[2], [2 / 7, 5 / 7])
+    assert np.array_equal(held_out, [[0.25, 0.75]] * 8)
+
+
+@pytest.mark.parametrize("kind", ["few-shot", "probe with shots"])
+def test_balanced_shots_do_not_move_the_level(kind):
+    """Four shots of 4 and 12 rows leave 2 and 10, a sixth in place of a quarter."""
+    X, _ = customers(16)
+    X["feedback"] = [f"it came, marker{row}" for row in range(16)]  # which tells nothing
+    y = np.array(["leaves", "stays", "stays", "stays"] * 4)
+    approach = approaches(prompt_file())[kind]
+    held_out = approach.cross_fit(X, y)
+    said = approach.predict_proba(X)
+    leaves = list(approach.classes_).index("leaves")
+    assert said[:, leaves].mean() == pytest.approx(0.25, abs=0.01)
+    others = np.isfinite(held_out[:, leaves])
+    assert others.sum() == 12
+    assert held_out[others, leaves].mean() == pytest.approx(0.25, abs=0.02)
 
 
 def test_shots_that_leave_no_row_of_a_label_to_a_probe_are_a_fault():

@@ -3,7 +3,8 @@
 import pytest
 
 from promptpredict.errors import PromptError
-from promptpredict.frontmatter import FrontMatter, merge, read, split, validate
+from promptpredict.frontmatter import FrontMatter, merge, validate
+from promptpredict.plainyaml import read
 
 BASE = "task: binary\ntarget: churn\nlabels: {1: [angry, sad], 0: happy}\npositive: 1\n"
 KEYS = (
@@ -142,31 +143,6 @@ def test_a_slip_is_one_line_with_its_place(line, text):
 )  # fmt: skip
 def test_what_does_not_go_together(text, expected):
     assert refusal(text) == expected
-
-
-def test_the_blocks_keep_their_line_numbers():
-    raw, body = split("{# what\nfor #}\n---\ntask: binary\n---\nblocks", "p.jinja")
-    assert raw.values == {"task": "binary"}
-    assert raw.places == {("task",): ("p.jinja", 4)}
-    assert body == "\n\n\n\n\nblocks"
-
-
-def test_line_ends_and_a_byte_order_mark_do_not_matter():
-    raw, body = split("\ufeff---\r\ntask: binary\r\n--- \r\nblocks\r\n", "p.jinja")
-    assert (raw.values, body) == ({"task": "binary"}, "\n\n\nblocks\n")
-
-
-def test_a_file_may_have_no_front_matter():
-    raw, body = split("{% extends 'a' %}\n---\n", "p.jinja")
-    assert (raw.values, body) == ({}, "{% extends 'a' %}\n---\n")
-
-
-def test_front_matter_must_be_closed():
-    with pytest.raises(PromptError) as caught:
-        split("{# for #}\n---\ntask: binary\n", "p.jinja")
-    assert str(caught.value) == (
-        "p.jinja, line 2: the front matter is not closed; end it with a line '---'"
-    )
 
 
 def test_a_child_replaces_keys_and_merges_fields_and_panel():

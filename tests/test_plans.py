@@ -10,6 +10,7 @@ from promptpredict.plans import (
     APPROACHES,
     CHOICES,
     DEFAULT,
+    PRIOR,
     STACK,
     STACKED,
     WITH_LM,
@@ -22,7 +23,7 @@ COLUMNS = "{% for field in customer.fields %}\n{{ field.name }}: {{ field.value 
 
 def test_the_names_of_approaches_are_on_one_side_or_the_other_but_for_the_stack():
     assert not set(WITH_LM) & set(WITHOUT_LM)
-    assert set(APPROACHES) == {*WITH_LM, *WITHOUT_LM, STACK}
+    assert set(APPROACHES) == {*WITH_LM, *WITHOUT_LM, PRIOR, STACK}
     assert len(set(APPROACHES)) == len(APPROACHES)
     assert set(DEFAULT) <= set(APPROACHES)
     assert set(STACKED) <= {*WITH_LM, *WITHOUT_LM}
@@ -66,7 +67,7 @@ def test_the_default_plan_and_a_price_with_its_cost_are_well():
 # -- what is needed ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("approach", [*WITH_LM, *WITHOUT_LM, STACK])
+@pytest.mark.parametrize("approach", [*WITH_LM, *WITHOUT_LM, PRIOR, STACK])
 def test_a_language_model_is_needed_by_those_that_read_customers(approach):
     assert Plan(approaches=(approach,)).needs_lm is (approach in WITH_LM)
     assert Plan(approaches=("prior", approach)).needs_lm is (approach in WITH_LM)

@@ -12,10 +12,9 @@ import pytest
 
 from conftest import build_tokenizer
 from fakes import FakeEncoder
-from promptpredict import loading, models, showing, tables
+from promptpredict import loading, models, tables
 from promptpredict.errors import PromptPredictError
-from promptpredict.prompt import PromptFile
-from promptpredict.showing import Shown, check_file, list_models, new_file, render_row
+from promptpredict.showing import Shown, check_file, list_models, render_row
 
 PROMPT = """---
 task: binary
@@ -69,10 +68,6 @@ def render(**changes):
 
 def check(prompt="p.jinja", customers=None, rows=1000):
     return check_file(prompt, customers, rows, **READING)
-
-
-def new(target="left", out="-", table="t.csv"):
-    return new_file(table, target, out, **READING)
 
 
 def fault(call, *args, **options):
@@ -468,85 +463,6 @@ def test_outcomes_of_a_regression_are_not_held_against_labels():
     write("p.jinja", REGRESSION)
     write("t.csv", LABELLED.replace("slow,1", "slow,12.5"))
     assert "\nt.csv: 3 rows rendered\n" in check(customers="t.csv")[0]
-
-
-# ---------------------------------------------------------------------------------- first files
-
-
-def test_a_first_file_fits_its_table(tmp_path):
-    rows = [f"c{n},{n % 7},this is what {n} wrote to us,{int(n % 3 == 0)}\n" for n in range(60)]
-    Path("far").mkdir()
-    write("far/t.csv", "".join(["customer_id,amount,feedback,left\n", *rows]))
-    text = new(table="far/t.csv", out="mine.jinja")
-    assert Path("mine.jinja").read_text(encoding="utf-8") == text == new(table="far/t.csv")
-    assert text.startswith("{# A first prompt file for t.csv: ")
-    found, warnings = check("mine.jinja", "far/t.csv")
-    assert found == (
-        "mine.jinja: binary, target left\nlabels: 1: angry; 0: happy\n"
-        "columns: feedback and all others as fields\nfar/t.csv: 60 rows rendered\nok"
-    )
-    assert warnings == []
-
-
-def test_rows_that_cannot_be_read_are_left_out_of_the_guess():
-    rows = [f"c{n},gold,x{n},{n % 2}\n" for n in range(10)]
-    whole = "".join(["id,plan,feedback,left\n", *rows])
-    write("t.csv", whole)
-    sound = new()
-    write("t.csv", f"{whole}short\n")
-    assert new() == sound
-
-
-def test_a_first_file_is_guessed_from_rows_of_the_whole_table(monkeypatch):
-    """Sorted by outcome, with a label so rare that no draw of rows would hold it."""
-    monkeypatch.setattr(showing, "GUESSED_ON", 40)
-    labels = [*["stays"] * 500, *["leaves"] * 100, "waits"]
-    rows = [f"{n},{'early' if n < 300 else 'late'},{of}\n" for n, of in enumerate(labels)]
-    write("t.csv", "".join(["n,seen,plan\n", *rows]))
-    assert list(PromptFile.from_text(new(target="plan")).front.labels) == [
-        "leaves", "stays", "waits",
-    ]  # fmt: skip
-    drawn = showing._some(({"n": str(n), "plan": of} for n, of in enumerate(labels)), "plan")
-    numbers = [int(row["n"]) for row in drawn]
-    assert numbers == sorted(set(numbers))
-    assert 40 <= len(numbers) <= 43
-    assert {0, 500, 600} <= set(numbers)
-    assert 10 < sum(number < 300 for number in numbers) < 30
-
-
-def test_cells_of_every_format_are_guessed_alike():
-    import pyarrow
-    from pyarrow import parquet
-
-    columns = {"id": [str(n) for n in range(40)], "paid": [n % 3 == 0 for n in range(40)]}
-    columns |= {"amount": [None if n == 7 else n / 2 for n in range(40)]}
-    columns |= {"left": [n % 2 for n in range(40)]}
-    parquet.write_table(pyarrow.table(columns), "t.parquet")
-    rows = zip(*columns.values(), strict=True)
-    cells = [",".join("" if cell is None else str(cell) for cell in row) for row in rows]
-    write("t.csv", "\n".join([",".join(columns), *cells, ""]))
-    assert new(table="t.parquet").replace("t.parquet", "t.csv") == new()
-
-
-@pytest.mark.parametrize(
-    ("given", "text"),
-    [
-        ({"target": "lefft"}, "t.csv has no column 'lefft' (nearest: 'left')"),
-        (
-            {"out": "p.jinja"},
-            "p.jinja is there already; remove it, or give another --out",
-        ),
-        (
-            {"out": "none/p.jinja"},
-            "none/p.jinja cannot be written (No such file or directory)",
-        ),
-        ({"table": "missing.jsonl"}, "there is no file missing.jsonl"),
-    ],
-)
-def test_a_first_file_that_cannot_be_written(given, text):
-    before = Path("p.jinja").read_bytes()
-    assert fault(new, **given) == text
-    assert Path("p.jinja").read_bytes() == before
 
 
 # -------------------------------------------------------------------------------------- models

@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
     (tmp_path / "try.yaml").write_bytes(b"words: \xff")
     with pytest.raises(PromptError) as error:
         load_wordings(tmp_path / "try.yaml")
-    assert str(error.value) == "try.yaml is not UTF-8 text (byte 8)"
+    assert str(error.value) == f"{tmp_path / 'try.yaml'} is not UTF-8 text (byte 8)"
 
 
 # ------------------------------------------------------------------------------ the prompt files

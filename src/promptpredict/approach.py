@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from promptpredict.frontmatter import quoted
+from promptpredict.plainyaml import quoted
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, records_from_frame
 

@@ -16,7 +16,7 @@ from promptpredict.approach import Approach, Probabilities, Prompted
 from promptpredict.columns import ColumnEncoder, shown_columns, shown_texts
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
-from promptpredict.heads import blocks, fit_head, logistic, shares, stratified, trees
+from promptpredict.heads import blocks, fit_head, logistic, shares, trees
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, groups_of
 from promptpredict.spacing import WORD
@@ -225,18 +225,11 @@ class PriorClassifier(Approach):
         self.prompt = prompt
 
     def _fit(self, records: list[Record]) -> None:
-        self.shares_ = self._shares(self.targets(records))
+        self.shares_ = shares(self.targets(records), len(self.classes_))
 
     def _held_out(self, records: list[Record]) -> Probabilities:
-        targets = self.targets(records)
-        if stratified(targets, 0, groups_of(records)) is None:
-            # No other approach can be tried on rows that it has not seen: nor is this one, or
-            # it would be chosen for want of company.
-            return np.full((len(targets), len(self.classes_)), np.nan)
-        return np.stack([self._shares(np.delete(targets, row)) for row in range(len(targets))])
-
-    def _shares(self, targets: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-        return shares(targets, len(self.classes_))
+        # As with every approach, whose folds are moved to the shares of all rows.
+        return np.tile(self.shares_, (len(records), 1))
 
     def predict_proba(self, X: Any) -> Probabilities:
         """Return the same probabilities (n, k) in every row."""

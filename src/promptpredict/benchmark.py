@@ -28,7 +28,7 @@ from promptpredict.figures import Figures, by_label, chosen, line, reversed_flag
 from promptpredict.heads import moved, shares
 from promptpredict.leaks import find_leaks, repeated
 from promptpredict.memo import Memo
-from promptpredict.plans import FEW, STACK, WITH_LM, Plan
+from promptpredict.plans import STACK, WITH_LM, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, groups_of
 from promptpredict.results import Flag
@@ -241,9 +241,9 @@ class Benchmark:
         return Outcome(draw, same, none, none, 0.0, 0.0)
 
     def _to_rate(self, draw: Draw, probabilities: Probabilities) -> Probabilities:
-        """Move probabilities learned from a balanced draw to the base rate, where it is known."""
+        """Move probabilities learned from a draw's shares to the base rate, where it is known."""
         rate = self.plan.base_rate
-        if rate is None or self.positive is None or not 0 < draw.budget < FEW:
+        if rate is None or self.positive is None or not draw.budget:
             return probabilities
         y = class_numbers([self.y[row] for row in draw.rows], self.labels)
         return moved(probabilities, shares(y, len(self.labels)), self._known_shares(rate))

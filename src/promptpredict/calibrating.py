@@ -118,7 +118,17 @@ def _by_labels(
             f"shots, every label among them, are needed; there are {len(y)}"
         )
         return None
-    return calibration.fit_platt(logprobs, y, labels=given.labels, positive=given.positive)
+    return calibration.fit_platt(
+        logprobs, y, labels=given.labels, positive=given.positive, base_rate=_level(given, records)
+    )
+
+
+def _level(given: Given, records: Sequence[Record]) -> float | None:
+    """Return the share of positives among all labelled records, where these are only some."""
+    if given.positive is None or len(records) == len(given.labelled):
+        return None
+    y = [given.prompt_file.label_of(record.label) for record in given.labelled]
+    return y.count(given.positive) / len(y)
 
 
 def _no_shots(given: Given, shots: Shots | None) -> list[Record]:

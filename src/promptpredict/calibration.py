@@ -184,8 +184,8 @@ def fit_platt(
     _check_labelled(hit)
     slope, shift = _platt(odds[scored], hit)
     if base_rate is not None:
-        share = (hit.sum() + 1) / (len(hit) + 2)
-        shift += _logit(base_rate) - _logit(float(share))
+        # The mean that was fitted: with few rows Platt's targets are nearer one half than the rows.
+        shift += _logit(base_rate) - _logit(float(_targets(hit).mean()))
     return Calibration(
         method="platt",
         labels=tuple(labels),
@@ -240,8 +240,7 @@ def _platt(odds: Floats, hit: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """Return the slope and shift that ``fit_platt`` describes."""
     from scipy.optimize import minimize
 
-    hits = int(hit.sum())
-    targets = np.where(hit, (hits + 1) / (hits + 2), 1 / (len(hit) - hits + 2))
+    targets = _targets(hit)
     # Around the middle, or slope and shift pull on the same thing where all log-odds lie at -8.
     middle = float(np.median(odds))
     centred = odds - middle
@@ -258,6 +257,12 @@ def _platt(odds: Floats, hit: npt.NDArray[np.bool_]) -> tuple[float, float]:
     fit = minimize(loss, [0.0, 0.0], jac=True, bounds=[(-20, 20), (None, None)], tol=1e-12)
     slope, level = float(np.exp(fit.x[0])), float(fit.x[1])
     return slope, level - slope * middle
+
+
+def _targets(hit: npt.NDArray[np.bool_]) -> Floats:
+    """Return Platt's targets (n,): as if there were one more row of each class, a miss."""
+    hits = int(hit.sum())
+    return np.where(hit, (hits + 1) / (hits + 2), 1 / (len(hit) - hits + 2))
 
 
 def _logit(rate: float) -> float:

@@ -281,7 +281,7 @@ def prompts_new(
     \b
     promptpredict prompts new labelled.csv --target is_churn --out mine.jinja
     """
-    from promptpredict.showing import new_file
+    from promptpredict.drafting import new_file
 
     text = new_file(table, target, out, delimiter=delimiter, encoding=encoding)
     if out == "-":

@@ -81,7 +81,9 @@ class PromptClassifier(ByLanguageModel):
             raise ValueError(
                 f"calibration must be {', '.join(_CALIBRATIONS)}, got '{self.calibration}'"
             )
-        self.calibration_ = self._calibrated(self._prepare(records))
+        rest = self._prepare(records)
+        self._level = self._share(records)
+        self.calibration_ = self._calibrated(rest)
 
     def predict_proba(self, X: Any) -> Probabilities:
         """Return the calibrated probability of each class, (n, k).
@@ -121,7 +123,21 @@ class PromptClassifier(ByLanguageModel):
         y = [self.prompt_file_.label_of(record.label) for record in rest]
         if self.calibration == "none" or set(y) < set(labels):
             return calibrate.none(labels, positive)
-        return calibrate.fit_platt(self._scores(rest).logprobs, y, labels=labels, positive=positive)
+        return self._platt(self._scores(rest).logprobs, y)
+
+    def _platt(self, logprobs: npt.NDArray[Any], y: Sequence[str]) -> Calibration:
+        """Fit to some of the rows, at the level of them all: balanced shots take more of the rare."""
+        front = self.prompt_file_.front
+        labels = list(self.prompt_file_.words)
+        level = self._level if len(labels) == 2 else None
+        return calibrate.fit_platt(
+            logprobs, y, labels=labels, positive=front.positive, base_rate=level
+        )
+
+    def _share(self, records: Sequence[Record]) -> float:
+        """Return the share of positives among labelled rows."""
+        y = [self.prompt_file_.label_of(each.label) for each in records if each.label is not None]
+        return y.count(str(self.prompt_file_.front.positive)) / max(1, len(y))
 
     def _asked(self, rest: Sequence[Record]) -> list[Record]:
         """Return the rows to calibrate on."""
@@ -142,22 +158,13 @@ class PromptClassifier(ByLanguageModel):
         if self.calibration_.method not in ("platt", "temperature"):
             found[scored] = self.calibration_.apply(logprobs[scored])
             return self._by_class(found)
-        labels, positive = list(self.prompt_file_.words), self.prompt_file_.front.positive
         y = [self.prompt_file_.label_of(records[row].label) for row in scored]
-        columns = calibrate.columns_of(y, labels)
+        columns = calibrate.columns_of(y, list(self.prompt_file_.words))
         groups = groups_of([records[row] for row in scored])
         folds = stratified(columns, 0, groups) if len(np.unique(columns)) > 1 else None
         for others, held in folds or ():
-            calibration = calibrate.fit_platt(
-                logprobs[scored[others]],
-                [y[row] for row in others],
-                labels=labels,
-                positive=positive,
-            )
-            said = calibration.apply(logprobs[scored[held]])
-            found[scored[held]] = moved(
-                said, shares(columns[others], len(labels)), shares(columns, len(labels))
-            )
+            calibration = self._platt(logprobs[scored[others]], [y[row] for row in others])
+            found[scored[held]] = calibration.apply(logprobs[scored[held]])
         return self._by_class(found)
 
     def _left_out(self, records: list[Record]) -> npt.NDArray[np.float64]:
@@ -221,6 +228,9 @@ class ProbeClassifier(ByLanguageModel):
                     "fitted on; possible: fewer shots, or more rows"
                 )
         scores = self._scores(rest)
+        # Balanced shots take more of the rare labels: the level is that of all rows.
+        counted = len(self.classes_)
+        self._levels = tuple(shares(self.targets(each), counted) for each in (rest, records))
         self.features_ = ProbeFeatures().fit(scores.hidden, scores.logprobs)
         # A few labels can contradict the zero-shot answer by chance, and would turn it round.
         labels = list(self.prompt_file_.words)
@@ -241,10 +251,13 @@ class ProbeClassifier(ByLanguageModel):
             return self.head_.held_out
         places = {id(record): row for row, record in enumerate(records)}
         found = np.full((len(records), len(self.classes_)), np.nan)
-        found[[places[id(record)] for record in self.shots_.others()]] = self.head_.held_out
+        found[[places[id(record)] for record in self.shots_.others()]] = moved(
+            self.head_.held_out, *self._levels
+        )
         return found
 
     def predict_proba(self, X: Any) -> Probabilities:
         """Return the probability of each class, (n, k)."""
         scores = self._scores(self.records(X))
-        return self.head_.predict_proba(self.features_.transform(scores.hidden, scores.logprobs))
+        features = self.features_.transform(scores.hidden, scores.logprobs)
+        return moved(self.head_.predict_proba(features), *self._levels)

@@ -1,36 +1,29 @@
-"""The front matter of a prompt file: cut from the text, read, merged, checked.
+"""The front matter of a prompt file: merged with its parents', checked.
 
-Knows YAML and which keys there are. Knows nothing of blocks, tables or models. Every scalar is
-read as it is written ("no" stays "no", "1" stays "1") and typed by the schema alone; every fault
-is one line that names the file and, where it is known, the line.
+Knows which keys there are and which go together. Knows nothing of blocks, tables or models; how
+YAML is read, `plainyaml` knows. Scalars are typed by the schema alone; every fault is one line that
+names the file and, where it is known, the line.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
-from promptpredict.errors import PromptError, nearest
+from promptpredict.errors import nearest
+from promptpredict.plainyaml import KeyPath, Raw, as_list, located
 from promptpredict.values import spelling, written
 
-KeyPath = tuple[str, ...]
 Name = Annotated[str, Field(min_length=1)]
 
 
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
 Word = Annotated[str, AfterValidator(str.strip), Field(min_length=1)]
-Words = Annotated[list[Word], BeforeValidator(_as_list), Field(min_length=1)]
-Columns = Annotated[list[Name], BeforeValidator(_as_list)]
+Words = Annotated[list[Word], BeforeValidator(as_list), Field(min_length=1)]
+Columns = Annotated[list[Name], BeforeValidator(as_list)]
 
 
 class _Strict(BaseModel, extra="forbid", frozen=True):
@@ -81,70 +74,6 @@ class FrontMatter(_Strict):
     version: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """Front matter as it was read; ``places`` holds file and line of every key."""
-
-    values: dict[str, Any]
-    places: dict[KeyPath, tuple[str, int]]
-
-
-def fault(name: str, line: int | None, text: str) -> PromptError:
-    """Return the error for a place in a prompt file, as one line."""
-    where = f"{name}, line {line}" if line else name
-    return PromptError(f"{where}: {' '.join(text.split())}")
-
-
-# Jinja comments may stand before the front matter: what the file is for.
-_START = re.compile(r"\A(?:\s|(?>\{#.*?#\}))*^---[ \t]*\n", re.DOTALL | re.MULTILINE)
-_END = re.compile(r"^---[ \t]*(?:\n|\Z)", re.MULTILINE)
-
-
-def quoted(text: str) -> str:
-    """Return a text in quotes, as front matter and templates both read it."""
-    plain = json.dumps(text, ensure_ascii=False)
-    return "".join(each if each.isprintable() else _escaped(each) for each in plain)
-
-
-def _escaped(letter: str) -> str:
-    # One escape for each letter: YAML takes JSON's pairs of surrogates for two broken letters.
-    return f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else f"\\U{ord(letter):08x}"
-
-
-def split(text: str, name: str) -> tuple[Raw, str]:
-    """Return the front matter and the blocks; the blocks keep their line numbers."""
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    start = _START.match(text)
-    if start is None:
-        return Raw({}, {}), text
-    above = start[0].count("\n")
-    end = _END.search(text, start.end())
-    if end is None:
-        raise fault(name, above, "the front matter is not closed; end it with a line '---'")
-    body = "\n" * text.count("\n", 0, end.end()) + text[end.end() :]
-    return read(text[start.end() : end.start()], name, above=above), body
-
-
-def read(text: str, name: str, *, above: int = 0) -> Raw:
-    """Read YAML whose first line is line ``above + 1`` of the file ``name``."""
-    try:
-        for token in yaml.scan(text, Loader=yaml.BaseLoader):
-            # Anchors, aliases and tags are never meant here: '*', '&' and '!' begin a text.
-            if isinstance(token, _SIGNS):
-                line = token.start_mark.line + above + 1
-                sign = text[token.start_mark.index]
-                raise fault(name, line, f"a text may not begin with '{sign}'; put it in quotes")
-        tree = yaml.compose(text, Loader=yaml.BaseLoader)
-    except yaml.YAMLError as error:
-        raise _yaml_fault(error, text, name, above) from None
-    if tree is None:
-        return Raw({}, {})
-    if not isinstance(tree, yaml.MappingNode):
-        raise fault(name, above + 1, "the front matter must be keys and values, as 'task: binary'")
-    places: dict[KeyPath, tuple[str, int]] = {}
-    return Raw(_plain(tree, (), places, name, above), places)
-
-
 def merge(child: Raw, parent: Raw) -> Raw:
     """Return the parent's front matter with the child's keys in place of its own."""
     values = dict(parent.values)
@@ -168,7 +97,7 @@ def merge(child: Raw, parent: Raw) -> Raw:
 def validate(raw: Raw, name: str) -> FrontMatter:
     """Check a merged front matter; ``name`` is the file to blame for what is missing."""
     for path, text in _empty(raw.values):
-        raise _located(raw, name, path, text)
+        raise located(raw, name, path, text)
     given = {key: value for key, value in raw.values.items() if value is not None}
     try:
         front = FrontMatter.model_validate(given)
@@ -176,64 +105,13 @@ def validate(raw: Raw, name: str) -> FrontMatter:
         # A misspelt key is also a missing one: the misspelling is the cause.
         first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
         path = tuple(part for part in first["loc"] if isinstance(part, str))
-        raise _located(raw, name, path, _schema_text(path, first)) from None
+        raise located(raw, name, path, _schema_text(path, first)) from None
     for path, text in _faults(front):
-        raise _located(raw, name, path, text)
+        raise located(raw, name, path, text)
     if front.positive is None:
         return front
     key = next(key for key in front.labels if spelling(key) == spelling(front.positive))
     return front.model_copy(update={"positive": key})
-
-
-_SIGNS = (yaml.AnchorToken, yaml.AliasToken, yaml.TagToken, yaml.DirectiveToken)
-
-
-def _yaml_fault(error: yaml.YAMLError, text: str, name: str, above: int) -> PromptError:
-    if isinstance(error, yaml.reader.ReaderError):
-        line = text.count("\n", 0, error.position) + above + 1
-        return fault(name, line, "a control character, which YAML does not allow")
-    assert isinstance(error, yaml.MarkedYAMLError)
-    problem = str(error.problem).replace("mapping values are", "': ' is")
-    mark = error.problem_mark
-    advice = "put it in quotes"
-    if "end of stream" in problem:
-        problem, advice = "a quote is opened", "close it"
-        mark = error.context_mark
-    elif "'\\t'" in problem:
-        advice = "indent with spaces"
-    elif "<block mapping start>" in problem:
-        advice = "check the indentation, or put it in quotes"
-    return fault(name, mark.line + above + 1 if mark else None, f"{problem}; {advice}")
-
-
-def _plain(
-    node: yaml.Node, path: KeyPath, places: dict[KeyPath, tuple[str, int]], name: str, above: int
-) -> Any:
-    """Return a YAML tree as dicts, lists and texts; None where a key has no value."""
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, path, places, name, above) for item in node.value]
-    if isinstance(node, yaml.ScalarNode):
-        return None if node.style is None and not node.value else node.value
-    values: dict[str, Any] = {}
-    for key, value in node.value:
-        line = key.start_mark.line + above + 1
-        if not isinstance(key, yaml.ScalarNode):
-            raise fault(name, line, "a key may not begin with '[' or '{'; put it in quotes")
-        inner = (*path, key.value)
-        if key.value in values:
-            first = places[inner][1]
-            raise fault(name, line, f"duplicate key '{key.value}' (first on line {first})")
-        places[inner] = (name, line)
-        values[key.value] = _plain(value, inner, places, name, above)
-    return values
-
-
-def _located(raw: Raw, name: str, path: KeyPath, text: str) -> PromptError:
-    """Blame the innermost key of ``path`` whose place is known."""
-    for depth in range(len(path), 0, -1):
-        if place := raw.places.get(path[:depth]):
-            return fault(*place, text)
-    return fault(name, None, text)
 
 
 def _empty(value: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:

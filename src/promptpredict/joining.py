@@ -11,11 +11,11 @@ from typing import Any
 
 from promptpredict.cases import Comparison
 from promptpredict.choices import gap_of
-from promptpredict.plans import WITHOUT_LM
+from promptpredict.plans import PRIOR, WITHOUT_LM
 from promptpredict.results import base_of
 from promptpredict.verdict import judge
 
-WITHOUT = {*WITHOUT_LM, "chosen-without-lm"}
+NEEDS_NO_LM = {*WITHOUT_LM, PRIOR, "chosen-without-lm"}
 
 
 def joined(found: Sequence[Comparison], models: Sequence[str]) -> Comparison:
@@ -60,7 +60,7 @@ def _between(whole: Comparison, models: Sequence[str]) -> list[Any]:
 
 def _named(found: Comparison, model: str) -> Comparison:
     def name(approach: str) -> str:
-        return approach if approach in WITHOUT else f"{approach} @ {model}"
+        return approach if approach in NEEDS_NO_LM else f"{approach} @ {model}"
 
     def renamed(item: Any, *fields: str) -> Any:
         if isinstance(item, dict):
@@ -83,4 +83,4 @@ def _named(found: Comparison, model: str) -> Comparison:
 def _without(item: Any) -> bool:
     approach = item["approach"] if isinstance(item, dict) else item.approach
     against = "" if isinstance(item, dict) else getattr(item, "against", approach)
-    return approach in WITHOUT and against in {*WITHOUT, ""}
+    return approach in NEEDS_NO_LM and against in {*NEEDS_NO_LM, ""}

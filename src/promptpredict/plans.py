@@ -13,6 +13,7 @@ from promptpredict.calibration import MIN_ROWS
 from promptpredict.errors import DataError, nearest
 from promptpredict.prompt import PromptFile
 from promptpredict.shots import Select
+from promptpredict.splits import FEW
 
 # In the order in which one is taken where cross-validation finds several equally good.
 WITH_LM = (
@@ -24,10 +25,11 @@ WITH_LM = (
     "few-shot-random",
     "few-shot-nearest",
 )
-WITHOUT_LM = ("embedding", "text", "fusion", "structured", "structured-trees", "prior")
+WITHOUT_LM = ("embedding", "text", "fusion", "structured", "structured-trees")
+PRIOR = "prior"  # which ranks nobody, and is no choice
 STACK = "stack"
 STACKED = ("zero-shot", "probe", "structured", "structured-trees", "text", "embedding")
-APPROACHES = (*WITH_LM, *WITHOUT_LM, STACK)
+APPROACHES = (*WITH_LM, *WITHOUT_LM, PRIOR, STACK)
 DEFAULT = (
     "zero-shot",
     "few-shot",
@@ -39,7 +41,7 @@ DEFAULT = (
     "text",
     "fusion",
     "stack",
-    "prior",
+    PRIOR,
 )
 BASELINE = "embedding"
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -50,7 +52,6 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 
 MAX_SHOTS = 16
 PROBE_SHOTS = 4  # in front of a probe, whose other labelled rows fit it; few-shot may take so few
-FEW = 16  # labels, below which a draw is balanced, and there is neither stack nor probe with shots
 WITH_SHOTS = "probe-shots"
 LEAST_OF = {STACK: FEW, WITH_SHOTS: FEW}
 
@@ -112,7 +113,7 @@ class Plan:
     def takes(self, approach: str, budget: int, rows: int) -> bool:
         """Whether an approach runs at a budget (0 is for those that need no label)."""
         if budget == 0:
-            return approach == "zero-shot" or (approach == "prior" and self.base_rate is not None)
+            return approach == "zero-shot" or (approach == PRIOR and self.base_rate is not None)
         own = self.budgets_of.get(approach)
         if own is not None and budget not in {_number(each, rows) for each in own}:
             return False

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from promptpredict.choosing import Choice, Estimate
-from promptpredict.frontmatter import quoted
+from promptpredict.plainyaml import quoted
 from promptpredict.prompt import PromptFile
 from promptpredict.wordings import Tried, Wording, label_keys, wording_text
 

@@ -1,4 +1,4 @@
-"""What is shown before anything is scored: a prompt, the state of a prompt file, a first draft of one.
+"""What is shown before anything is scored: a prompt, the state of a prompt file, the models here.
 
 Knows how to say what the library found; imports no torch unless tokens are to be counted or
 nearest shots to be chosen.
@@ -7,23 +7,18 @@ nearest shots to be chosen.
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from promptpredict import models, shipped
+from promptpredict import models
 from promptpredict.errors import DataError, ModelError
 from promptpredict.labelled import label_of, read_labelled
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, read_blocks, read_header
 from promptpredict.rendered import Prompt
 from promptpredict.shots import Select, Shots
-from promptpredict.tables import open_table, table_name
-
-GUESSED_ON = 2000  # rows from which a first prompt file is guessed
-MOST_LABELS = 20  # that an outcome may have
+from promptpredict.tables import table_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,51 +97,6 @@ def check_file(
         lines.append(f"{table_name(customers)}: {done:,} rows rendered")
         warnings = [*prompt_file.warnings, *rejected, *_unused(prompt_file, header)]
     return "\n".join([*lines, "ok"]), warnings
-
-
-def new_file(
-    table: str, target: str, out: str, *, delimiter: str | None, encoding: str | None
-) -> str:
-    """Write a first prompt file for a table to ``out`` (``-``: nowhere), and return its text."""
-    read = open_table(table, delimiter=delimiter, encoding=encoding)
-    try:
-        whole = (
-            {
-                column: "" if cell is None else str(cell)
-                for column, cell in zip(read.columns, row.cells, strict=True)
-            }
-            for row in read.rows
-            if not row.fault
-        )
-        text = shipped.new(read.columns, _some(whole, target), target, Path(table).name)
-    finally:
-        read.close()
-    if out != "-":
-        try:
-            with Path(out).open("x", encoding="utf-8") as file:
-                file.write(text)
-        except FileExistsError:
-            raise DataError(f"{out} is there already; remove it, or give another --out") from None
-        except OSError as error:
-            raise DataError(f"{out} cannot be written ({error.strerror})") from None
-    return text
-
-
-def _some(rows: Iterable[dict[str, str]], target: str) -> list[dict[str, str]]:
-    """Return rows drawn from the whole of a table in their order, with one of each of 21 outcomes.
-
-    Not its first rows: a table may be sorted by its outcome, and a label may be rare.
-    """
-    rng, drawn, outcomes = random.Random(0), [], dict[str, tuple[int, dict[str, str]]]()
-    for number, row in enumerate(rows):
-        if len(outcomes) < MOST_LABELS + 1:
-            outcomes.setdefault(row.get(target) or "", (number, row))
-        if number < GUESSED_ON:
-            drawn.append((number, row))
-        elif (place := rng.randrange(number + 1)) < GUESSED_ON:
-            drawn[place] = number, row
-    found = dict([*outcomes.values(), *drawn])
-    return [found[number] for number in sorted(found)]
 
 
 def list_models() -> str:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from promptpredict.errors import DataError
 from promptpredict.times import cell_texts, read_times
 
-BY_SHARE = 16  # the budget from which a draw has the labels' own shares; below, it is balanced
+FEW = 16  # labels, from which on a draw has their own shares; below, it is balanced
 GROUP_DRAWS = 50  # of whole groups, of which the one nearest to the labels' shares tests
 Rows = npt.NDArray[np.intp]
 
@@ -246,7 +246,7 @@ def _counts(budget: int, sizes: Rows, before: Rows) -> Rows:
     What is left goes first to labels without a row, then to those with one, then to the one that
     is furthest from its share.
     """
-    shares = sizes / sizes.sum() if budget >= BY_SHARE else np.full(len(sizes), 1 / len(sizes))
+    shares = sizes / sizes.sum() if budget >= FEW else np.full(len(sizes), 1 / len(sizes))
     counts = before.copy()
     for _ in range(budget - counts.sum()):
         few = np.clip(2 - counts, 0, None) * 2 * budget  # before any gap of a share

@@ -18,7 +18,7 @@ from jinja2.visitor import NodeTransformer
 
 from promptpredict import shipped
 from promptpredict.errors import DataError, PromptError, PromptPredictError, nearest
-from promptpredict.frontmatter import Raw, fault, split
+from promptpredict.plainyaml import Raw, fault, read_text, split
 from promptpredict.sandbox import Cell, Customer, Environment
 
 PARTS = ("system", "customer", "question", "answer")
@@ -72,12 +72,7 @@ def text_source(text: str, *, name: str, folder: Path | None, path: Path | None 
 
 def file_source(path: Path, name: str) -> Source:
     """Return the source of a prompt file on disk."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise PromptError(f"{name} is not UTF-8 text (byte {error.start + 1})") from None
-    except OSError as error:
-        raise PromptError(f"{name} cannot be read ({error.strerror})") from None
+    text = read_text(path, name)
     return text_source(text, name=name, folder=path.resolve().parent, path=path.resolve())
 
 

@@ -16,7 +16,17 @@ import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from promptpredict.errors import PromptError, nearest
-from promptpredict.frontmatter import KeyPath, Raw, Words, fault, quoted, read
+from promptpredict.frontmatter import Words
+from promptpredict.plainyaml import (
+    KeyPath,
+    Raw,
+    as_list,
+    fault,
+    literal,
+    located,
+    read,
+    read_text,
+)
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.rendered import Prompt
@@ -27,12 +37,8 @@ SHIPPED = Path(__file__).parent / "data" / "wordings.yaml"
 _AT_ONCE = 1_024  # prompts in a call; a customer's stand in one, where they are read once
 
 
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
 Pair = Annotated[list[Words], Field(min_length=2, max_length=2)]
-Texts = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+Texts = Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
 
 
 class _Strict(BaseModel, extra="forbid", frozen=True):
@@ -82,17 +88,11 @@ def load_wordings(path: str | Path = SHIPPED) -> list[Wording]:
     """
     path = Path(path)
     name = path.name
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise PromptError(f"{name} is not UTF-8 text (byte {error.start + 1})") from None
-    except OSError as error:
-        raise PromptError(f"{path} cannot be read ({error.strerror})") from None
-    raw = read(text, name)
+    raw = read(read_text(path, str(path)), name)
     try:
         file = _File.model_validate(_without_none(raw.values))
     except ValidationError as error:
-        raise _located(raw, name, error) from None
+        raise _fault(raw, name, error) from None
     return list(dict.fromkeys(_combined(file, raw, name)))
 
 
@@ -188,8 +188,8 @@ def wording_text(
     lines = [f'{{% extends "{prompt_file.path.name}" %}}']
     if wording.question:
         lines += [
-            f"{{% block question %}}{_literal(wording.question)}{{% endblock %}}",
-            f"{{% block answer %}}{_literal(wording.answer)}{{% endblock %}}",
+            f"{{% block question %}}{literal(wording.question)}{{% endblock %}}",
+            f"{{% block answer %}}{literal(wording.answer)}{{% endblock %}}",
         ]
     comment = [f"{{# {head} #}}"] if head else []
     return "\n".join([*comment, *(["---", front, "---"] if front else []), *lines, ""])
@@ -273,7 +273,7 @@ def _without_none(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _located(raw: Raw, name: str, error: ValidationError) -> PromptError:
+def _fault(raw: Raw, name: str, error: ValidationError) -> PromptError:
     """Say the first fault in our own words, at the innermost key whose line is known."""
     first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     path: KeyPath = tuple(part for part in first["loc"] if isinstance(part, str))
@@ -287,13 +287,4 @@ def _located(raw: Raw, name: str, error: ValidationError) -> PromptError:
         text = f"'{where}' must hold pairs of words, as '- [angry, happy]'"
     else:
         text = f"'{where}' is empty or of another form; see the shipped wordings.yaml"
-    place = next(
-        (raw.places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in raw.places), None
-    )
-    return fault(*place, text) if place else fault(name, None, text)
-
-
-def _literal(text: str) -> str:
-    """Return text as a template holds it, whatever braces it has."""
-    marked = any(sign in text for sign in ("{{", "{%", "{#"))
-    return f"{{{{ {quoted(text)} }}}}" if marked else text
+    return located(raw, name, path, text)
