@@ -135,7 +135,7 @@ def test_a_figure_that_rounds_to_nothing_has_no_sign():
 def test_small_tables():
     assert labels_of(0) == "no labels"
     assert words(mass_table({"zero-shot": [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]})) == [
-        ["zero-shot", "0.00", "0.05", "0.25", "0.50", "0.75", "0.95", "1.00"]
+        ["zero-shot", "0.0000", "0.0500", "0.25", "0.50", "0.75", "0.95", "1.00"]
     ]
     assert words(truncation_table({"few-shot": 1200})) == [["few-shot", "1,200"]]
     shown = [Shown(approach="few-shot", budget=4, seed=2, shots=[(3, "1"), (9, "0")])]

@@ -189,7 +189,7 @@ def test_neighbouring_budgets_whose_seeds_differ_are_told_together_and_a_single_
     differences = [difference(0.1, low, 0.2, budget) for budget, low in ((4, 0.05), (16, 0.03), (64, 0.04))]  # fmt: skip
     assert sentence(rows, differences) == (
         "With 4 labels use `few-shot` (ROC AUC 0.800, +0.100 over `text`, 95 % +0.050 to +0.200); "
-        "from 16 labels on use a language model, as the labels choose (ROC AUC 0.800 to 0.900, at "
+        "with 16 to 64 labels use a language model, as the labels choose (ROC AUC 0.800 to 0.900, at "
         "16 labels +0.100 over `text`, 95 % +0.030 to +0.200)."
     )
 
@@ -217,7 +217,7 @@ def test_neighbouring_budgets_with_one_answer_are_told_together():
         "With no label use `zero-shot` (ROC AUC 0.900, 95 % 0.870 to 0.930, above 0.5); "
         "with 4 to 64 labels use `probe` (ROC AUC 0.780 to 0.820, at 16 labels +0.120 over `text`, "
         "95 % +0.020 to +0.220); "
-        "from 256 labels on use `fusion`, as good as `probe` and 30 times cheaper (ROC AUC 0.840 "
+        "with 256 to 1,024 labels use `fusion`, as good as `probe` and 30 times cheaper (ROC AUC 0.840 "
         "to 0.850, at 1,024 labels +0.010, 95 % -0.002 to +0.018)."
     )
 
@@ -302,3 +302,32 @@ def test_what_cannot_be_ranked_is_left_out():
     assert sentence([row("x", 4, NAN)], []) == "Nothing was compared."
     assert sentence([], []) == "Nothing was compared."
     assert sentence([row(WITH, 4, chosen="probe")], []) == "Nothing was compared."
+
+
+# -- several models ----------------------------------------------------------------------------
+
+
+def test_each_model_has_a_sentence_as_if_it_stood_alone():
+    """The advice between choices, and the guard at 0.5: not the highest of all on the test rows."""
+
+    def of(model, rows, gap):
+        named = {"chosen-with-lm": f"chosen-with-lm @ {model}", "zero-shot": f"zero-shot @ {model}"}
+        rows = [
+            each.model_copy(update={"approach": named.get(each.approach, each.approach)})
+            for each in rows
+        ]
+        return rows, gap.model_copy(update={"approach": named["chosen-with-lm"]})
+
+    alone = {
+        "a": ([row("zero-shot", 0, 0.9), *choices(16)], difference(0.1, 0.05, 0.15, 16)),
+        "b": ([row("zero-shot", 0, 0.4), *choices(16)], difference(0.01, -0.03, 0.05, 16)),
+    }
+    rows, gaps = [], []
+    for model, (own, gap) in alone.items():
+        named, renamed = of(model, own, gap)
+        rows += [each for each in named if each not in rows]
+        gaps.append(renamed)
+    assert sentence(rows, gaps) == " ".join(
+        f"`{model}`: {sentence(own, [gap])}" for model, (own, gap) in alone.items()
+    )
+    assert "`zero-shot` ranks the wrong way round (ROC AUC 0.400" in sentence(rows, gaps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from statistics import NormalDist
 
 import numpy as np
@@ -165,8 +166,7 @@ def test_a_crossover_is_where_it_is_no_worse_for_good():
             probe={4: 0.7, 16: 0.8, 64: 0.8, 256: 0.8},
             embedding={4: 0.69, 16: 0.7, 64: 0.79, 256: 0.81, 1024: 0.9},
         ),
-        with_lm=["probe"],
-        without_lm=["embedding"],
+        pairs=[("probe", "embedding")],
     )
     assert found == [
         Crossover(approach="probe", against="embedding", budget=4),
@@ -177,13 +177,13 @@ def test_a_crossover_is_where_it_is_no_worse_for_good():
 
 def test_what_is_not_as_good_with_the_most_labels_never_is():
     table = resamples(probe={4: 0.9, 16: 0.6}, embedding={4: 0.8, 16: 0.8})
-    found = crossovers(table, with_lm=["probe"], without_lm=["embedding"])
+    found = crossovers(table, pairs=[("probe", "embedding")])
     assert [each.budget for each in found] == [None, 16]
 
 
 def test_zero_shot_stands_at_every_budget():
     table = resamples(zero_shot={0: 0.8}, embedding={4: 0.7, 16: 0.79}, prior={4: 0.5})
-    found = crossovers(table, with_lm=["zero-shot"], without_lm=["embedding", "prior"])
+    found = crossovers(table, pairs=product(["zero-shot"], ["embedding", "prior"]))
     assert [(each.approach, each.against, each.budget) for each in found] == [
         ("zero-shot", "embedding", 4),
         ("embedding", "zero-shot", 16),
@@ -192,14 +192,13 @@ def test_zero_shot_stands_at_every_budget():
     ]
 
 
-def test_the_two_choices_are_a_pair_and_pairs_that_never_meet_are_left_out():
+def test_pairs_that_never_meet_are_left_out():
     table = resamples(
         chosen_with_lm={4: 0.8, 16: 0.8}, chosen_without_lm={4: 0.7, 16: 0.8}, probe={4: 0.8}
     )
     table["embedding", 16] = table["chosen-without-lm", 16]
-    found = crossovers(
-        table, with_lm=["probe", "zero-shot", "panel"], without_lm=["embedding", "structured"]
-    )
+    pairs = [*product(["probe", "zero-shot", "panel"], ["embedding", "structured"])]
+    found = crossovers(table, pairs=[*pairs, ("chosen-with-lm", "chosen-without-lm")])
     assert [(each.approach, each.budget) for each in found] == [
         ("chosen-with-lm", 4),
         ("chosen-without-lm", 16),
@@ -208,5 +207,5 @@ def test_the_two_choices_are_a_pair_and_pairs_that_never_meet_are_left_out():
 
 def test_a_wide_interval_is_not_as_good():
     table = {("probe", 4): 0.8 + 0.02 * SPREAD, ("embedding", 4): 0.8 - 0.0 * SPREAD}
-    found = crossovers(table, with_lm=["probe"], without_lm=["embedding"])
+    found = crossovers(table, pairs=[("probe", "embedding")])
     assert [each.budget for each in found] == [None, None]

@@ -7,13 +7,14 @@ by what approaches said of labelled rows that they had not seen, never by test r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from promptpredict.plans import BASELINE, STACK, WITH_LM, WITHOUT_LM
-from promptpredict.results import Crossover, Difference, Row
+from promptpredict.results import Crossover, Difference, Row, base_of
 from promptpredict.verdict import WITH, WITHOUT, Gap, crossovers, judge
 
 SINGLE = "chosen-single"
@@ -65,9 +66,12 @@ def differences(
     ``resampled`` holds it for each approach, budget and seed on the same resamples of the test
     rows, so that intervals are paired. Each approach with a language model stands against the
     choice without one (without choices, the baseline); those are one family, and the choices
-    themselves, against one another and the stack against a single approach, are another.
+    themselves, against one another and the stack against a single approach, are another. Several
+    models stand in the same two families.
     """
     seeds = _seeds(rows)
+    models = dict.fromkeys(name.removeprefix(base_of(name)) for name, _ in seeds)
+    by_lm = [f"{name}{model}" for model in models for name in WITH_LM]
 
     def gap(approach: str, against: str, budget: int) -> Gap | None:
         return gap_of(rows, resampled, approach, against, budget)
@@ -75,18 +79,24 @@ def differences(
     found: list[Difference] = []
     for budget in sorted({budget for _, budget in seeds}):
         against = WITHOUT if (WITHOUT, budget) in seeds else BASELINE
-        single = [gap(name, against, budget) for name in (*WITH_LM, STACK)]
+        stacks = [f"{STACK}{model}" for model in models]
+        single = [gap(name, against, budget) for name in (*by_lm, *stacks)]
         choices = [
-            gap(WITH, WITHOUT, budget),
-            gap(WITH, BASELINE, budget),
-            gap(STACK, SINGLE, budget),
+            gap(f"{approach}{model}", against, budget)
+            for model in models
+            for approach, against in (
+                (WITH, WITHOUT),
+                (WITH, BASELINE),
+                (STACK, f"{SINGLE}{model}"),
+            )
         ]
         for family in (single, choices):
             found += judge([each for each in family if each], budget=budget)
+    pairs = [*product(by_lm, WITHOUT_LM), *((f"{WITH}{model}", WITHOUT) for model in models)]
     means = {
         key: np.mean([resampled[*key, seed] for seed in of], axis=0) for key, of in seeds.items()
     }
-    return found, crossovers(means, with_lm=WITH_LM, without_lm=WITHOUT_LM)
+    return found, crossovers(means, pairs=pairs)
 
 
 def gap_of(

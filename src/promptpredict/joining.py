@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from promptpredict.cases import Comparison
-from promptpredict.choices import gap_of
+from promptpredict.choices import differences, gap_of
 from promptpredict.plans import PRIOR, WITHOUT_LM
 from promptpredict.results import base_of
 from promptpredict.verdict import judge
@@ -21,8 +21,9 @@ NEEDS_NO_LM = {*WITHOUT_LM, PRIOR, "chosen-without-lm"}
 def joined(found: Sequence[Comparison], models: Sequence[str]) -> Comparison:
     """Return one comparison; with several models an approach is named ``probe @ model``.
 
-    What needs no language model is the same in each and stands once. Each approach with a later
-    model is compared with the same approach with the first one, on identical rows.
+    What needs no language model is the same in each and stands once. Differences are judged anew,
+    all models in one family, and each approach with a later model is compared with the same
+    approach with the first one, on identical rows.
     """
     if len(found) == 1:
         return found[0]
@@ -30,7 +31,7 @@ def joined(found: Sequence[Comparison], models: Sequence[str]) -> Comparison:
     for number, (each, model) in enumerate(zip(found, models, strict=True)):
         named = _named(each, model)
         first = number == 0
-        for name in ("rows", "predictions", "differences", "crossovers", "shots"):
+        for name in ("rows", "predictions", "shots"):
             kept = [item for item in getattr(named, name) if first or not _without(item)]
             getattr(whole, name).extend(kept)
         whole.label_mass |= named.label_mass
@@ -38,6 +39,7 @@ def joined(found: Sequence[Comparison], models: Sequence[str]) -> Comparison:
         whole.resampled |= named.resampled
         whole.notes += [note for note in each.notes if note not in whole.notes]
         whole.flags += [flag for flag in each.flags if flag not in whole.flags]
+    whole.differences, whole.crossovers = differences(whole.rows, whole.resampled)
     whole.differences += _between(whole, models)
     return whole
 
@@ -45,7 +47,7 @@ def joined(found: Sequence[Comparison], models: Sequence[str]) -> Comparison:
 def _between(whole: Comparison, models: Sequence[str]) -> list[Any]:
     """Return the differences of each approach between a later model and the first."""
     bases = dict.fromkeys(base_of(row.approach) for row in whole.rows if " @ " in row.approach)
-    differences = []
+    found = []
     for budget in sorted({row.budget for row in whole.rows}):
         gaps = [
             gap_of(
@@ -54,26 +56,24 @@ def _between(whole: Comparison, models: Sequence[str]) -> list[Any]:
             for other in models[1:]
             for base in bases
         ]
-        differences += judge([each for each in gaps if each], budget=budget)
-    return differences
+        found += judge([each for each in gaps if each], budget=budget)
+    return found
 
 
 def _named(found: Comparison, model: str) -> Comparison:
     def name(approach: str) -> str:
         return approach if approach in NEEDS_NO_LM else f"{approach} @ {model}"
 
-    def renamed(item: Any, *fields: str) -> Any:
+    def renamed(item: Any) -> Any:
         if isinstance(item, dict):
             return item | {"approach": name(item["approach"])}
-        return item.model_copy(update={field: name(getattr(item, field)) for field in fields})
+        return item.model_copy(update={"approach": name(item.approach)})
 
     return replace(
         found,
-        rows=[renamed(row, "approach") for row in found.rows],
-        predictions=[renamed(each, "approach") for each in found.predictions],
-        differences=[renamed(each, "approach", "against") for each in found.differences],
-        crossovers=[renamed(each, "approach", "against") for each in found.crossovers],
-        shots=[renamed(each, "approach") for each in found.shots],
+        rows=[renamed(row) for row in found.rows],
+        predictions=[renamed(each) for each in found.predictions],
+        shots=[renamed(each) for each in found.shots],
         label_mass={name(approach): mass for approach, mass in found.label_mass.items()},
         truncated={name(approach): count for approach, count in found.truncated.items()},
         resampled={(name(key[0]), *key[1:]): drawn for key, drawn in found.resampled.items()},
@@ -81,6 +81,4 @@ def _named(found: Comparison, model: str) -> Comparison:
 
 
 def _without(item: Any) -> bool:
-    approach = item["approach"] if isinstance(item, dict) else item.approach
-    against = "" if isinstance(item, dict) else getattr(item, "against", approach)
-    return approach in NEEDS_NO_LM and against in {*NEEDS_NO_LM, ""}
+    return (item["approach"] if isinstance(item, dict) else item.approach) in NEEDS_NO_LM

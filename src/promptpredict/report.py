@@ -24,6 +24,7 @@ from promptpredict.reporttables import (
     figure_tables,
     labels_of,
     mass_table,
+    meanings_table,
     pairs_table,
     shots_table,
     signed,
@@ -135,6 +136,7 @@ def _tables(results: Results) -> dict[str, Any]:
         "crossovers": _crossovers(results),
         "figures": figure_tables(results.rows),
         "mass": mass_table(about.label_mass),
+        "meanings": meanings_table(row.approach for row in results.rows),
         "truncated": truncation_table(about.truncated),
         "shots": shots_table(about.shots),
         "run": [

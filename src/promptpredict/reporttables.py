@@ -6,11 +6,12 @@ Knows results and how numbers are written; knows nothing of HTML.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from promptpredict.curves import Point, point_of
+from promptpredict.glossary import meanings
 from promptpredict.results import Crossover, Difference, Row, Shown
 from promptpredict.results import signed as plain
 
@@ -39,7 +40,6 @@ FIGURES: dict[str, tuple[str, str, bool | None]] = {
 }
 QUALITY = ("roc_auc", "pr_auc", "brier", "log_loss", "ece", "accuracy", "f1")
 _QUANTILES = ("least", "5 %", "25 %", "median", "75 %", "95 %", "most")
-_LOW_MASS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def _chosen(rows: Sequence[Row]) -> str:
 def difference_table(caption: str, differences: Sequence[Difference], rows: Sequence[Row]) -> Table:
     """Return differences by budget: what against what, by how much, and the verdict's word.
 
-    Intervals are about test records; in how many draws of the labels an approach was ahead tells
+    Intervals are about test rows; in how many draws of the labels an approach was ahead tells
     how much hangs on the draw.
     """
     groups: dict[int, list[Sequence[Cell]]] = {}
@@ -229,13 +229,12 @@ def named(metric: str) -> str:
 def mass_table(mass: Mapping[str, Sequence[float]]) -> Table:
     """Return the quantiles of the label mass of each approach that has it."""
     rows = [
-        [Cell(approach), *(Cell(f"{value:.2f}") for value in quantiles)]
+        [Cell(approach), *(Cell(f"{value:.{2 if value >= 0.1 else 4}f}") for value in quantiles)]
         for approach, quantiles in mass.items()
     ]
     caption = (
         "Label mass: how much of its probability the model gives to the label words, in the draw "
-        f"where that is least. Where most records have less than {_LOW_MASS}, it wanted to say "
-        "something else"
+        "where that is least. A low one by itself is no fault: a good question may have many answers"
     )
     return Table(caption, ("approach", *_QUANTILES), [Part("", rows)] if rows else [])
 
@@ -264,6 +263,13 @@ def shots_table(shown: Sequence[Shown]) -> Table:
     caption = f"The shots of {len(rows)} draws, in the order shown"
     head = ("approach", "labels", "seed", "shots")
     return Table(caption, head, [Part("", rows)] if rows else [], words=4, wraps=True)
+
+
+def meanings_table(approaches: Iterable[str]) -> Table:
+    """Return what each approach of a report is, and each figure."""
+    rows = [[Cell(name), Cell(text)] for name, text in meanings(approaches).items()]
+    caption = "Approaches and figures, each in a sentence"
+    return Table(caption, ("name", "is"), [Part("", rows)], words=2, wraps=True)
 
 
 def pairs_table(caption: str, pairs: Mapping[str, Any]) -> Table:

@@ -41,6 +41,11 @@ def base_of(approach: str) -> str:
     return approach.partition(" @ ")[0]
 
 
+def model_of(approach: str) -> str:
+    """Return the model of ``probe @ model``; "" of one that is named alone."""
+    return approach.partition(" @ ")[2]
+
+
 class Row(BaseModel):
     """What one approach did with one label budget and one seed."""
 

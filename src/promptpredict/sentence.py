@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import mean
-from typing import Literal
+from typing import Literal, TypeVar
 
-from promptpredict.results import Difference, Row, signed, summarise
+from promptpredict.results import Difference, Row, base_of, model_of, signed, summarise
 from promptpredict.verdict import MARGIN, WITH, WITHOUT, ZERO_SHOT
 
+_Named = TypeVar("_Named", Row, Difference)
 DEARER = 1.1  # times the seconds from which on one approach is called cheaper than another
 
 
@@ -28,8 +29,29 @@ def sentence(rows: Sequence[Row], differences: Sequence[Difference]) -> str:
     Where the seeds chose several approaches it is their side that is advised, as the figures are
     those of the choice and of no single approach. Neighbouring budgets with one answer are told together, with the
     difference at the budget where it is least. Where the two choices are not compared: the highest
-    mean ROC AUC, and how it compares with the baseline.
+    mean ROC AUC, and how it compares with the baseline. Of several language models each has a
+    sentence, as of a comparison with this one alone.
     """
+    models = list(dict.fromkeys(filter(None, (model_of(row.approach) for row in rows))))
+    if models:
+        return " ".join(
+            f"`{model}`: {_sentence(_of(model, rows), _of(model, differences))}" for model in models
+        )
+    return _sentence(rows, differences)
+
+
+def _of(model: str, named: Sequence[_Named]) -> list[_Named]:
+    """Return what there would be with one of several models alone, under its plain names."""
+    found = []
+    for each in named:
+        names = {key: getattr(each, key) for key in ("approach", "against") if hasattr(each, key)}
+        if {model_of(name) for name in names.values()} <= {model, ""}:
+            plain = {key: base_of(name) for key, name in names.items()}
+            found.append(each.model_copy(update=plain))
+    return found
+
+
+def _sentence(rows: Sequence[Row], differences: Sequence[Difference]) -> str:
     clauses: list[str] = []
     advised: list[_Advice | str] = []
     for budget in sorted({row.budget for row in rows if _auc([row]) is not None}):
@@ -116,21 +138,18 @@ def _merged(advised: Sequence[_Advice | str]) -> Iterator[str]:
             advised, lambda each: each if isinstance(each, str) else each.answer
         )
     ]
-    for number, group in enumerate(groups):
+    for group in groups:
         known = [each for each in group if isinstance(each, _Advice)]
         if known:
-            yield _told(known, last=0 < number == len(groups) - 1)
+            yield _told(known)
         else:
             yield from (each for each in group if isinstance(each, str))
 
 
-def _told(group: Sequence[_Advice], *, last: bool) -> str:
+def _told(group: Sequence[_Advice]) -> str:
     least = min(group, key=lambda each: each.low)
     first, end = group[0].budget, group[-1].budget
-    if last and least.kind != "undecided":
-        when = f"from {_labels(first)} on"
-    else:
-        when = f"with {_labels(first)}" if first == end else f"with {first:,} to {_labels(end)}"
+    when = f"with {_labels(first)}" if first == end else f"with {first:,} to {_labels(end)}"
     aucs = [_number(each(advice.auc for advice in group)) for each in (min, max)]
     figures = f"ROC AUC {' to '.join(dict.fromkeys(aucs))}, "
     figures += f"at {_labels(least.budget)} " if first != end else ""

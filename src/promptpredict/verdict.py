@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from statistics import NormalDist
 
 import numpy as np
 
 from promptpredict.calibration import Floats
 from promptpredict.resampling import normal_interval
-from promptpredict.results import Crossover, Difference, Verdict
+from promptpredict.results import Crossover, Difference, Verdict, base_of
 
 MARGIN = 0.02  # how much ROC AUC an approach may lose and still be called no worse
 ALPHA = 0.05  # how often the words of one family may be wrong, all of them together
@@ -123,18 +122,16 @@ def word(low: float, high: float) -> Verdict:
 def crossovers(
     resampled: Mapping[tuple[str, int], Floats],
     *,
-    with_lm: Iterable[str],
-    without_lm: Iterable[str],
+    pairs: Iterable[tuple[str, str]],
 ) -> list[Crossover]:
     """Return from which budget on one approach is no worse than another, for pairs across sides.
 
     ``resampled`` holds the mean over the seeds of ROC AUC (n,) of each approach and budget, all
-    on the same resamples. A pair is an approach with a language model and one without, or the
-    two choices; each pair is asked both ways, and left out where they have no budget in common.
+    on the same resamples. Each of ``pairs``, one approach with a language model and one without,
+    is asked both ways, and left out where they have no budget in common.
     The budget is the first at which, and at every larger one compared, the 95 % interval of the
     paired difference is above -0.02; None where it is not even at the largest.
     """
-    pairs = [*product(with_lm, without_lm), (WITH, WITHOUT)]
     found = []
     for ours, theirs in pairs:
         budgets = sorted(_budgets(resampled, ours) & _budgets(resampled, theirs))
@@ -151,11 +148,11 @@ def crossovers(
 
 
 def _budgets(resampled: Mapping[tuple[str, int], Floats], approach: str) -> set[int]:
-    if (approach, 0) in resampled and approach == ZERO_SHOT:
+    if (approach, 0) in resampled and base_of(approach) == ZERO_SHOT:
         return {budget for _, budget in resampled}
     return {budget for name, budget in resampled if name == approach}
 
 
 def _at(resampled: Mapping[tuple[str, int], Floats], approach: str, budget: int) -> Floats:
-    needs_no_label = (approach, 0) in resampled and approach == ZERO_SHOT
+    needs_no_label = (approach, 0) in resampled and base_of(approach) == ZERO_SHOT
     return resampled[approach, 0 if needs_no_label else budget]

@@ -1,0 +1,58 @@
+"""What the names in results mean: approaches, choices and figures, each in a sentence.
+
+Knows names alone. The report shows what it uses of them, and the README what the approaches are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from promptpredict.results import base_of
+
+APPROACHES: Mapping[str, str] = {
+    "zero-shot": "the label words behind the prompt",
+    "few-shot": "the label words behind a prompt that shows labelled customers, of each label in turn",
+    "few-shot-random": "few-shot with labelled customers drawn at random",
+    "few-shot-nearest": "few-shot with the labelled customers whose text is nearest",
+    "probe": (
+        "logistic regression on the model's hidden states (at the answer, and their mean over the "
+        "customer), in which the zero-shot answer counts as two labels"
+    ),
+    "probe-shots": "a probe behind a prompt that shows 4 labelled customers",
+    "panel": (
+        "logistic regression on the log-odds of the prompt file's question and its side questions"
+    ),
+    "embedding": "sentence embedding of the same customer and logistic regression",
+    "text": "TF-IDF of the text columns and logistic regression",
+    "fusion": "sentence embedding of the text beside the columns, and logistic regression",
+    "structured": "the columns alone: logistic regression",
+    "structured-trees": "the columns alone: boosted trees",
+    "stack": (
+        "what zero-shot, probe, structured, text and embedding said of rows that they had not "
+        "seen, joined by logistic regression"
+    ),
+    "prior": "the share of each label, for everybody",
+    "chosen-with-lm": (
+        "of the approaches with a language model, the one that gave the labelled rows the best "
+        "probabilities without having seen them"
+    ),
+    "chosen-without-lm": "the same choice among the approaches without one",
+    "chosen-single": "the same choice among all approaches but the stack",
+}
+FIGURES: Mapping[str, str] = {
+    "ROC AUC": "the chance that a positive is ranked above a negative; 0.5 is a coin",
+    "PR AUC": "average precision; the share of positives is a coin",
+    "Brier": "mean squared error of the probability",
+    "log loss": "minus the mean logarithm of the probability of what came true",
+    "ECE": "how far probabilities are from how often they came true, in ten bins of equal mass",
+    "F1": "harmonic mean of precision and recall at the threshold that the labelled rows chose",
+    "lift at 10 %": "how many times as many positives the top 10 % hold as a random tenth",
+    "value at 10 %": "what offers to the top 10 % save less what they cost, per 1,000 customers",
+}
+
+
+def meanings(approaches: Iterable[str]) -> dict[str, str]:
+    """Return name and meaning of some approaches, then of the figures."""
+    names = {base_of(approach) for approach in approaches}
+    known = {name: text for name, text in APPROACHES.items() if name in names}
+    return known | dict(FIGURES)
