@@ -20,7 +20,8 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from promptpredict.metrics import interval, intervals, normal_interval, resample
+from promptpredict.metrics import resample
+from promptpredict.resampling import interval, intervals, normal_interval
 
 RATES, AUCS, GAPS = (0.1, 0.5), (0.7, 0.9), (0.0, 0.05)
 BAND = (0.93, 0.97)

@@ -22,6 +22,7 @@ from compared import (
 )
 from fakes import FakeEncoder, FakeLM
 from promptpredict.benchmark import Benchmark
+from promptpredict.choices import choose
 from promptpredict.encoders import Embedder
 from promptpredict.errors import DataError
 from promptpredict.estimating import estimator_of
@@ -238,23 +239,26 @@ def test_groups_stay_together_in_the_folds_of_training_rows_too(monkeypatch):
     assert seen.count(64) >= 9
 
 
-def test_one_number_of_shots_and_one_approach_serve_all_folds_of_a_seed():
-    """Probabilities behind 4 and behind 16 shots have levels of their own; folds are pooled."""
+def test_each_fold_chooses_by_its_own_rows_alone():
+    """The labelled rows of another fold may be among its test rows."""
     run = benchmark(
         customers(200, clear=0.7),
-        approaches=["few-shot", "probe", "embedding"],
+        approaches=["few-shot", "probe", "embedding", "text"],
         budgets=(40,),
         folds=3,
     )
-    comparison = run.run()
-    for seed in (0, 1):
-        shown = [len(each.shots) for each in comparison.shots if each.seed == seed]
-        assert len(shown) == 3
-        assert len(set(shown)) == 1
+    run.read()
     cases = run._cases(run.draws())
-    for (name, _, _), outcomes in cases.items():
-        assert len({each.chosen for each in outcomes}) == 1
-        assert (outcomes[0].chosen is not None) == name.startswith("chosen")
+    found = set()
+    for seed in (0, 1):
+        for name, among in CHOICES.items():
+            sides = {each: cases[each, 40, seed] for each in among if (each, 40, seed) in cases}
+            for fold, outcome in enumerate(cases[name, 40, seed]):
+                judged = {each: of[fold].judged for each, of in sides.items()}
+                own = [run.y[row] for row in outcome.draw.rows]
+                assert outcome.chosen == choose(judged, own, run.labels)
+                found.add((name, seed, outcome.chosen))
+    assert len(found) > 6  # else one choice for all folds would have passed as well
 
 
 @pytest.mark.parametrize(("side", "rows"), [("test", "test"), ("training", "train")])

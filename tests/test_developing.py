@@ -98,7 +98,7 @@ def test_the_choice_is_told_with_differences_corrected_for_all_files():
     best, notes = developed([VAGUE, GOOD, BACKWARDS], records)
     assert best == 1
     expected = [
-        f"of 3 prompt files good.jinja ranks 40 training rows best without a label (ROC AUC "
+        f"of 3 prompt files good.jinja ranks 40 training rows best without a label by fake (ROC AUC "
         f"{ranked['good.jinja']:.3f}) and is tested; its figures there are flattered by the choice"
     ]
     for each in judge(gaps, budget=0):
@@ -174,7 +174,7 @@ def test_equal_log_odds_at_other_levels_tie():
         assert best == 0
         assert notes == [
             f"of 2 prompt files {files[0].name} ranks 40 training rows best without a label "
-            "(ROC AUC 0.500) and is tested; its figures there are flattered by the choice",
+            "by fake (ROC AUC 0.500) and is tested; its figures there are flattered by the choice",
             f"{files[1].name}: +0.000 (95 % +0.000 to +0.000, corrected for 1): no worse",
         ]
 

@@ -191,6 +191,13 @@ def test_what_was_collected_is_read_once_and_nothing_is_read_afterwards():
     assert len(memo.lm.calls) == 1
 
 
+def test_numbers_while_collecting_suit_any_number_of_labels():
+    labels = Labels({f"l{n}": [f"w{n}"] for n in range(40)})
+    memo, found = Memo(FakeLM()), []
+    memo.collect(lambda: found.append(memo.score(prompts("a", "b"), labels)))
+    assert found[0].logprobs.shape == (2, 40)
+
+
 def test_numbers_while_collecting_let_any_fit_go_through():
     memo = Memo(FakeLM())
     seen = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -214,6 +215,17 @@ def test_a_customer_is_never_its_own_shot(prompt_file, select, same):
         for own, shown in zip(pool, shots.choose([same(one) for one in pool]), strict=True):
             assert own not in shown
             assert len({shot.id for shot in shown}) == 6
+
+
+@pytest.mark.parametrize("select", SELECTS)
+def test_nobody_of_ones_own_group_is_a_shot(prompt_file, select):
+    """A household leaves together: the label of one tells that of the other."""
+    pool = [replace(each, group=f"h{each.row // 2}") for each in pool_of(6, 6)]
+    embed = Embedder(FakeEncoder()) if select == "nearest" else None
+    shots = Shots(prompt_file, pool, 4, select, 0, embed)
+    for asked, shown in zip(pool, shots.choose(pool), strict=True):
+        assert len(shown) == 4
+        assert asked.group not in {each.group for each in shown}
 
 
 @pytest.mark.parametrize("select", SELECTS)

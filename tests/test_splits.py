@@ -61,6 +61,7 @@ def test_the_seed_decides_the_test_rows():
 @pytest.mark.parametrize(
     ("labels", "text"),
     [
+        ([], "no labelled row is left; a comparison needs rows of two labels or more"),
         (
             ["stays"] * 9,
             "every row has the label 'stays'; a comparison needs rows of two labels or more",
@@ -70,7 +71,7 @@ def test_the_seed_decides_the_test_rows():
             "the label 'leaves' has 3 rows; a comparison needs four of each label",
         ),
     ],
-    ids=["one label", "too few rows"],
+    ids=["none", "one label", "too few rows"],
 )
 def test_labels_that_cannot_be_split_are_named(labels, text):
     with pytest.raises(DataError) as error:

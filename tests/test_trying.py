@@ -15,6 +15,7 @@ from promptpredict.errors import DataError, PromptError
 from promptpredict.prompt import PromptFile
 from promptpredict.records import read_records
 from promptpredict.saying import Found
+from promptpredict.splits import split
 from promptpredict.trying import Trial, _check_out, _write, try_table
 from promptpredict.wordings import Tried, Wording, own_wording
 
@@ -43,6 +44,12 @@ questions:
     answers: The mood is
     words: [moods]
 """
+
+
+CHOOSE = (
+    "{} of {} labelled rows choose; a `benchmark` of the wording on this table would test it on "
+    "some of them"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +127,32 @@ def test_without_labels_none_is_needed(lm, tmp_path):
     assert len(lm.asked) == 5 * 4
 
 
+@pytest.mark.parametrize(("count", "rows"), [(16, 64), (100, 64)])
+def test_a_table_too_small_for_both_is_warned_of(tmp_path, count, rows):
+    many(tmp_path, count)
+    said = []
+    run(said, rows=rows)
+    assert said == [CHOOSE.format(min(count, rows), count)]
+
+
+def test_rows_that_a_benchmark_tests_choose_no_wording(lm, tmp_path):
+    """Its default split of the same table, so that nobody has to think of it."""
+    many(tmp_path, 120)
+    said = []
+    run(said, rows=40)
+    assert said == []
+    asked = {prompt.user.split()[0] for prompt in lm.asked}
+    train, test = split(["1" if row % 3 else "0" for row in range(120)], max_test=1000, seed=0)
+    assert len(asked) == 40
+    assert asked <= {f"marker{row}" for row in train}
+    assert not asked & {f"marker{row}" for row in test}
+
+
+def many(folder, count):
+    rows = [f"c{row},marker{row} late slow,{1 if row % 3 else 0}" for row in range(count)]
+    (folder / "labelled.csv").write_text("\n".join(["id,feedback,left", *rows, ""]))
+
+
 def test_what_is_left_out_is_said(tmp_path):
     table = (tmp_path / "labelled.csv").read_text()
     (tmp_path / "labelled.csv").write_text(f"{table}c,[unscorable],1\nd,fine,\ne,x,1,2\n")
@@ -128,6 +161,7 @@ def test_what_is_left_out_is_said(tmp_path):
     assert said == [
         "labelled.csv: rows left out: 1 without a label, 1 unusable "
         "(the first is row 19: line 20: the header has 3 cells, this row 4)",
+        CHOOSE.format(17, 17),
         "left out: row 17: it cannot be scored",
     ]
 

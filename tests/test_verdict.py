@@ -209,3 +209,17 @@ def test_a_wide_interval_is_not_as_good():
     table = {("probe", 4): 0.8 + 0.02 * SPREAD, ("embedding", 4): 0.8 - 0.0 * SPREAD}
     found = crossovers(table, pairs=[("probe", "embedding")])
     assert [each.budget for each in found] == [None, None]
+
+
+def test_a_few_rows_in_perfect_order_decide_nothing():
+    """No resample of 4 rows in perfect order has a fault, and chance orders them one time in 6."""
+    sure = np.full(100, 0.5)
+    few, many, unknown = (
+        judge([Gap(approach="a", against="b", metric="roc_auc", value=0.5, resampled=sure, rows=n)], budget=4)[0]
+        for n in (4, 400, 0)
+    )  # fmt: skip
+    assert few.verdict == "undecided"
+    assert (few.low, few.high) == pytest.approx((0.5 - 1.959964 * 0.5, 0.5 + 1.959964 * 0.5))
+    assert (many.verdict, unknown.verdict) == ("better", "better")
+    same = Gap(approach="a", against="b", metric="roc_auc", value=0.0, resampled=0 * sure, rows=4)
+    assert judge([same], budget=4)[0].verdict == "no worse"

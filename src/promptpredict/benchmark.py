@@ -34,6 +34,7 @@ from promptpredict.records import Record, groups_of
 from promptpredict.results import Flag
 from promptpredict.shots import content
 from promptpredict.splits import Rows, make_splits
+from promptpredict.times import cell_texts
 
 RATE_ROWS = 1000  # training rows, without their labels, on which a base-rate shift is found
 Say = Callable[[str], object]
@@ -66,9 +67,11 @@ class Benchmark:
             raise DataError(
                 f"a base rate needs two labels; {prompt_file.name} has {len(prompt_file.words)}"
             )
+        numbers = [record.row for record in records]
         if groups is not None:
+            groups = cell_texts(groups, numbers, "group")
             pairs = zip(records, groups, strict=True)
-            records = [replace(record, group=str(group)) for record, group in pairs]
+            records = [replace(record, group=group) for record, group in pairs]
         self.records, self.prompt_file, self.table = records, prompt_file, table
         self.plan = replace(plan, base_rate=rate)
         self.memo, self.embedder = lm, embedder
@@ -81,7 +84,7 @@ class Benchmark:
             seed=plan.split_seed,
             groups=groups,
             times=times,
-            numbers=[record.row for record in records],
+            numbers=numbers,
         )
         self.splits = [fewer(split, plan, self.y) for split in splits]
         self.most = most(self.splits)
@@ -181,8 +184,8 @@ class Benchmark:
         cases: dict[Key, list[Outcome]] = {}
         for (budget, seed), each in tried.items():
             found: dict[str, Sequence[Outcome]] = {
-                # as many shots as suit the draws' own rows best
-                approach: counts[best_of(counts, self.y, self.labels)]
+                # as many shots as suit the draw's own rows best
+                approach: [each for _, each in best_of(counts, self.y, self.labels)]
                 for approach, counts in each.items()
             }
             if STACK in self._runs[budget]:

@@ -1,7 +1,7 @@
 """What is made of several outcomes of one draw: the stack, and the choices that its own rows make.
 
 Knows outcomes, one for each fold; knows nothing of estimators, prompts or test labels. A choice is
-made once for all folds, whose probabilities are judged together.
+made in each fold by its own rows: those of another fold may be among its test rows.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-
-import numpy as np
 
 from promptpredict.cases import Outcome
 from promptpredict.choices import choose, class_numbers
@@ -68,16 +66,19 @@ def choices(
     for name, among in CHOICES.items():
         side = {each: said[each] for each in among if each in said}
         if side:
-            best = best_of(side, y, labels)
-            found[name] = [replace(each, chosen=best) for each in said[best]]
+            found[name] = [replace(each, chosen=best) for best, each in best_of(side, y, labels)]
     both = {"chosen-with-lm", "chosen-without-lm"} <= found.keys()
     return found if both else {}
 
 
-def best_of(said: Mapping[str, Folds], y: Sequence[str], labels: Sequence[str]) -> str:
-    """Return which outcomes gave the draws' own rows the best probabilities, unseen."""
-    held_out = {
-        name: np.concatenate([each.judged for each in folds]) for name, folds in said.items()
-    }
-    folds = next(iter(said.values()))
-    return choose(held_out, [y[row] for each in folds for row in each.draw.rows], labels)
+def best_of(
+    said: Mapping[str, Folds], y: Sequence[str], labels: Sequence[str]
+) -> list[tuple[str, Outcome]]:
+    """Return for each fold what gave its draw's own rows the best probabilities, unseen, by name."""
+    found = []
+    for fold in zip(*said.values(), strict=True):
+        outcomes = dict(zip(said, fold, strict=True))
+        judged = {name: each.judged for name, each in outcomes.items()}
+        best = choose(judged, [y[row] for row in fold[0].draw.rows], labels)
+        found.append((best, outcomes[best]))
+    return found

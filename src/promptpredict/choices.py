@@ -127,6 +127,7 @@ def gap_of(
         metric="roc_auc",
         value=float(np.mean([value for _, _, value in pairs])),
         resampled=np.mean([resampled[one] - resampled[other] for one, other, _ in pairs], axis=0),
+        rows=max(row.n_test for row in rows),
     )
 
 

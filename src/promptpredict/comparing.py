@@ -94,7 +94,13 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
         *(f"warning: {flag.text}" for flag in comparison.flags if flag.text not in warned),
     ]:
         say(line)
-    return _written(asked, runs[0], results_of(comparison, about), comparison.predictions, say)
+    results = results_of(comparison, about)
+    if len(plans) > 1:
+        results.verdict += (
+            f" {runs[0].prompt_file.name} was chosen by the labels of training rows, which no "
+            "budget counts."
+        )
+    return _written(asked, runs[0], results, comparison.predictions, say)
 
 
 # -- what is given -----------------------------------------------------------------------------

@@ -47,13 +47,14 @@ def develop(
             metric="roc_auc",
             value=values[at] - values[best],
             resampled=resampled[at] - resampled[best],
+            rows=scored,
         )
         for at, file in enumerate(files)
         if at != best
     ]
     notes = [
         f"of {len(files)} prompt files {files[best].name} ranks {scored:,} training rows best "
-        f"without a label (ROC AUC {values[best]:.3f}) and is tested; its figures there are "
+        f"without a label by {memo.name} (ROC AUC {values[best]:.3f}) and is tested; its figures there are "
         "flattered by the choice"
     ]
     for gap in judge(gaps, budget=0):

@@ -40,18 +40,22 @@ class Figures:
     ) -> tuple[Row, Probabilities]:
         """Return the row of an approach, and ROC AUC on resamples of its test rows.
 
-        ``outcomes`` are those of all folds, whose rows are judged together.
+        ``outcomes`` are those of all folds: rows are ranked among those of their fold, with its own
+        threshold, and judged together.
         """
         approach, budget, seed = key
         y = [self.y[row] for outcome in outcomes for row in outcome.draw.test]
         probabilities = np.concatenate([outcome.probabilities for outcome in outcomes])
+        sizes = [len(outcome.draw.test) for outcome in outcomes]
+        thresholds = [self._threshold(outcome) for outcome in outcomes]
         saved, cost = self.money
         given: dict[str, Any] = {
             "labels": self.labels,
             "positive": self.positive,
-            "threshold": float(np.mean([self._threshold(outcome) for outcome in outcomes])),
+            "threshold": np.repeat(thresholds, sizes),
             "value_saved": saved,
             "offer_cost": cost,
+            "folds": np.repeat(np.arange(len(outcomes)), sizes).tolist(),
         }
         values = evaluate(y, probabilities, **given)
         tested = [self.records[row] for outcome in outcomes for row in outcome.draw.test]
@@ -59,7 +63,7 @@ class Figures:
         ends = intervals(values, drawn)
         metrics = {name: Value.of(value, *ends[name]) for name, value in values.items()}
         if self.positive is not None:
-            metrics["threshold"] = Value.of(given["threshold"])
+            metrics["threshold"] = Value.of(float(np.mean(thresholds)))
         for name in ("seconds", "tokens"):
             total = sum(getattr(outcome, name) for outcome in outcomes)
             metrics[f"{name}_per_1000"] = Value.of(total * 1000 / len(y))

@@ -220,7 +220,8 @@ def _scores(found: Sequence[Entry], tokens: int) -> Scores:
 
 def _guess(keys: Sequence[bytes], labels: int, faults: Sequence[str | None]) -> Scores:
     """Return numbers of the right shape, no two rows alike, so that fits on them go through."""
-    rows = np.array([list(key[: labels + 1]) for key in keys], np.float32)  # (n, k + 1)
+    # a key has 32 bytes, and a prompt file may have more labels
+    rows = np.array([np.resize(list(key), labels + 1) for key in keys], np.float32)  # (n, k + 1)
     return Scores(
         logprobs=rows[:, :labels],
         mass=np.ones(len(keys), np.float32),

@@ -1,8 +1,7 @@
-"""How good probabilities are: one number a metric, and its bootstrap interval.
+"""How good probabilities are: one number a metric, of the rows and of resamples of them.
 
-Knows label keys and probabilities (n, k) in label order; knows nothing of approaches, budgets or
-splits. ``evaluate`` asks scikit-learn; ``resample`` does the same for a thousand resamples at
-once (resampling.py), a thousand times faster, and a test holds the two together.
+Knows label keys and probabilities (n, k) in label order; knows nothing of approaches or budgets.
+How a metric is taken of a thousand resamples at once, `resampling` knows.
 """
 
 from __future__ import annotations
@@ -16,26 +15,7 @@ import numpy.typing as npt
 
 from promptpredict.calibration import Floats, columns_of
 from promptpredict.errors import DataError
-from promptpredict.resampling import (
-    SHARES,
-    Case,
-    bins_of,
-    interval,
-    intervals,
-    normal_interval,
-    resampled,
-)
-
-__all__ = (
-    "best_threshold",
-    "bootstrap",
-    "ece",
-    "evaluate",
-    "interval",
-    "intervals",
-    "normal_interval",
-    "resample",
-)
+from promptpredict.resampling import Case, measured, resampled
 
 
 def evaluate(
@@ -44,14 +24,16 @@ def evaluate(
     *,
     labels: Sequence[str],
     positive: str | None,
-    threshold: float = 0.5,
+    threshold: float | Floats = 0.5,
     value_saved: float | None = None,
     offer_cost: float | None = None,
+    folds: Sequence[int] | None = None,
 ) -> dict[str, float]:
     """Return each metric of ``probabilities`` (n, k), columns as ``labels``, for label keys ``y``.
 
-    Two labels and ``positive``: roc_auc, pr_auc (average precision), brier, log_loss, ece,
-    accuracy and f1 of the positive label, predicted from ``threshold`` on; and, with the 5, 10
+    Two labels and ``positive``: roc_auc, pr_auc (average precision), brier, log_loss,
+    ece (over 10 bins of equal mass; equal confidences share one), accuracy and f1 of the positive
+    label, predicted from ``threshold`` (one, or one a row) on; and, with the 5, 10
     and 20 % of the rows that are most probably positive:
 
     - precision_5, …: the share of positives among them; lift_5, …: the same over the base rate;
@@ -66,58 +48,11 @@ def evaluate(
     Else roc_auc (each label in ``y`` against the rest, their mean), brier (summed over the
     labels, 0 to 2), log_loss, ece of the most probable label, accuracy, and f1 (mean over the
     labels that occur or are predicted). roc_auc and pr_auc are NaN where ``y`` holds one label
-    only.
+    only. With ``folds`` (n,) rows are ranked among those of their own fold, whose probabilities
+    come from another model: pairs are counted, and tops taken, in each.
     """
-    from sklearn import metrics
-
     case = _case(y, probabilities, labels, positive, threshold, value_saved, offer_cost)
-    # log_loss takes the columns for the SORTED labels, whatever order `labels` has; as column
-    # numbers they are sorted.
-    columns = list(range(len(labels)))
-    ranked = [
-        (case.truth == column, case.probabilities[:, column])
-        for column in case.ranked
-        if 0 < np.count_nonzero(case.truth == column) < len(case.truth)
-    ]
-    values = {"roc_auc": _mean([metrics.roc_auc_score(*pair) for pair in ranked])}
-    if case.binary:
-        values["pr_auc"] = _mean([metrics.average_precision_score(*pair) for pair in ranked])
-    values |= {
-        "brier": metrics.brier_score_loss(case.truth, case.probabilities, labels=columns),
-        "log_loss": metrics.log_loss(case.truth, case.probabilities, labels=columns),
-        "ece": ece(case.confidence, case.confirmed),
-        "accuracy": metrics.accuracy_score(case.truth, case.predicted),
-        "f1": metrics.f1_score(
-            case.truth,
-            case.predicted,
-            labels=case.ranked if case.binary else None,
-            average="macro",
-            zero_division=0,
-        ),
-    }
-    if case.binary:
-        values |= _top(case)
-    return {name: float(value) for name, value in values.items()}
-
-
-def bootstrap(
-    y: Sequence[str],
-    probabilities: npt.ArrayLike,
-    *,
-    labels: Sequence[str],
-    positive: str | None,
-    threshold: float = 0.5,
-    value_saved: float | None = None,
-    offer_cost: float | None = None,
-    n: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> dict[str, tuple[float, float]]:
-    """Return the interval (low, high) of each metric, from ``n`` resamples of the rows."""
-    given: dict[str, Any] = {"labels": labels, "positive": positive, "threshold": threshold}
-    given |= {"value_saved": value_saved, "offer_cost": offer_cost}
-    drawn = resample(y, probabilities, n=n, seed=seed, **given)
-    return intervals(evaluate(y, probabilities, **given), drawn, level=level)
+    return measured(replace(case, folds=_numbers(folds)))
 
 
 def resample(
@@ -126,25 +61,25 @@ def resample(
     *,
     labels: Sequence[str],
     positive: str | None,
-    threshold: float = 0.5,
+    threshold: float | Floats = 0.5,
     value_saved: float | None = None,
     offer_cost: float | None = None,
     n: int = 1000,
     seed: int = 0,
     only: Collection[str] = (),
     groups: Sequence[str] | None = None,
+    folds: Sequence[int] | None = None,
 ) -> dict[str, Floats]:
     """Return the values (n,) of each metric on ``n`` resamples of the rows, with replacement.
 
     With ``groups`` (n,) whole groups are drawn, as many as there are: rows of one household say
     less than as many households. The same seed and rows give the same resamples, so that the
     difference of two approaches on the same rows is paired: subtract their values, then take the
-    ``normal_interval``. NaN where a resample holds one label only. ece keeps the bins of the whole sample. With
-    ``only``, the metrics named there and no others.
+    ``normal_interval``. NaN where a resample holds one label only. ece keeps the bins of the
+    whole sample. With ``only``, the metrics named there and no others.
     """
     case = _case(y, probabilities, labels, positive, threshold, value_saved, offer_cost)
-    if groups is not None:
-        case = replace(case, groups=np.unique(list(groups), return_inverse=True)[1])
+    case = replace(case, groups=_numbers(groups), folds=_numbers(folds))
     return resampled(case, n=n, seed=seed, only=only)
 
 
@@ -175,39 +110,15 @@ def best_threshold(
     return middle if middle > low else high  # where no number lies between the two
 
 
-def ece(confidence: Floats, confirmed: npt.NDArray[np.bool_]) -> float:
-    """Return the expected calibration error over 10 bins of equal mass.
-
-    The mean over the rows of |mean confidence - share confirmed| of a row's bin. Equal
-    confidences share a bin, so that one probability for everybody is judged by its level alone.
-    """
-    gaps = np.bincount(bins_of(confidence), weights=confidence - confirmed)
-    return float(np.abs(gaps).sum() / len(confidence))
-
-
-def _top(case: Case) -> dict[str, float]:
-    """Return lift, precision and value of the top shares."""
-    rows, rate = len(case.truth), case.confirmed.mean()
-    _, seen, found = _gains(case.confirmed, case.confidence)
-    # Between two levels hits rise in a straight line: ties are shared.
-    offered = {share: rows * share / 100 for share in SHARES}
-    hits = {share: float(np.interp(top, [0, *seen], [0, *found])) for share, top in offered.items()}
-    precision = {share: hits[share] / offered[share] for share in SHARES}
-    nan = float("nan")
-    values = {f"lift_{share}": precision[share] / rate if rate else nan for share in SHARES}
-    values |= {f"precision_{share}": precision[share] for share in SHARES}
-    if case.money is None:
-        return values
-    saved, cost = case.money
-    captured = {f"value_{share}": hits[share] * saved - offered[share] * cost for share in SHARES}
-    captured["value_best"] = max(0.0, float((found * saved - seen * cost).max()))
-    return values | {name: gain * 1000 / rows for name, gain in captured.items()}
-
-
 def _gains(hit: npt.NDArray[np.bool_], score: Floats) -> tuple[Floats, Floats, Floats]:
     """Return the distinct scores, falling, and the rows and hits that are at least as high."""
     levels, group = np.unique(-score, return_inverse=True)
     return -levels, np.bincount(group).cumsum(), np.bincount(group, weights=hit).cumsum()
+
+
+def _numbers(values: Sequence[Any] | None) -> npt.NDArray[np.intp] | None:
+    """Return groups or folds (n,) as numbers from 0."""
+    return None if values is None else np.unique(list(values), return_inverse=True)[1]
 
 
 def _case(
@@ -215,7 +126,7 @@ def _case(
     probabilities: npt.ArrayLike,
     labels: Sequence[str],
     positive: str | None,
-    threshold: float,
+    threshold: float | Floats,
     value_saved: float | None,
     offer_cost: float | None,
 ) -> Case:
@@ -241,7 +152,3 @@ def _case(
     predicted = table.argmax(axis=1)
     every = list(range(len(labels)))
     return Case(truth, predicted, table, every, table.max(axis=1), truth == predicted)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else float("nan")

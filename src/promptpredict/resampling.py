@@ -1,7 +1,8 @@
 """Every metric of a thousand resamples at once, and the interval around it.
 
 Knows labels as column numbers, probabilities (n, k) and how often each row is taken, counts
-(b, n); knows nothing of label keys, scikit-learn or where the rows come from.
+(b, n); knows nothing of label keys or where the rows come from. Tests hold every metric against
+scikit-learn's, or against a slow loop where it has none.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from promptpredict.calibration import Floats
 BINS = 10  # of equal mass, for the expected calibration error
 SHARES = (5, 10, 20)  # per cent of the rows that may be offered something
 ON_LOG_ODDS = ("roc_auc", "pr_auc")  # whose interval is found on log-odds
+_Parts = Sequence[tuple[Floats, Floats]]  # hits and misses (b, g) of what is ranked together
 _CELLS = 2_000_000  # resamples x rows at once: 16 MB an array, however long the table
 
 
@@ -33,11 +35,18 @@ class Case:
     confirmed: npt.NDArray[np.bool_]  # (n,) whether what it is the probability of came true
     money: tuple[float, float] | None = None  # saved by a hit, paid for an offer
     groups: npt.NDArray[np.intp] | None = None  # (n,) numbers from 0: what is drawn as a whole
+    folds: npt.NDArray[np.intp] | None = None  # (n,) rows of one are ranked among themselves
 
     @property
     def binary(self) -> bool:
         """Whether there is one positive label."""
         return len(self.ranked) == 1
+
+
+def measured(case: Case) -> dict[str, float]:
+    """Return each metric of the rows as they are."""
+    found = _weighted(case, np.ones((1, len(case.truth))), ())
+    return {name: float(values[0]) for name, values in found.items()}
 
 
 def resampled(case: Case, *, n: int, seed: int, only: Collection[str] = ()) -> dict[str, Floats]:
@@ -96,14 +105,14 @@ def log_odds_interval(
     """Return the normal interval (low, high) around ``value``, in (0, 1), found on log-odds.
 
     A resample that ranks without a fault has no log-odds: it is taken to be half as far from 1 as
-    the nearest that has some. Without a fault in any, both ends are the value.
+    the nearest that has some. Without a fault in any there is no interval: both ends are NaN.
     """
     drawn = _known(values)
     if not len(drawn) or np.isnan(value):
         return float("nan"), float("nan")
     inside = drawn[(drawn > 0) & (drawn < 1)]
     if not len(inside) or not 0 < value < 1:
-        return float(value), float(value)
+        return float("nan"), float("nan")
     edge = min(inside.min(), 1 - inside.max()) / 2
     clipped = np.clip(drawn, edge, 1 - edge)
     ends = normal_interval(
@@ -132,13 +141,17 @@ def _resamples(groups: npt.NDArray[np.intp], n: int, seed: int) -> Iterator[Floa
 
 def _weighted(case: Case, counts: Floats, only: Collection[str]) -> dict[str, Floats]:
     """Return each metric (b,) of the rows taken ``counts`` (b, n) times each."""
+    parts = _parts(case)
     groups = [
-        _grouped(counts, case.truth == column, case.probabilities[:, column])
+        [
+            _grouped(counts[:, at], case.truth[at] == column, case.probabilities[at, column])
+            for at in parts
+        ]
         for column in case.ranked
     ]
     rows = counts.sum(axis=1)  # (b,): as many as there are, where no groups are drawn
     makers: dict[str, Callable[[], Floats]] = {
-        "roc_auc": lambda: _mean_defined([_roc_auc(*group) for group in groups]),
+        "roc_auc": lambda: _mean_defined([_within(_roc_auc, each) for each in groups]),
         "brier": lambda: _brier(case, counts),
         "log_loss": lambda: _log_loss(case, counts),
         "ece": lambda: _ece(case, counts),
@@ -148,38 +161,59 @@ def _weighted(case: Case, counts: Floats, only: Collection[str]) -> dict[str, Fl
         ),
     }
     if case.binary:
-        makers["pr_auc"] = lambda: _pr_auc(*groups[0])
+        makers["pr_auc"] = lambda: _within(_pr_auc, groups[0])
     values = {name: make() for name, make in makers.items() if not only or name in only}
     if case.binary and (not only or set(only) - makers.keys()):
-        top = _top(*groups[0], rows, case.money)
+        top = _top(groups[0], rows, case.money)
         values |= {name: each for name, each in top.items() if not only or name in only}
     return values
 
 
-def _top(
-    hits: Floats, misses: Floats, rows: Floats, money: tuple[float, float] | None
-) -> dict[str, Floats]:
-    """Return each metric (b,) of the top shares of ``rows`` (b,), from hits and misses (b, g)."""
+def _parts(case: Case) -> list[npt.NDArray[np.intp]]:
+    """Return the rows that are ranked among themselves: those of each fold, or all.
+
+    Models of different folds have different levels, and a fold with more positives was left fewer
+    to learn from: ranked across folds, what was fitted looks worse than it is.
+    """
+    if case.folds is None:
+        return [np.arange(len(case.truth))]
+    return [np.flatnonzero(case.folds == fold) for fold in np.unique(case.folds)]
+
+
+def _within(measure: Callable[[Floats, Floats], tuple[Floats, Floats]], parts: _Parts) -> Floats:
+    """Return a share (b,) that ``measure`` gives as its two halves, summed over the parts."""
+    above, below = zip(*(measure(*part) for part in parts), strict=True)
+    return _ratio(np.sum(above, axis=0), np.sum(below, axis=0))
+
+
+def _top(parts: _Parts, rows: Floats, money: tuple[float, float] | None) -> dict[str, Floats]:
+    """Return each metric (b,) of the top shares of each part; ``rows`` (b,) are those of all."""
     offered = {share: rows * share / 100 for share in SHARES}
-    found = {share: _found(hits, misses, top) for share, top in offered.items()}
+    found = {share: np.sum([_found(*part, share) for part in parts], axis=0) for share in SHARES}
     precision = {share: found[share] / offered[share] for share in SHARES}
-    rate = hits.sum(axis=1) / rows
+    rate = np.sum([hits.sum(axis=1) for hits, _ in parts], axis=0) / rows
     values = {f"lift_{share}": _ratio(precision[share], rate) for share in SHARES}
     values |= {f"precision_{share}": precision[share] for share in SHARES}
     if money is None:
         return values
     saved, cost = money
     captured = {f"value_{share}": found[share] * saved - offered[share] * cost for share in SHARES}
-    seen = (hits + misses)[:, ::-1].cumsum(axis=1)
-    gained = hits[:, ::-1].cumsum(axis=1) * saved - seen * cost
-    # at least 0: nobody is offered anything
-    captured["value_best"] = np.maximum(gained.max(axis=1), 0)
+    captured["value_best"] = np.sum([_most(*part, saved, cost) for part in parts], axis=0)
     return values | {name: gain * 1000 / rows for name, gain in captured.items()}
 
 
-def _found(hits: Floats, misses: Floats, offered: Floats) -> Floats:
-    """Return the hits (b,) among the ``offered`` (b,) highest rows; a tie is cut in proportion."""
+def _most(hits: Floats, misses: Floats, saved: float, cost: float) -> Floats:
+    """Return the most (b,) that any number of offers brings; none bring 0."""
+    seen = (hits + misses)[:, ::-1].cumsum(axis=1)
+    gained: Floats = hits[:, ::-1].cumsum(axis=1) * saved - seen * cost
+    most: Floats = np.maximum(gained.max(axis=1), 0)
+    return most
+
+
+def _found(hits: Floats, misses: Floats, share: int) -> Floats:
+    """Return the hits (b,) in the top ``share`` per cent; a tie at its end is cut in proportion."""
     size = (hits + misses)[:, ::-1]
+    offered = size.sum(axis=1) * share / 100
     taken = np.clip(offered[:, None] - (size.cumsum(axis=1) - size), 0, size)
     found: Floats = (taken * hits[:, ::-1] / np.maximum(size, 1)).sum(axis=1)
     return found
@@ -194,22 +228,22 @@ def _grouped(counts: Floats, hit: npt.NDArray[np.bool_], score: Floats) -> tuple
     return hits, np.add.reduceat(taken, starts, axis=1) - hits
 
 
-def _roc_auc(hits: Floats, misses: Floats) -> Floats:
-    """Return the share of (hit, miss) pairs in the right order, ties for half; NaN without pairs."""
+def _roc_auc(hits: Floats, misses: Floats) -> tuple[Floats, Floats]:
+    """Return how many (hit, miss) pairs are in the right order, ties for half, and all pairs."""
     below = misses.cumsum(axis=1) - misses
     pairs = hits.sum(axis=1) * misses.sum(axis=1)
-    return _ratio((hits * (below + misses / 2)).sum(axis=1), pairs)
+    return (hits * (below + misses / 2)).sum(axis=1), pairs
 
 
-def _pr_auc(hits: Floats, misses: Floats) -> Floats:
-    """Return average precision: the mean over the hits of the precision from their score up."""
+def _pr_auc(hits: Floats, misses: Floats) -> tuple[Floats, Floats]:
+    """Return the precision from each hit's score up, summed, and the hits: average precision."""
     falling = hits[:, ::-1]
     found = falling.cumsum(axis=1)
     seen = (hits + misses)[:, ::-1].cumsum(axis=1)
     precision = found / np.maximum(seen, 1)
-    # Without a miss it would be 1 whatever the scores: NaN, as with roc_auc.
-    total = np.where(misses.sum(axis=1) > 0, hits.sum(axis=1), 0)
-    return _ratio((precision * falling).sum(axis=1), total)
+    # Without a miss it would be 1 whatever the scores: left out, as with roc_auc.
+    ranked = misses.sum(axis=1) > 0
+    return ranked * (precision * falling).sum(axis=1), ranked * hits.sum(axis=1)
 
 
 def _brier(case: Case, counts: Floats) -> Floats:

@@ -1,7 +1,8 @@
 """Which labelled records a prompt shows as shots.
 
 Knows records, labels and distances; knows nothing of tokens or models. Shots come from labelled
-records alone, and a customer is never shown its own label: neither by id nor by content.
+records alone, and a customer is never shown its own label: neither by id, nor by content, nor that
+of another of its group.
 """
 
 from __future__ import annotations
@@ -136,17 +137,18 @@ class Shots:
     # -- never the customer itself ---------------------------------------------------------
 
     def _marks(self, record: Record) -> list[Hashable]:
-        """Return what tells the customer: its content, and its id where the table has one.
+        """Return what tells the customer: its content, its id where the table has one, its group.
 
         Not ``record.id``: without an id column that counts rows, and row 1 of another table is
         another customer.
         """
         id = record.values.get(self.prompt_file.front.id or "")
         same: Hashable = content(self.prompt_file, record)
-        return [same] if id is None else [same, ("id", str(id))]
+        marks = [same] if id is None else [same, ("id", str(id))]
+        return marks if record.group is None else [*marks, ("group", record.group)]
 
     def _own(self, record: Record) -> set[int]:
-        """Return the places in the pool at which the customer itself stands."""
+        """Return the places in the pool at which the customer itself stands, or one of its group."""
         return set().union(*(self._same.get(mark, ()) for mark in self._marks(record)))
 
     def _replaced(self, own: Collection[int]) -> list[int]:

@@ -94,6 +94,8 @@ def split(labels: Sequence[str], *, max_test: int, seed: int) -> tuple[Rows, Row
 def check_split(labels: Sequence[str]) -> None:
     """Raise DataError where rows of these labels cannot be split."""
     keys, counts = np.unique(np.asarray(labels), return_counts=True)
+    if not len(keys):
+        raise DataError("no labelled row is left; a comparison needs rows of two labels or more")
     if len(keys) < 2:
         raise DataError(
             f"every row has the label '{keys[0]}'; a comparison needs rows of two labels or more"

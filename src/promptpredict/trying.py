@@ -16,10 +16,11 @@ from promptpredict import models, shipped
 from promptpredict.choosing import ENSEMBLE, Hits, Outcome, check_hits, choose
 from promptpredict.errors import DataError, PromptPredictError
 from promptpredict.labelled import drawn, read_labelled
+from promptpredict.plans import Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, read_blocks, read_header
 from promptpredict.saying import Found
-from promptpredict.splits import draws
+from promptpredict.splits import Rows, draws, split
 from promptpredict.tables import table_name
 from promptpredict.wordings import SHIPPED, label_keys, load_wordings, try_wordings
 from promptpredict.writing import check_place
@@ -100,16 +101,35 @@ def _records(asked: Trial, prompt_file: PromptFile) -> tuple[list[Record], list[
     if asked.unlabelled:
         return _unlabelled(asked, prompt_file)
     records, notes = read_labelled(asked.labelled, prompt_file, asked.reading)
-    if len(records) <= asked.rows:
-        return records, notes
     keys = [prompt_file.label_of(record.label) for record in records]
-    rows = draws(keys, [asked.rows], seed=asked.seed)[asked.rows]
-    return [records[row] for row in sorted(rows.tolist())], notes
+    # Not those that `benchmark` tests by its defaults, or it would flatter what they chose.
+    pool = _kept_from_tests(keys)
+    if len(pool) < asked.rows:
+        pool = np.arange(len(records))
+        notes.append(
+            f"{min(asked.rows, len(records)):,} of {len(records):,} labelled rows choose; a "
+            "`benchmark` of the wording on this table would test it on some of them"
+        )
+    if len(pool) > asked.rows:
+        drawn = draws([keys[row] for row in pool], [asked.rows], seed=asked.seed)
+        pool = pool[drawn[asked.rows]]
+    return [records[row] for row in sorted(pool.tolist())], notes
+
+
+def _kept_from_tests(keys: Sequence[str]) -> Rows:
+    """Return the rows that `benchmark` keeps for training, by its defaults; none without a split."""
+    plan = Plan()
+    try:
+        return split(keys, max_test=plan.max_test, seed=plan.split_seed)[0]
+    except DataError:
+        return np.array([], dtype=np.intp)
 
 
 def _hits(prompt_file: PromptFile, records: Sequence[Record]) -> Hits:
     positive = label_keys(prompt_file)[0]
-    hits = np.array([prompt_file.label_of(record.label) == positive for record in records])
+    hits = np.array(
+        [prompt_file.label_of(record.label) == positive for record in records], dtype=bool
+    )
     check_hits(hits)
     return hits
 

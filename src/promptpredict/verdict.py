@@ -32,6 +32,22 @@ class Gap:
     metric: str
     value: float
     resampled: Floats  # (n,), NaN where a resample has no such metric
+    rows: int = 0  # that test; 0 where it is not known
+
+    @property
+    def deviation(self) -> float:
+        """The deviation of the resamples.
+
+        Those of a few rows in perfect order are all in perfect order, and would have it that they
+        prove it: a difference that no resample changes still hangs on one of ``rows`` / 2 rows.
+        """
+        found = float(np.nanstd(self.resampled))
+        return 2 / self.rows if found == 0 and self.value and self.rows else found
+
+    def ends(self, level: float) -> tuple[float, float]:
+        """Return the normal interval (low, high) of a level around the value."""
+        reach = NormalDist().inv_cdf((1 + level) / 2) * self.deviation
+        return self.value - reach, self.value + reach
 
 
 def judge(family: Sequence[Gap], *, budget: int) -> list[Difference]:
@@ -57,7 +73,7 @@ def judge(family: Sequence[Gap], *, budget: int) -> list[Difference]:
     ends = _holm(known)
     found = []
     for gap, (holm_low, holm_high) in zip(known, ends, strict=True):
-        low, high = normal_interval(gap.value, gap.resampled, level=1 - ALPHA)
+        low, high = gap.ends(1 - ALPHA)
         found.append(
             Difference(
                 approach=gap.approach,
@@ -80,7 +96,7 @@ def _holm(family: Sequence[Gap]) -> list[tuple[float, float]]:
     """Return the corrected interval of each difference."""
 
     def at(gap: Gap, sharing: int) -> tuple[float, float]:
-        return normal_interval(gap.value, gap.resampled, level=1 - ALPHA / sharing)
+        return gap.ends(1 - ALPHA / sharing)
 
     ends = [(0.0, 0.0)] * len(family)
     left = len(family)  # how many share what error is left
@@ -104,10 +120,9 @@ def p_value(gap: Gap) -> float:
 
 def _distance(gap: Gap) -> float:
     """Return how many deviations of its resamples a difference is away from 0."""
-    deviation = float(np.nanstd(gap.resampled))
-    if deviation == 0:
+    if gap.deviation == 0:
         return math.inf if gap.value else 0.0
-    return abs(gap.value) / deviation
+    return abs(gap.value) / gap.deviation
 
 
 def word(low: float, high: float) -> Verdict:
