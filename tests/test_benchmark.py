@@ -26,7 +26,7 @@ from promptpredict.choices import choose
 from promptpredict.encoders import Embedder
 from promptpredict.errors import DataError
 from promptpredict.estimating import estimator_of
-from promptpredict.figures import by_label
+from promptpredict.heads import spread
 from promptpredict.ledger import Ledger
 from promptpredict.memo import Memo
 from promptpredict.plans import APPROACHES, CHOICES, STACK, WITH_LM, Plan
@@ -206,7 +206,7 @@ def test_the_number_of_shots_is_that_which_suits_the_draws_own_rows(seed):
                 shots=count, model=lm, encoder=run.embedder,
             )  # fmt: skip
             held_out = estimator.cross_fit(rows, [record.label for record in rows])
-            losses[count] = by_label(held_out, [run.labels.index(k) for k in estimator.keys_], 2)
+            losses[count] = spread(held_out, [run.labels.index(k) for k in estimator.keys_], 2)
         known = np.all([np.isfinite(each).all(axis=1) for each in losses.values()], axis=0)
         truth = np.array([run.labels.index(run.y[row]) for row in draw.rows])[known]
         picked = np.flatnonzero(known), truth

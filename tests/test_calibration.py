@@ -291,7 +291,18 @@ def test_faults_say_what_is_possible(fit, text):
     assert str(error.value) == text
 
 
+def test_what_a_link_leads_to_is_replaced_and_not_the_link(tmp_path):
+    real, link = tmp_path / "real.json", tmp_path / "link.json"
+    real.write_text("old")
+    link.symlink_to(real)
+    none(**BINARY).save(link)
+    assert link.is_symlink()
+    assert Calibration.load(real) == none(**BINARY)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.json", "real.json"]
+
+
 def test_columns_follow_the_labels_as_given():
     assert columns_of(["0", "1", "0"], ("1", "0")).tolist() == [1, 0, 1]
+    assert columns_of([], ("1", "0")).tolist() == []
     with pytest.raises(ValueError, match=r"^log-probabilities of shape \(2, 3\) for 2 labels$"):
         none(**BINARY).apply(np.zeros((2, 3)))

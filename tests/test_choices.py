@@ -9,7 +9,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from compared import QUICK, auc, benchmark, by_case, customers
-from promptpredict.choices import choose, class_numbers, differences, gap_of
+from promptpredict.choices import choose, differences, gap_of
 from promptpredict.plans import CHOICES
 from promptpredict.results import Row, Value
 from promptpredict.verdict import Gap, judge
@@ -99,11 +99,6 @@ def test_more_than_two_labels_are_judged_alike():
     y = ["a", "b", "c"]
     assert choose({"vague": sure * 0.1 + 0.3, "sure": sure}, y, labels) == "sure"
     assert choose({"vague": sure * 0.1 + 0.3, "sure": sure}, ["b", "c", "a"], labels) == "vague"
-
-
-def test_class_numbers_are_places_among_the_labels():
-    assert class_numbers(["b", "a", "b"], ["b", "a"]).tolist() == [0, 1, 0]
-    assert class_numbers([], ["b", "a"]).tolist() == []
 
 
 # -- choices and differences of a run ----------------------------------------------------------

@@ -23,7 +23,7 @@ from promptpredict.demo import SAMPLE
 from promptpredict.errors import DataError
 from promptpredict.plans import Plan
 from promptpredict.shipped import folder
-from promptpredict.showing import Shown
+from promptpredict.showing import RenderOptions
 from promptpredict.walk import Summary
 
 HELP = Path(__file__).parent / "golden" / "help"
@@ -563,14 +563,14 @@ def test_every_option_of_benchmark_arrives(asked):
 
 def test_every_option_of_render_arrives(asked):
     assert result("render", "c.csv", *P) == (0, "the prompt\n", "")
-    assert asked["render"][0][0] == Shown(customers="c.csv", prompt="p.jinja")
+    assert asked["render"][0][0] == RenderOptions(customers="c.csv", prompt="p.jinja")
     values = {
         "row": 3, "train": "t.csv", "shots": 2, "select": "random", "model": "m", "encoder": "e",
         "seed": 4, "delimiter": ";", "encoding": "cp1252",
     }  # fmt: skip
     words = [word for name, value in values.items() for word in (f"--{name}", value)]
     result("render", "c.csv", *P, *words, "--tokens")
-    assert asked["render"][0][0] == Shown(
+    assert asked["render"][0][0] == RenderOptions(
         customers="c.csv", prompt="p.jinja", tokens=True, **values
     )
 

@@ -50,28 +50,6 @@ def test_every_approach_reads_the_prompt_file_with_what_all_share(approach):
 
 
 @pytest.mark.parametrize(
-    ("approach", "name"),
-    [
-        ("zero-shot", "PromptClassifier"),
-        ("few-shot", "PromptClassifier"),
-        ("few-shot-random", "PromptClassifier"),
-        ("few-shot-nearest", "PromptClassifier"),
-        ("probe", "ProbeClassifier"),
-        ("probe-shots", "ProbeClassifier"),
-        ("panel", "PanelClassifier"),
-        ("embedding", "EmbeddingClassifier"),
-        ("fusion", "FusionClassifier"),
-        ("text", "TextClassifier"),
-        ("structured", "StructuredClassifier"),
-        ("structured-trees", "StructuredClassifier"),
-        ("prior", "PriorClassifier"),
-    ],
-)
-def test_each_approach_is_an_estimator_of_its_own(approach, name):
-    assert type(made(approach)).__name__ == name
-
-
-@pytest.mark.parametrize(
     "approach", ["probe", "panel", "embedding", "fusion", "text", "structured"]
 )
 def test_what_is_drawn_in_a_fit_is_drawn_by_the_seed(approach):
@@ -123,14 +101,6 @@ def test_the_plan_chooses_the_shots_of_few_shot_alone():
     assert made("few-shot", select="nearest").select == "nearest"
     assert made("few-shot-random", select="nearest").select == "random"
     assert made("few-shot-nearest", select="random").select == "nearest"
-
-
-@pytest.mark.parametrize(
-    ("budget", "shots", "expected"),
-    [(4, 16, 4), (64, 16, 16), (64, 3, 3), (64, 40, 16), (20, 40, 16)],
-)
-def test_shots_are_those_of_the_plan_16_at_most_and_no_more_than_there_are(budget, shots, expected):
-    assert made("few-shot", budget, shots=shots).shots == expected
 
 
 def test_a_probe_has_four_shots_in_front_or_none():

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from promptpredict.leaks import MOST_ROWS, find_leaks, repeated, shown_columns
+from promptpredict.leaks import MOST_ROWS, find_leaks, repeated
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.splits import Split
@@ -159,11 +159,7 @@ def test_a_column_that_is_not_shown_is_not_judged(prompt_file):
     cells = by_label(lambda _: "yes", lambda _: "no")
     assert leaks(prompt_file, id=[f"{cell}{row}" for row, cell in enumerate(cells)]) == []
     assert leaks(prompt_file, note=cells) == []  # a text column that no block shows
-    assert shown_columns(records_of({"plan": ["a"], "note": [""]}), prompt_file) == [
-        "feedback",
-        "plan",
-    ]
-    assert shown_columns([], prompt_file) == []
+    assert find_leaks([], [], prompt_file) == []
 
 
 def test_too_few_rows_of_a_label_tell_nothing(prompt_file):

@@ -12,6 +12,7 @@ from promptpredict.errors import DataError, PromptError
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.rendered import Bin, Prompt, Turn
+from promptpredict.shipped import copy
 from promptpredict.spacing import joiner
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -459,6 +460,18 @@ def test_a_file_must_be_utf_8(tmp_path, monkeypatch):
     with pytest.raises(PromptError) as caught:
         PromptFile.load("p.jinja")
     assert str(caught.value) == "p.jinja is not UTF-8 text (byte 10)"
+
+
+def test_a_copy_beside_us_goes_before_the_shipped_file(tmp_path, monkeypatch):
+    """Else the command of before would go on with the wording of before, edited or not."""
+    monkeypatch.chdir(tmp_path)
+    shipped = PromptFile.load("churn-shop")
+    copied = copy("churn-shop", tmp_path)
+    copied.write_text(copied.read_text().replace("in one word", "in a word"))
+    edited = PromptFile.load("churn-shop")
+    assert edited.path == copied
+    assert edited.fingerprint != shipped.fingerprint
+    assert PromptFile.load("churn-shop.jinja").fingerprint == edited.fingerprint
 
 
 def test_a_name_that_is_nothing_is_answered_with_the_shipped_ones():

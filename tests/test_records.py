@@ -304,8 +304,6 @@ def test_rows_with_a_blank_target_are_handed_over_apart():
     assert [(record.row, record.label) for record in found.records] == [(1, "yes"), (5, "no")]
     assert [(record.row, record.label) for record in found.unlabelled] == [(2, None), (4, None)]
     assert found.rejects == [Reject(3, "", "line 4: the id is missing")]
-    limited = read_records(name, Roles(id="id", target="left"), limit=2)
-    assert (len(limited.records), len(limited.unlabelled), limited.rejects) == (1, 1, [])
 
 
 def test_a_table_without_labels_is_no_labelled_table():

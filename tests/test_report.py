@@ -220,7 +220,7 @@ def test_the_page_says_everything_once_a_reader_asks(written):
         "With 16 labels, both together reach a ROC AUC of",
         "The customer feels",
         "few-shot 16 0 row 12 → 1, row 40 → 0, row 77 → 1",
-        "zero-shot 0.01 0.08 0.21 0.35 0.48 0.66 0.81",
+        "zero-shot 0.0100 0.0800 0.21 0.35 0.48 0.66 0.81",
         "few-shot 12",
         "shop_customers.csv: 3 rows without a label were left out",
         "torch 2.13.0+cpu",

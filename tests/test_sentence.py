@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from promptpredict.plans import CHOSEN_WITH, CHOSEN_WITHOUT
 from promptpredict.results import Difference, Row, Value
 from promptpredict.sentence import sentence
-from promptpredict.verdict import WITH, WITHOUT, word
+from promptpredict.verdict import word
 
 NAN = float("nan")
 
@@ -28,7 +29,7 @@ def row(approach, budget, auc=0.8, *, seed=0, chosen=None, seconds=None, reach=0
     )
 
 
-def difference(value, low, high, budget, approach=WITH, against=WITHOUT):
+def difference(value, low, high, budget, approach=CHOSEN_WITH, against=CHOSEN_WITHOUT):
     return Difference(
         approach=approach,
         against=against,
@@ -50,7 +51,7 @@ def choices(
     return [
         row(name, budget, auc, chosen=member, seconds=cost)
         for name, auc, member, cost in zip(
-            (WITH, WITHOUT), (lm, other), members, seconds, strict=True
+            (CHOSEN_WITH, CHOSEN_WITHOUT), (lm, other), members, seconds, strict=True
         )
     ]
 
@@ -93,7 +94,7 @@ def choices(
 def test_a_choice_is_told_by_the_corrected_interval_whichever_way_it_was_taken(found, text):
     value, low, high = found
     assert sentence(choices(16), [difference(value, low, high, 16)]) == text
-    turned = difference(-value, -high, -low, 16, WITHOUT, WITH)
+    turned = difference(-value, -high, -low, 16, CHOSEN_WITHOUT, CHOSEN_WITH)
     others = [difference(0.5, 0.4, 0.6, 16, "stack", "embedding"), difference(0.3, 0.2, 0.4, 4)]
     assert sentence(choices(16), [*others, turned]) == text
 
@@ -137,8 +138,10 @@ def test_seconds_are_those_of_the_member_where_the_choice_has_none():
 def over_seeds(budget, members, aucs, others=("text",) * 3):
     """Return what both choices took at one budget, one row a seed."""
     pairs = enumerate(zip(members, aucs, strict=True))
-    rows = [row(WITH, budget, auc, seed=seed, chosen=name) for seed, (name, auc) in pairs]
-    return rows + [row(WITHOUT, budget, seed=seed, chosen=name) for seed, name in enumerate(others)]
+    rows = [row(CHOSEN_WITH, budget, auc, seed=seed, chosen=name) for seed, (name, auc) in pairs]
+    return rows + [
+        row(CHOSEN_WITHOUT, budget, seed=seed, chosen=name) for seed, name in enumerate(others)
+    ]
 
 
 def test_the_seeds_are_averaged_and_their_choice_is_named_where_it_was_not_one():
@@ -283,7 +286,7 @@ def test_without_choices_it_says_what_is_highest_and_how_sure():
         row("probe", 1024, 0.90),
         row("embedding", 1024, 0.93),
         row("prior", 1024, 0.5),
-        row(WITH, 1024, 0.99, chosen="probe"),  # one choice alone is no comparison
+        row(CHOSEN_WITH, 1024, 0.99, chosen="probe"),  # one choice alone is no comparison
     ]
     differences = [
         difference(0.05, 0.03, 0.07, 16, "probe", "embedding"),
@@ -301,7 +304,7 @@ def test_what_cannot_be_ranked_is_left_out():
     assert sentence(rows, []) == "With 1 label `y` is highest (ROC AUC 0.600)."
     assert sentence([row("x", 4, NAN)], []) == "Nothing was compared."
     assert sentence([], []) == "Nothing was compared."
-    assert sentence([row(WITH, 4, chosen="probe")], []) == "Nothing was compared."
+    assert sentence([row(CHOSEN_WITH, 4, chosen="probe")], []) == "Nothing was compared."
 
 
 # -- several models ----------------------------------------------------------------------------

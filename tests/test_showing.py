@@ -14,7 +14,7 @@ from conftest import build_tokenizer
 from fakes import FakeEncoder
 from promptpredict import loading, models, tables
 from promptpredict.errors import PromptPredictError
-from promptpredict.showing import Shown, check_file, list_models, render_row
+from promptpredict.showing import RenderOptions, check_file, list_models, render_row
 
 PROMPT = """---
 task: binary
@@ -63,7 +63,7 @@ def model(family):
 
 
 def render(**changes):
-    return render_row(Shown(customers="c.csv", prompt="p.jinja", **changes))
+    return render_row(RenderOptions(customers="c.csv", prompt="p.jinja", **changes))
 
 
 def check(prompt="p.jinja", customers=None, rows=1000):
@@ -207,7 +207,7 @@ def test_the_row_is_never_among_its_own_shots(monkeypatch, select):
     encoder.mkdir()
     write(encoder / "config.json", "{}")
     write(encoder / "model.safetensors", "")
-    monkeypatch.setattr(loading, "load_sentence_encoder", lambda *_: FakeEncoder())
+    monkeypatch.setattr(loading, "load_sentence_encoder", lambda *_, **__: FakeEncoder())
     model("chatml")
     # Row 1 stands in t.csv as well.
     shown = render(model="chatml", train="t.csv", shots=2, select=select, encoder=str(encoder))
@@ -305,14 +305,14 @@ def test_a_row_far_down_a_table_is_found():
 )  # fmt: skip
 def test_standard_input_has_its_own_name_in_errors(stdin, command, old, new, text):
     write("p.jinja", PROMPT.replace("id: id\n", "").replace(old, new))
-    call = check if command == "check" else lambda **given: render_row(Shown(**given))
+    call = check if command == "check" else lambda **given: render_row(RenderOptions(**given))
     assert fault(call, prompt="p.jinja", customers="-") == text
 
 
 def test_standard_input_has_its_own_name_in_results(stdin):
     found, _ = check(customers="-")
     assert found.split("\n")[-2:] == ["standard input: 2 rows rendered", "ok"]
-    assert fault(render_row, Shown(customers="-", prompt="p.jinja", row=9)) == (
+    assert fault(render_row, RenderOptions(customers="-", prompt="p.jinja", row=9)) == (
         "standard input has no row 9; it has 3 rows"
     )
 

@@ -16,7 +16,7 @@ from promptpredict.prompt import PromptFile
 from promptpredict.records import read_records
 from promptpredict.saying import Found
 from promptpredict.splits import split
-from promptpredict.trying import Trial, _check_out, _write, try_table
+from promptpredict.trying import WordingsOptions, _check_out, _write, try_table
 from promptpredict.wordings import Tried, Wording, own_wording
 
 PROMPT = """---
@@ -68,7 +68,7 @@ def lm(tmp_path, monkeypatch):
 
 def run(said=None, **changes):
     given = {"labelled": "labelled.csv", "prompt": "mine.jinja", "tried": "try.yaml"} | changes
-    return try_table(Trial(**given), (said if said is not None else []).append)
+    return try_table(WordingsOptions(**given), (said if said is not None else []).append)
 
 
 # ------------------------------------------------------------------------------------- the walk
@@ -214,7 +214,7 @@ def test_the_command_runs_it_and_needs_a_file_for_the_ensemble():
          "1 of 4 labelled records have the positive label; "
          "a choice needs two of either label (--unlabelled needs none)"),
         ({"labelled": "empty.csv", "unlabelled": True},
-         "empty.csv has no usable row (row 1: line 2: the header has 2 cells, this row 1)"),
+         "empty.csv has no usable row (the first is row 1: line 2: the header has 2 cells, this row 1)"),
     ],
 )  # fmt: skip
 def test_faults_are_told_before_a_model_loads(tmp_path, monkeypatch, changes, text):

@@ -149,8 +149,6 @@ def test_labels_have_one_spelling(key, values):
 @pytest.mark.parametrize(
     ("value", "how", "text"),
     [
-        (None, {}, "not recorded"),
-        (None, {"unit": "USD", "format": ".2f", "missing": "unknown"}, "unknown"),
         (0.1 + 0.2, {}, "0.3"),
         (12, {"unit": "USD"}, "12 USD"),
         (1234.5, {"format": ",.2f", "unit": "USD"}, "1,234.50 USD"),

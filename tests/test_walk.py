@@ -744,6 +744,11 @@ def test_the_model_is_loaded_once_and_as_asked_for(fakes):
     assert fakes.loaded == [(fakes.model_folder, "float32", "cpu")]
 
 
+def test_the_sentence_encoder_goes_to_the_same_device(fakes):
+    score(fakes, dtype="float32", device="cpu", train="train.csv", shots=2, select="nearest")
+    assert (fakes.encoder_folder, "cpu") in fakes.loaded
+
+
 def test_a_model_that_was_chosen_is_said_with_the_reason(fakes, monkeypatch):
     source = models.Source("big", None)
     monkeypatch.setattr(models, "choose", lambda: (source, "the GPU has 80 GiB free"))

@@ -10,32 +10,52 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from promptpredict.baselines import EmbeddingClassifier
+    from promptpredict.baselines import (
+        EmbeddingClassifier,
+        FusionClassifier,
+        PriorClassifier,
+        StructuredClassifier,
+        TextClassifier,
+    )
     from promptpredict.errors import DataError, ModelError, PromptError, PromptPredictError
     from promptpredict.estimators import ProbeClassifier, PromptClassifier
+    from promptpredict.panels import PanelClassifier
     from promptpredict.prompt import PromptFile
+    from promptpredict.stacking import StackClassifier
 
 __version__ = "0.1.0"
 __all__ = [
     "DataError",
     "EmbeddingClassifier",
+    "FusionClassifier",
     "ModelError",
+    "PanelClassifier",
+    "PriorClassifier",
     "ProbeClassifier",
     "PromptClassifier",
     "PromptError",
     "PromptFile",
     "PromptPredictError",
+    "StackClassifier",
+    "StructuredClassifier",
+    "TextClassifier",
     "__version__",
 ]
 _HOMES = {
     "DataError": "errors",
     "EmbeddingClassifier": "baselines",
+    "FusionClassifier": "baselines",
     "ModelError": "errors",
+    "PanelClassifier": "panels",
+    "PriorClassifier": "baselines",
     "ProbeClassifier": "estimators",
     "PromptClassifier": "estimators",
     "PromptError": "errors",
     "PromptFile": "prompt",
     "PromptPredictError": "errors",
+    "StackClassifier": "stacking",
+    "StructuredClassifier": "baselines",
+    "TextClassifier": "baselines",
 }
 
 

@@ -1,4 +1,4 @@
-"""Token lists in batches: fit, common prefix, order.
+"""Token lists in batches: fit, order.
 
 Knows token ids and lengths; knows nothing of tokenizers, models or tables, and does not import
 torch. Which prompts share a batch depends on the prompts of their block alone.
@@ -6,6 +6,7 @@ torch. Which prompts share a batch depends on the prompts of their block alone.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -59,13 +60,9 @@ def fit(prompt: Prompt, encode: Callable[[Prompt], Encoded], limit: int) -> Fitt
 
 def _least(suffices: Callable[[int], bool], most: int) -> int | None:
     """Return the least count from 1 to ``most`` that suffices (it stays so above), or None."""
-    if most < 1 or not suffices(most):
-        return None
-    low, high = 1, most
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if suffices(middle) else (middle + 1, high)
-    return low
+    counts = range(1, most + 1)
+    at = bisect_left(counts, 1, key=lambda count: int(suffices(count)))
+    return counts[at] if at < most else None
 
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -19,13 +19,14 @@ import numpy as np
 
 from promptpredict.approach import Probabilities
 from promptpredict.blending import best_of, choices, stacked
+from promptpredict.calibration import columns_of
 from promptpredict.cases import Comparison, Draw, Key, Outcome, Seen, every_draw, fewer, most, runs
-from promptpredict.choices import class_numbers, differences
+from promptpredict.choices import differences
 from promptpredict.encoders import Embedder
 from promptpredict.errors import DataError, UnscoredError
 from promptpredict.estimating import estimator_of
-from promptpredict.figures import Figures, by_label, chosen, line, reversed_flags
-from promptpredict.heads import moved, shares
+from promptpredict.figures import Figures, chosen, line, reversed_flags
+from promptpredict.heads import moved, shares, spread
 from promptpredict.leaks import find_leaks, repeated
 from promptpredict.memo import Memo
 from promptpredict.plans import STACK, WITH_LM, Plan
@@ -221,13 +222,13 @@ class Benchmark:
         seconds = time.perf_counter() - start
         cost, waited, tokens = (now - then for now, then in zip(self._clock(), before, strict=True))
         columns = [self.labels.index(key) for key in estimator.keys_]
-        judged = by_label(held_out, columns, len(self.labels))
+        judged = spread(held_out, columns, len(self.labels))
         seen = None
         if self.memo is not None and approach in WITH_LM and not self.memo.collecting:
             seen = Seen.of(self.memo.last, getattr(estimator, "shots_", None))
         return Outcome(
             draw,
-            self._to_rate(draw, by_label(probabilities, columns, len(self.labels))),
+            self._to_rate(draw, spread(probabilities, columns, len(self.labels))),
             self._to_rate(draw, judged),
             judged,
             # What another approach has read already would have taken its time here as well.
@@ -248,7 +249,7 @@ class Benchmark:
         rate = self.plan.base_rate
         if rate is None or self.positive is None or not draw.budget:
             return probabilities
-        y = class_numbers([self.y[row] for row in draw.rows], self.labels)
+        y = columns_of([self.y[row] for row in draw.rows], self.labels)
         return moved(probabilities, shares(y, len(self.labels)), self._known_shares(rate))
 
     def _known_shares(self, rate: float) -> Probabilities:

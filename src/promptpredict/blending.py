@@ -10,9 +10,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from promptpredict.calibration import columns_of
 from promptpredict.cases import Outcome
-from promptpredict.choices import choose, class_numbers
-from promptpredict.plans import CHOICES, STACKED, WITH_LM
+from promptpredict.choices import choose
+from promptpredict.plans import CHOICES, CHOSEN_WITH, CHOSEN_WITHOUT, STACKED, WITH_LM
 from promptpredict.stacking import Stacker
 
 Folds = Sequence[Outcome]
@@ -43,7 +44,7 @@ def _stacked(
 ) -> Outcome:
     draw = next(iter(members.values())).draw
     start = time.perf_counter()
-    numbers = class_numbers([y[row] for row in draw.rows], labels)
+    numbers = columns_of([y[row] for row in draw.rows], labels)
     own = None if groups is None else [groups[row] for row in draw.rows]
     held_out = [each.held_out for each in members.values()]
     stacker = Stacker().fit(held_out, numbers, draw.seed, own)
@@ -67,7 +68,7 @@ def choices(
         side = {each: said[each] for each in among if each in said}
         if side:
             found[name] = [replace(each, chosen=best) for best, each in best_of(side, y, labels)]
-    both = {"chosen-with-lm", "chosen-without-lm"} <= found.keys()
+    both = {CHOSEN_WITH, CHOSEN_WITHOUT} <= found.keys()
     return found if both else {}
 
 

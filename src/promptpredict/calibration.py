@@ -7,7 +7,6 @@ log space until the last step: float32 log-probabilities of -80 are ordinary.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from promptpredict.errors import DataError, nearest
+from promptpredict.writing import whole
 
 MIN_ROWS = 200  # a base-rate shift found on fewer says more about those rows than about the prompt
 
@@ -62,6 +62,8 @@ class Calibration(BaseModel):
         ``logprobs`` (n, k) need not be normalised. A row with a number that is not finite has no
         probability and is NaN throughout.
         """
+        from scipy.special import softmax
+
         table = _table(logprobs, self.labels)
         scored = np.isfinite(table).all(axis=1)
         column = 0 if self.positive is None else self.labels.index(self.positive)
@@ -69,10 +71,8 @@ class Calibration(BaseModel):
         # log-odds: slope and shift then keep the order of the rows to the last bit.
         scores = self.slope * (table[scored] - table[scored, column, None]) - self.shift
         scores[:, column] = 0.0
-        scores -= scores.max(axis=1, keepdims=True)
-        weights = np.exp(scores)
         probabilities = np.full(table.shape, np.nan)
-        probabilities[scored] = weights / weights.sum(axis=1, keepdims=True)
+        probabilities[scored] = softmax(scores, axis=1)
         return probabilities
 
     def describe(self) -> str:
@@ -89,15 +89,12 @@ class Calibration(BaseModel):
 
     def save(self, path: str | Path) -> None:
         """Write the calibration as JSON, whole or not at all."""
-        target = Path(path)
-        draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            draft.replace(target)
+            with whole(Path(path)) as draft:
+                draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
         except OSError as error:
-            draft.unlink(missing_ok=True)
             raise DataError(
-                f"{target}: the calibration cannot be written ({error.strerror})"
+                f"{path}: the calibration cannot be written ({error.strerror})"
             ) from None
 
     @classmethod

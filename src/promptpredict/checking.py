@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from promptpredict.errors import DataError, nearest
-from promptpredict.labelled import check_task, read_labelled
+from promptpredict.labelled import Reading, check_task, read_labelled
 from promptpredict.models import find
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, read_header
@@ -22,7 +22,7 @@ from promptpredict.writing import Kind, check_output, check_place, rejects_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreOptions:
+class ScoreOptions(Reading):
     """What `score` is asked for; the defaults are the command's."""
 
     customers: str
@@ -43,13 +43,6 @@ class ScoreOptions:
     keep: Sequence[str] = ()
     limit: int | None = None
     seed: int = 0
-    delimiter: str | None = None
-    encoding: str | None = None
-
-    @property
-    def reading(self) -> dict[str, Any]:
-        """How text files are read."""
-        return {"delimiter": self.delimiter, "encoding": self.encoding}
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from promptpredict.plans import BASELINE, STACK, WITH_LM, WITHOUT_LM
+from promptpredict.calibration import columns_of
+from promptpredict.plans import (
+    BASELINE,
+    CHOSEN_SINGLE,
+    CHOSEN_WITH,
+    CHOSEN_WITHOUT,
+    STACK,
+    WITH_LM,
+    WITHOUT_LM,
+)
 from promptpredict.results import Crossover, Difference, Row, base_of
-from promptpredict.verdict import WITH, WITHOUT, Gap, crossovers, judge
+from promptpredict.verdict import Gap, crossovers, judge
 
-SINGLE = "chosen-single"
 Floats = npt.NDArray[np.float64]
 
 
@@ -33,7 +41,7 @@ def choose(held_out: Mapping[str, Floats], y: Sequence[str], labels: Sequence[st
     """
     from sklearn.metrics import log_loss
 
-    numbers = class_numbers(y, labels)
+    numbers = columns_of(y, labels)
     finite = {name: np.isfinite(each).all(axis=1) for name, each in held_out.items()}
 
     def whole(rows: Any) -> bool:
@@ -51,11 +59,6 @@ def choose(held_out: Mapping[str, Floats], y: Sequence[str], labels: Sequence[st
         return float(log_loss(truth, held_out[name][shared], labels=range(len(labels))))
 
     return min(known, key=lambda name: round(loss(name), 9))
-
-
-def class_numbers(y: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.intp]:
-    """Return the number (n,) of each label."""
-    return np.array([list(labels).index(key) for key in y], dtype=np.intp)
 
 
 def differences(
@@ -78,21 +81,24 @@ def differences(
 
     found: list[Difference] = []
     for budget in sorted({budget for _, budget in seeds}):
-        against = WITHOUT if (WITHOUT, budget) in seeds else BASELINE
+        against = CHOSEN_WITHOUT if (CHOSEN_WITHOUT, budget) in seeds else BASELINE
         stacks = [f"{STACK}{model}" for model in models]
         single = [gap(name, against, budget) for name in (*by_lm, *stacks)]
         choices = [
             gap(f"{approach}{model}", against, budget)
             for model in models
             for approach, against in (
-                (WITH, WITHOUT),
-                (WITH, BASELINE),
-                (STACK, f"{SINGLE}{model}"),
+                (CHOSEN_WITH, CHOSEN_WITHOUT),
+                (CHOSEN_WITH, BASELINE),
+                (STACK, f"{CHOSEN_SINGLE}{model}"),
             )
         ]
         for family in (single, choices):
             found += judge([each for each in family if each], budget=budget)
-    pairs = [*product(by_lm, WITHOUT_LM), *((f"{WITH}{model}", WITHOUT) for model in models)]
+    pairs = [
+        *product(by_lm, WITHOUT_LM),
+        *((f"{CHOSEN_WITH}{model}", CHOSEN_WITHOUT) for model in models),
+    ]
     means = {
         key: np.mean([resampled[*key, seed] for seed in of], axis=0) for key, of in seeds.items()
     }

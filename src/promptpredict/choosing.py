@@ -116,15 +116,10 @@ def ranks(log_odds: Floats) -> Floats:
 
     A column whose records all tie is 0 throughout.
     """
-    found = np.empty(log_odds.shape)
-    for column, ordered in enumerate(np.sort(log_odds, axis=0).T):
-        values = log_odds[:, column]
-        found[:, column] = np.searchsorted(ordered, values) + np.searchsorted(
-            ordered, values, side="right"
-        )
-    found -= found.mean(axis=0)
-    spread = found.std(axis=0)
-    return np.asarray(np.divide(found, spread, out=np.zeros_like(found), where=spread > 0))
+    from scipy.stats import rankdata
+    from sklearn.preprocessing import scale
+
+    return np.asarray(scale(rankdata(log_odds, axis=0)))
 
 
 def consensus(log_odds: Floats) -> Floats:

@@ -172,9 +172,9 @@ def wordings(
     """
     if ensemble and out is None:
         raise typer.BadParameter("--ensemble needs a file to write; give it with --out FILE")
-    from promptpredict.trying import Trial, try_table
+    from promptpredict.trying import WordingsOptions, try_table
 
-    typer.echo(try_table(Trial(**context.params), say))
+    typer.echo(try_table(WordingsOptions(**context.params), say))
 
 
 @app.command()
@@ -202,9 +202,9 @@ def render(
     """
     if shots and train is None:
         raise _needs_train("--shots")
-    from promptpredict.showing import Shown, render_row
+    from promptpredict.showing import RenderOptions, render_row
 
-    typer.echo(render_row(Shown(**context.params)))
+    typer.echo(render_row(RenderOptions(**context.params)))
 
 
 @app.command()

@@ -30,9 +30,8 @@ _HUGE = 1e100  # beyond, squares overflow
 
 def shown_columns(prompt_file: PromptFile, columns: Iterable[str]) -> list[str]:
     """Return which columns of a record a prompt shows, in table order, without id and text."""
-    front = prompt_file.front
-    apart = {front.id, *front.text}
-    return [column for column in columns if column not in apart and prompt_file.shows(column)]
+    texts = prompt_file.front.text
+    return [column for column in columns if column not in texts and prompt_file.shows(column)]
 
 
 def shown_texts(prompt_file: PromptFile) -> list[str]:

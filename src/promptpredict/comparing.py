@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptpredict.errors import DataError
-from promptpredict.labelled import check_task, column_cells, read_labelled
+from promptpredict.labelled import Reading, check_task, column_cells, read_labelled
 from promptpredict.listing import table_text
 from promptpredict.plans import Plan
 from promptpredict.prompt import PromptFile
@@ -33,7 +33,7 @@ Say = Callable[[str], object]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchmarkOptions:
+class BenchmarkOptions(Reading):
     """What `benchmark` is asked for; the defaults of the plan are the plan's.
 
     Several ``prompts`` are compared on training rows first, and the best is tested. Several
@@ -51,13 +51,6 @@ class BenchmarkOptions:
     time: str | None = None
     keep_prompts: bool = False
     dry_run: bool = False
-    delimiter: str | None = None
-    encoding: str | None = None
-
-    @property
-    def reading(self) -> dict[str, Any]:
-        """How text files are read."""
-        return {"delimiter": self.delimiter, "encoding": self.encoding}
 
 
 def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from promptpredict.plans import CHOICES, CHOSEN_WITH, CHOSEN_WITHOUT, STACK
+from promptpredict.resampling import BINS, bins_of
 from promptpredict.results import Row, base_of
 
 if TYPE_CHECKING:
@@ -23,9 +25,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-CHOICES = ("chosen-with-lm", "chosen-without-lm", "chosen-single")
-SIDES = ("chosen-with-lm", "chosen-without-lm", "stack")  # what a comparison is about
-BINS = 10  # of equal mass, as in the expected calibration error
+SIDES = (CHOSEN_WITH, CHOSEN_WITHOUT, STACK)  # what a comparison is about
 _GRID = 201
 _NAMED = re.compile(r"\b(\d[\d,]*)(?: to \d[\d,]*)? labels?\b")
 _Z = 1.96  # of a 95 % interval
@@ -200,8 +200,7 @@ def _ranking(hits: npt.NDArray[np.bool_], scores: Floats) -> Ranking:
 
 def _reliability(hits: npt.NDArray[np.bool_], scores: Floats, seeds: int) -> Reliability:
     """Return the bins of all seeds; their bars count a test row once, not once a seed."""
-    edges = np.quantile(scores, np.arange(1, BINS) / BINS)
-    bins = np.searchsorted(edges, scores)
+    bins = bins_of(scores)
     counts = np.bincount(bins, minlength=BINS)
     full = counts > 0
     rows = counts[full] / seeds

@@ -28,12 +28,15 @@ class Embedder:
 
     ``encoder`` is a short name, a folder, a hub id or an object with ``encode``; it is loaded
     when it is first needed. ``truncated`` counts the distinct texts that are longer than the
-    encoder's window, and so were cut by it. ``cost`` are the seconds that all texts asked for
+    encoder's window, and so were cut by it. ``device`` is where a name is loaded to. ``cost`` are the seconds that all texts asked for
     would have taken, remembered ones too; ``waited`` are the seconds really spent.
     """
 
-    def __init__(self, encoder: str | SentenceEncoder = DEFAULT_ENCODER) -> None:
+    def __init__(
+        self, encoder: str | SentenceEncoder = DEFAULT_ENCODER, *, device: str = "auto"
+    ) -> None:
         """Take an encoder; nothing is loaded yet."""
+        self.device = device
         self.name = encoder if isinstance(encoder, str) else type(encoder).__name__
         self.truncated = 0
         self.cost = 0.0
@@ -92,16 +95,16 @@ class Embedder:
 
     def _loaded(self) -> Any:
         if isinstance(self._encoder, str):
-            self._encoder = _load(self._encoder)
+            self._encoder = _load(self._encoder, self.device)
         return self._encoder
 
 
 @lru_cache(maxsize=1)
-def _load(name: str) -> Any:
+def _load(name: str, device: str) -> Any:
     """Load an encoder by its name, once for all folds of a cross-validation."""
     from promptpredict.loading import load_sentence_encoder
 
-    return load_sentence_encoder(find(name, "sentence encoder"))
+    return load_sentence_encoder(find(name, "sentence encoder"), device=device)
 
 
 def _over_window(encoder: Any, window: int | None, texts: list[str]) -> int:

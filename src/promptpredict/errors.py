@@ -3,6 +3,7 @@
 * PromptPredictError
   + PromptError   a prompt file: its front matter, its blocks, its columns
   + DataError     a table: its columns, its rows, its labels
+    - UnscoredError  records that a language model cannot score
   + ModelError    a language model or sentence encoder: missing, unfit, too small
 
 Every text says what was found, where, and what is possible. Our own mistakes are ordinary

@@ -111,13 +111,6 @@ def chosen(outcomes: Sequence[Outcome]) -> str | None:
     return names.most_common(1)[0][0] if names else None
 
 
-def by_label(found: Probabilities, columns: Sequence[int], labels: int) -> Probabilities:
-    """Put columns at their labels' places; 0 for a label that nobody has."""
-    probabilities = np.zeros((len(found), labels))
-    probabilities[:, columns] = found[:, : len(columns)]
-    return probabilities
-
-
 def line(row: Row) -> str:
     """Return a row as a line for people."""
     auc = row.metrics["roc_auc"].value

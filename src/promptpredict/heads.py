@@ -35,7 +35,7 @@ class Head:
 
     def predict_proba(self, features: Any) -> npt.NDArray[np.float64]:
         """Return the probability of each class (n, k): 0 for a class that its rows did not have."""
-        return _spread(self.model.classes_, self.model.predict_proba(features), self.classes)
+        return spread(self.model.predict_proba(features), self.model.classes_, self.classes)
 
     @property
     def classes(self) -> int:
@@ -96,10 +96,10 @@ def cross_fitted(
     if folds is None:
         return np.full((len(y), classes), np.nan)
     found = cross_val_predict(model, features, y, cv=folds, method="predict_proba")
-    spread = _spread(np.unique(y), found, classes)
+    said = spread(found, np.unique(y), classes)
     for others, held in folds:
-        spread[held] = moved(spread[held], shares(y[others], classes), shares(y, classes))
-    return spread
+        said[held] = moved(said[held], shares(y[others], classes), shares(y, classes))
+    return said
 
 
 def shares(y: npt.NDArray[np.intp], classes: int) -> npt.NDArray[np.float64]:
@@ -185,12 +185,11 @@ def trees(rows: int, seed: int) -> list[Any]:
     ]
 
 
-def _spread(
-    present: npt.NDArray[np.intp], probabilities: Any, classes: int
-) -> npt.NDArray[np.float64]:
-    spread = np.zeros((len(probabilities), classes))
-    spread[:, present] = probabilities
-    return spread
+def spread(probabilities: Any, places: npt.ArrayLike, classes: int) -> npt.NDArray[np.float64]:
+    """Put columns of probabilities (n, k) at their places among more classes; 0 elsewhere."""
+    found = np.zeros((len(probabilities), classes))
+    found[:, np.asarray(places, dtype=np.intp)] = probabilities
+    return found
 
 
 class ProbeFeatures:

@@ -11,11 +11,11 @@ from typing import Any
 
 from promptpredict.cases import Comparison
 from promptpredict.choices import differences, gap_of
-from promptpredict.plans import PRIOR, WITHOUT_LM
+from promptpredict.plans import CHOSEN_WITHOUT, PRIOR, WITHOUT_LM
 from promptpredict.results import base_of
 from promptpredict.verdict import judge
 
-NEEDS_NO_LM = {*WITHOUT_LM, PRIOR, "chosen-without-lm"}
+NEEDS_NO_LM = {*WITHOUT_LM, PRIOR, CHOSEN_WITHOUT}
 
 
 def joined(found: Sequence[Comparison], models: Sequence[str]) -> Comparison:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from promptpredict.errors import DataError, PromptError, PromptPredictError
@@ -22,6 +23,19 @@ from promptpredict.records import (
 from promptpredict.tables import table_name
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How the text files of a command are read; None: found out."""
+
+    delimiter: str | None = None
+    encoding: str | None = None
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Both, as readers take them."""
+        return {"delimiter": self.delimiter, "encoding": self.encoding}
+
+
 def read_labelled(
     table: str, prompt_file: PromptFile, reading: Mapping[str, Any]
 ) -> tuple[list[Record], list[str]]:
@@ -32,16 +46,31 @@ def read_labelled(
     """
     prompt_file.check_columns(read_header(table, **reading), table_name(table), labelled=True)
     found = read_records(table, prompt_file.roles, **reading)
-    usable, rejects = [], list(found.rejects)
     for record in found.records:
         label_of(prompt_file, record, table)
-        try:
-            # One shot that cannot be rendered would take every customer's prompt with it.
-            prompt_file.render(record)
-            usable.append(record)
-        except PromptPredictError as error:
-            rejects.append(Reject(record.row, record.id, str(error)))
+    usable: list[Record] = []
+    rejects = list(found.rejects)
+    _take(prompt_file, found.records, usable, rejects)
     return usable, _left_out(table_name(table), len(found.unlabelled), rejects)
+
+
+def read_unlabelled(
+    table: str, prompt_file: PromptFile, reading: Mapping[str, Any]
+) -> tuple[list[Record], list[str]]:
+    """Return the usable records of a table whose labels are not looked at, as ``read_labelled`` does.
+
+    Raises DataError where there is none.
+    """
+    prompt_file.check_columns(read_header(table, **reading), table_name(table))
+    usable: list[Record] = []
+    rejects: list[Reject] = []
+    for block in read_blocks(table, prompt_file.roles, **reading):
+        rejects += block.rejects
+        _take(prompt_file, block.records, usable, rejects)
+    if not usable:
+        why = f" ({_first(rejects)})" if rejects else ""
+        raise DataError(f"{table_name(table)} has no usable row{why}")
+    return usable, _left_out(table_name(table), 0, rejects)
 
 
 def column_cells(
@@ -86,9 +115,31 @@ def check_task(prompt_file: PromptFile, command: str) -> None:
         )
 
 
+def _take(
+    prompt_file: PromptFile,
+    records: Sequence[Record],
+    usable: list[Record],
+    rejects: list[Reject],
+) -> None:
+    """Part records that can be rendered from those that cannot.
+
+    One shot that cannot be rendered would take every customer's prompt with it.
+    """
+    for record in records:
+        try:
+            prompt_file.render(record)
+            usable.append(record)
+        except PromptPredictError as error:
+            rejects.append(Reject(record.row, record.id, str(error)))
+
+
 def _left_out(table: str, unlabelled: int, rejects: Sequence[Reject]) -> list[str]:
     parts = [f"{unlabelled:,} without a label"] if unlabelled else []
     if rejects:
-        first = min(rejects, key=lambda reject: reject.row)
-        parts.append(f"{len(rejects):,} unusable (the first is row {first.row}: {first.reason})")
+        parts.append(f"{len(rejects):,} unusable ({_first(rejects)})")
     return [f"{table}: rows left out: {', '.join(parts)}"] if parts else []
+
+
+def _first(rejects: Sequence[Reject]) -> str:
+    first = min(rejects, key=lambda reject: reject.row)
+    return f"the first is row {first.row}: {first.reason}"

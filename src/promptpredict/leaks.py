@@ -43,7 +43,8 @@ def find_leaks(records: Sequence[Record], y: Sequence[str], prompt_file: PromptF
         records, y = [records[at] for at in chosen], [y[at] for at in chosen]
     shown = {
         column: [record.values[column] for record in records]
-        for column in shown_columns(records, prompt_file)
+        for column in (records[0].values if records else ())
+        if prompt_file.shows(column)
     }
     texts = [column for column in prompt_file.front.text if column in shown]
     flags = []
@@ -59,15 +60,6 @@ def find_leaks(records: Sequence[Record], y: Sequence[str], prompt_file: PromptF
     for column in texts:
         flags += _afterwards(column, shown[column], y)
     return flags
-
-
-def shown_columns(records: Sequence[Record], prompt_file: PromptFile) -> list[str]:
-    """Return the columns of records that prompts show, text columns included, the id excluded."""
-    return [
-        column
-        for column in (records[0].values if records else ())
-        if column != prompt_file.front.id and prompt_file.shows(column)
-    ]
 
 
 def repeated(

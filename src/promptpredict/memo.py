@@ -154,7 +154,7 @@ class Memo:
 
     def _chunks(self, new: Mapping[bytes, tuple[Prompt, Labels]]) -> Iterator[dict[bytes, Any]]:
         """Yield prompts in parts, those side by side that begin alike and have as many labels."""
-        order = sorted(new, key=lambda key: _place(*new[key]))
+        order = sorted(new, key=lambda key: _place(new[key][0]))
         for width in sorted({len(labels.words) for _, labels in new.values()}):
             keys = [key for key in order if len(new[key][1].words) == width]
             for start in range(0, len(keys), _CHUNK):
@@ -200,7 +200,7 @@ class Memo:
         return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).digest()
 
 
-def _place(prompt: Prompt, labels: Labels) -> tuple[str, ...]:
+def _place(prompt: Prompt) -> tuple[str, ...]:
     """Return by what prompts are put in order, so that neighbours begin alike."""
     turns = [text for turn in prompt.shots for text in (turn.user, turn.reply)]
     return (prompt.system, *turns, prompt.user, prompt.answer)

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from promptpredict.leaks import number_of, shown_columns
+from promptpredict.columns import shown_columns
+from promptpredict.leaks import number_of
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.rendered import Prompt
@@ -110,8 +111,8 @@ class _Asked:
 def _structured(records: Sequence[Record], prompt_file: PromptFile) -> _Table:
     return {
         column: [record.values[column] for record in records]
-        for column in shown_columns(records, prompt_file)
-        if column not in prompt_file.front.text and not _KEY.search(column)
+        for column in shown_columns(prompt_file, records[0].values if records else ())
+        if not _KEY.search(column)
     }
 
 

@@ -24,6 +24,7 @@ from promptpredict.curves import (
     series,
     spoken_budget,
 )
+from promptpredict.resampling import SHARES
 from promptpredict.results import Results, Row
 from promptpredict.theme import add_legend, drawing, place_of, png, side_by_side, svg
 
@@ -31,21 +32,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-METRICS = {
-    "roc_auc": "ROC AUC",
-    "pr_auc": "PR AUC",
-    "brier": "Brier score",
-    "log_loss": "log loss",
-    "ece": "calibration error",
-    "accuracy": "accuracy",
-    "f1": "F1",
-}
+METRICS = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC", "brier": "Brier score"}
 TEXT = {
     "structured": "structured columns only",
     "text": "text only",
     "fusion": "both",
 }
-CAPACITIES = (5, 10, 20)
 Series = Mapping[str, Sequence[Point]]
 
 
@@ -228,7 +220,7 @@ def _lift_said(marks: Mapping[str, Mapping[int, Point]]) -> str:
 
 def _lifts(rows: Sequence[Row], approach: str, budget: int) -> dict[int, Point]:
     own = [row for row in rows if row.approach == approach and row.budget == budget]
-    points = {percent: point_of(own, f"lift_{percent}") for percent in CAPACITIES}
+    points = {percent: point_of(own, f"lift_{percent}") for percent in SHARES}
     return {percent: point for percent, point in points.items() if point is not None}
 
 

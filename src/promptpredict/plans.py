@@ -44,10 +44,11 @@ DEFAULT = (
     PRIOR,
 )
 BASELINE = "embedding"
+CHOSEN_WITH, CHOSEN_WITHOUT, CHOSEN_SINGLE = "chosen-with-lm", "chosen-without-lm", "chosen-single"
 CHOICES: Mapping[str, tuple[str, ...]] = {
-    "chosen-with-lm": WITH_LM,
-    "chosen-without-lm": WITHOUT_LM,
-    "chosen-single": (*WITH_LM, *WITHOUT_LM),
+    CHOSEN_WITH: WITH_LM,
+    CHOSEN_WITHOUT: WITHOUT_LM,
+    CHOSEN_SINGLE: (*WITH_LM, *WITHOUT_LM),
 }
 
 MAX_SHOTS = 16

@@ -75,11 +75,11 @@ class PromptFile:
 
     @classmethod
     def load(cls, source: str | Path) -> PromptFile:
-        """Load a prompt file by its path, or a shipped one by its name."""
-        path = Path(source)
-        with suppress(OSError):  # a name that no file can have
-            if path.is_file():
-                return cls(file_source(path, str(source)))
+        """Load a prompt file by its path, or one by its name: a copy beside us, else the shipped."""
+        for path in (Path(source), Path(f"{source}.jinja")):
+            with suppress(OSError):  # a name that no file can have
+                if path.is_file():
+                    return cls(file_source(path, str(path)))
         path = shipped.path(str(source))
         return cls(file_source(path, path.name))
 
@@ -183,7 +183,9 @@ class PromptFile:
                 self.warnings += [text] if text not in self.warnings else []
 
     def shows(self, column: str) -> bool:
-        """Whether a prompt can show a column of a record; the id is not asked about."""
+        """Whether a prompt can show a column of a record; the id tells a customer, and counts as none."""
+        if column == self.front.id:
+            return False
         return column in self.needed or (self.uses_fields and column not in self._apart)
 
     def render(

@@ -145,7 +145,6 @@ def read_records(
     path: str | Path,
     roles: Roles,
     *,
-    limit: int | None = None,
     delimiter: str | None = None,
     encoding: str | None = None,
 ) -> Labelled:
@@ -154,9 +153,7 @@ def read_records(
     Raises DataError if the target's column is missing or blank throughout.
     """
     found = Labelled([], [], [])
-    for block in read_blocks(
-        path, roles, limit=limit, labelled=True, delimiter=delimiter, encoding=encoding
-    ):
+    for block in read_blocks(path, roles, labelled=True, delimiter=delimiter, encoding=encoding):
         for record in block.records:
             (found.unlabelled if record.label is None else found.records).append(record)
         found.rejects.extend(block.rejects)

@@ -6,17 +6,16 @@ customer wrote is escaped; the page has no script and loads nothing.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from promptpredict.curves import CHOICES, SIDES, at, series
+from promptpredict.curves import SIDES, at, series
 from promptpredict.errors import DataError
+from promptpredict.plans import CHOICES
 from promptpredict.reporttables import (
     Table,
     crossover_table,
@@ -31,6 +30,7 @@ from promptpredict.reporttables import (
     truncation_table,
 )
 from promptpredict.results import Crossover, Results, Row, base_of
+from promptpredict.writing import whole
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -57,21 +57,13 @@ def write_report(
     try:
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
         for name, picture in shown.pictures.items():
-            _write(folder / "pictures" / f"{name}.png", picture.png)
-        _write(report, page.encode())
+            with whole(folder / "pictures" / f"{name}.png") as draft:
+                draft.write_bytes(picture.png)
+        with whole(report) as draft:
+            draft.write_bytes(page.encode())
     except OSError as error:
         raise DataError(f"{folder}: the report cannot be written ({error.strerror})") from None
     return report
-
-
-def _write(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
 
 
 def render(results: Results, shown: Gallery, *, positive: str | None) -> str:

@@ -6,9 +6,7 @@ Knows the form of results.json; knows nothing of how the figures came about.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -17,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from promptpredict.errors import DataError
+from promptpredict.writing import whole
 
 Verdict = Literal["better", "worse", "no worse", "undecided"]
 
@@ -71,7 +70,8 @@ class Difference(BaseModel):
 
     ``low`` and ``high`` are the 95 % interval of this difference alone; ``holm_low`` and
     ``holm_high`` the one corrected for all differences of its family (the approaches of a budget
-    against one, the choices among themselves, or the models), from which ``verdict`` is read. ``p`` is the two-sided bootstrap p-value before the correction.
+    against one, the choices among themselves, or the models), from which ``verdict`` is read. ``p`` is two-sided,
+    by the deviation of the resamples, before the correction.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -113,7 +113,7 @@ class Flag(BaseModel):
     """Something about the table that makes figures look better than they are."""
 
     model_config = ConfigDict(extra="forbid")
-    kind: Literal["leak", "after the outcome", "memorised", "duplicates", "reversed", "truncated"]
+    kind: Literal["leak", "after the outcome", "memorised", "duplicates", "reversed"]
     column: str | None
     text: str
 
@@ -134,7 +134,8 @@ class About(BaseModel):
     ``prompt_text`` is a whole prompt as the model saw it, with the values of a customer masked
     unless texts were to be kept. ``label_mass`` holds the quantiles 0, .05, .25, .5, .75, .95 and
     1 over the test rows of each approach that has it, of the draw whose median is least;
-    ``truncated`` the number of prompts that were cut, of the draw with the most; ``tokens`` and ``passes`` are what language models read in this run.
+    ``truncated`` the number of prompts that were cut, of the draw with the most;
+    ``tokens`` and ``passes`` are what language models read in this run.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -143,7 +144,7 @@ class About(BaseModel):
     hardware: str = ""
     versions: dict[str, str] = {}
     settings: dict[str, Any] = {}
-    counts: dict[str, int] = {}  # rows, train, test, positives, duplicates across the split, …
+    counts: dict[str, int] = {}  # rows, training rows, test rows, positives, …
     prompts: int = 0  # distinct pairs of prompt and model that the run needed
     passes: int = 0  # prompts that a language model read; what the ledger held is not among them
     tokens: int = 0
@@ -179,20 +180,17 @@ def write_results(folder: Path, results: Results, predictions: Sequence[dict[str
     """
     import pandas as pd
 
-    draft = folder / f".results.{os.getpid()}.tmp"
+    text = results.model_dump_json(indent=1, by_alias=True) + "\n"
+    table = pd.DataFrame(list(predictions))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        draft.write_text(results.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
-        draft.replace(folder / "results.json")
-        table = pd.DataFrame(list(predictions))
-        table.to_parquet(draft, index=False)
-        draft.replace(folder / "predictions.parquet")
-        return table
+        with whole(folder / "results.json") as draft:
+            draft.write_text(text, encoding="utf-8")
+        with whole(folder / "predictions.parquet") as draft:
+            table.to_parquet(draft, index=False)
     except OSError as error:
         raise DataError(f"{folder}: the results cannot be written ({error.strerror})") from None
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
+    return table
 
 
 @dataclass(frozen=True, slots=True)

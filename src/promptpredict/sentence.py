@@ -12,8 +12,9 @@ from itertools import groupby
 from statistics import mean
 from typing import Literal, TypeVar
 
+from promptpredict.plans import CHOSEN_WITH, CHOSEN_WITHOUT
 from promptpredict.results import Difference, Row, base_of, model_of, signed, summarise
-from promptpredict.verdict import MARGIN, WITH, WITHOUT, ZERO_SHOT
+from promptpredict.verdict import MARGIN, ZERO_SHOT
 
 _Named = TypeVar("_Named", Row, Difference)
 DEARER = 1.1  # times the seconds from which on one approach is called cheaper than another
@@ -102,14 +103,17 @@ class _Advice:
 
 def _advice(at: Sequence[Row], among: Sequence[Difference]) -> _Advice | None:
     """Return what the two choices come to at one budget; None where they are not compared."""
-    pair = next((each for each in among if {each.approach, each.against} == {WITH, WITHOUT}), None)
-    if pair is None or {WITH, WITHOUT} - {row.approach for row in at}:
+    pair = next(
+        (each for each in among if {each.approach, each.against} == {CHOSEN_WITH, CHOSEN_WITHOUT}),
+        None,
+    )
+    if pair is None or {CHOSEN_WITH, CHOSEN_WITHOUT} - {row.approach for row in at}:
         return None
     first, second = pair.approach, pair.against
     low, high = pair.holm_low, pair.holm_high
-    seconds = {name: _seconds(at, name) for name in (WITH, WITHOUT)}
-    with_lm, without_lm = seconds[WITH], seconds[WITHOUT]
-    cheaper = WITH if with_lm and without_lm and with_lm < without_lm else WITHOUT
+    seconds = {name: _seconds(at, name) for name in (CHOSEN_WITH, CHOSEN_WITHOUT)}
+    with_lm, without_lm = seconds[CHOSEN_WITH], seconds[CHOSEN_WITHOUT]
+    cheaper = CHOSEN_WITH if with_lm and without_lm and with_lm < without_lm else CHOSEN_WITHOUT
     use = first if low > 0 else second if high < 0 else cheaper
     value = pair.value
     if use == second:
@@ -210,14 +214,14 @@ def _used(side: str, members: Sequence[str]) -> str:
     if not others:
         return f"`{most}`"
     which = f"mostly `{most}`" if count * 2 > len(members) else "as the labels choose"
-    return f"{'a' if side == WITH else 'no'} language model, {which}"
+    return f"{'a' if side == CHOSEN_WITH else 'no'} language model, {which}"
 
 
 def _against(advice: _Advice) -> str:
     """Return the approach of the other side; where several were chosen, their choice."""
     if len(set(advice.other)) == 1:
         return f"`{advice.other[0]}`"
-    return f"the choice {'without' if advice.side == WITH else 'with'} a language model"
+    return f"the choice {'without' if advice.side == CHOSEN_WITH else 'with'} a language model"
 
 
 def _seconds(at: Sequence[Row], choice: str) -> float | None:

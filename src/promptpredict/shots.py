@@ -29,7 +29,7 @@ def content(prompt_file: PromptFile, record: Record) -> Hashable:
     return frozenset(
         (column, value)
         for column, value in record.values.items()
-        if value is not None and column != prompt_file.front.id and prompt_file.shows(column)
+        if value is not None and prompt_file.shows(column)
     )
 
 

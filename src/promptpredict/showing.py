@@ -13,7 +13,7 @@ from typing import Any
 
 from promptpredict import models
 from promptpredict.errors import DataError, ModelError
-from promptpredict.labelled import label_of, read_labelled
+from promptpredict.labelled import Reading, label_of, read_labelled
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, read_blocks, read_header
 from promptpredict.rendered import Prompt
@@ -22,7 +22,7 @@ from promptpredict.tables import table_name
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class RenderOptions(Reading):
     """Which prompt `render` is asked to show; the defaults are the command's."""
 
     customers: str
@@ -35,16 +35,9 @@ class Shown:
     encoder: str = models.DEFAULT_ENCODER
     tokens: bool = False
     seed: int = 0
-    delimiter: str | None = None
-    encoding: str | None = None
-
-    @property
-    def reading(self) -> dict[str, Any]:
-        """How text files are read."""
-        return {"delimiter": self.delimiter, "encoding": self.encoding}
 
 
-def render_row(asked: Shown) -> str:
+def render_row(asked: RenderOptions) -> str:
     """Return one row's prompt as the model sees it, and the ids of its label words.
 
     Where an embedded model is not on this machine, or was not converted yet, the blocks are shown
@@ -147,7 +140,7 @@ def _unused(prompt_file: PromptFile, header: Sequence[str]) -> list[str]:
     return [f"columns that are not used: {', '.join(unused)}"] if unused else []
 
 
-def _record(asked: Shown, prompt_file: PromptFile) -> Record:
+def _record(asked: RenderOptions, prompt_file: PromptFile) -> Record:
     seen = 0
     for block in read_blocks(asked.customers, prompt_file.roles, limit=asked.row, **asked.reading):
         for record in block.records:
@@ -162,7 +155,7 @@ def _record(asked: Shown, prompt_file: PromptFile) -> Record:
     raise DataError(f"{table_name(asked.customers)} has no row {asked.row}; it has {seen:,} rows")
 
 
-def _shots(asked: Shown, prompt_file: PromptFile, record: Record) -> tuple[Record, ...]:
+def _shots(asked: RenderOptions, prompt_file: PromptFile, record: Record) -> tuple[Record, ...]:
     assert asked.train is not None
     pool, _ = read_labelled(asked.train, prompt_file, asked.reading)
     embed = None

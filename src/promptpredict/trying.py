@@ -8,20 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from promptpredict import models, shipped
 from promptpredict.choosing import ENSEMBLE, Hits, Outcome, check_hits, choose
-from promptpredict.errors import DataError, PromptPredictError
-from promptpredict.labelled import drawn, read_labelled
+from promptpredict.errors import DataError
+from promptpredict.labelled import Reading, drawn, read_labelled, read_unlabelled
 from promptpredict.plans import Plan
 from promptpredict.prompt import PromptFile
-from promptpredict.records import Record, read_blocks, read_header
+from promptpredict.records import Record
 from promptpredict.saying import Found
 from promptpredict.splits import Rows, draws, split
-from promptpredict.tables import table_name
 from promptpredict.wordings import SHIPPED, label_keys, load_wordings, try_wordings
 from promptpredict.writing import check_place
 
@@ -29,7 +27,7 @@ Say = Callable[[str], object]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class WordingsOptions(Reading):
     """What `wordings` is asked to try; the defaults are the command's."""
 
     labelled: str
@@ -42,16 +40,9 @@ class Trial:
     ensemble: bool = False
     model: str = "auto"
     seed: int = 0
-    delimiter: str | None = None
-    encoding: str | None = None
-
-    @property
-    def reading(self) -> dict[str, Any]:
-        """How text files are read."""
-        return {"delimiter": self.delimiter, "encoding": self.encoding}
 
 
-def try_table(asked: Trial, say: Say = lambda _: None) -> str:
+def try_table(asked: WordingsOptions, say: Say = lambda _: None) -> str:
     """Score wordings on records of a table, and return what was found as text.
 
     Writes the best wording as a prompt file where ``out`` is given. Raises PromptPredictError for
@@ -88,7 +79,7 @@ def try_table(asked: Trial, say: Say = lambda _: None) -> str:
     return "\n".join(lines)
 
 
-def _outs(asked: Trial) -> list[Path]:
+def _outs(asked: WordingsOptions) -> list[Path]:
     """Return the files to write: the best, and for the ensemble those behind it."""
     if asked.out is None:
         return []
@@ -96,10 +87,11 @@ def _outs(asked: Trial) -> list[Path]:
     return [asked.out, *(asked.out.with_stem(f"{asked.out.stem}-{place}") for place in places)]
 
 
-def _records(asked: Trial, prompt_file: PromptFile) -> tuple[list[Record], list[str]]:
+def _records(asked: WordingsOptions, prompt_file: PromptFile) -> tuple[list[Record], list[str]]:
     """Return the records to try wordings on, and a line on rows that were left out."""
     if asked.unlabelled:
-        return _unlabelled(asked, prompt_file)
+        records, notes = read_unlabelled(asked.labelled, prompt_file, asked.reading)
+        return drawn(records, asked.rows, seed=asked.seed), notes
     records, notes = read_labelled(asked.labelled, prompt_file, asked.reading)
     keys = [prompt_file.label_of(record.label) for record in records]
     # Not those that `benchmark` tests by its defaults, or it would flatter what they chose.
@@ -111,8 +103,8 @@ def _records(asked: Trial, prompt_file: PromptFile) -> tuple[list[Record], list[
             "`benchmark` of the wording on this table would test it on some of them"
         )
     if len(pool) > asked.rows:
-        drawn = draws([keys[row] for row in pool], [asked.rows], seed=asked.seed)
-        pool = pool[drawn[asked.rows]]
+        some = draws([keys[row] for row in pool], [asked.rows], seed=asked.seed)
+        pool = pool[some[asked.rows]]
     return [records[row] for row in sorted(pool.tolist())], notes
 
 
@@ -132,24 +124,6 @@ def _hits(prompt_file: PromptFile, records: Sequence[Record]) -> Hits:
     )
     check_hits(hits)
     return hits
-
-
-def _unlabelled(asked: Trial, prompt_file: PromptFile) -> tuple[list[Record], list[str]]:
-    table = table_name(asked.labelled)
-    prompt_file.check_columns(read_header(asked.labelled, **asked.reading), table)
-    usable, faults = [], []
-    for block in read_blocks(asked.labelled, prompt_file.roles, **asked.reading):
-        faults += [f"row {each.row}: {each.reason}" for each in block.rejects]
-        for record in block.records:
-            try:
-                prompt_file.render(record)
-                usable.append(record)
-            except PromptPredictError as error:
-                faults.append(str(error))
-    if not usable:
-        raise DataError(f"{table} has no usable row{f' ({faults[0]})' if faults else ''}")
-    notes = [f"{table}: {len(faults):,} rows left out (the first: {faults[0]})"] if faults else []
-    return drawn(usable, asked.rows, seed=asked.seed), notes
 
 
 def _check_out(out: Path, prompt_file: PromptFile) -> None:

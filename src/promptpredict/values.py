@@ -99,13 +99,11 @@ def spelling(value: Any) -> str:
     return text
 
 
-def show(value: Value, *, format: str = "", unit: str = "", missing: str = "not recorded") -> str:
-    """Return a value as a prompt shows it.
+def show(value: Value, *, format: str = "", unit: str = "") -> str:
+    """Return a value, which is not missing, as a prompt shows it.
 
     Raises DataError if ``format`` (Python's format language) does not suit the value.
     """
-    if value is None:
-        return missing
     if format:
         text = _formatted(value, format)
     elif isinstance(value, float):

@@ -20,7 +20,6 @@ from promptpredict.results import Crossover, Difference, Verdict, base_of
 MARGIN = 0.02  # how much ROC AUC an approach may lose and still be called no worse
 ALPHA = 0.05  # how often the words of one family may be wrong, all of them together
 ZERO_SHOT = "zero-shot"  # needs no label, so its one row stands at every budget
-WITH, WITHOUT = "chosen-with-lm", "chosen-without-lm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,7 +143,7 @@ class _Run:
 
         self.given, self.options, self.say = given, given.options, say
         self.source = source
-        self.embedder = Embedder(self.options.encoder)
+        self.embedder = Embedder(self.options.encoder, device=self.options.device)
         self.shots = _shots(given, self.embedder) if source and self.options.shots else None
         self.fallback = _fallback(given, self.embedder)
         self.lm = self._language_model()

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal
@@ -203,13 +203,21 @@ def write_rejects(out: str, rejects: Iterable[Line]) -> Path | None:
         if not text:
             path.unlink(missing_ok=True)
             return None
-        draft = _draft_of(path)
-        try:
+        with whole(path) as draft:
             draft.write_text(text, encoding="utf-8")
-            draft.replace(path.resolve())  # what a link leads to, as with the output
-        finally:
-            draft.unlink(missing_ok=True)
     return path
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a draft to write to; it takes the place of the file, or of what a link leads to, or goes."""
+    draft = _draft_of(path)
+    try:
+        yield draft
+        draft.replace(path.resolve())
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def _draft_of(path: Path) -> Path:
