@@ -87,6 +87,37 @@ def fault(**changes):
     return str(caught.value)
 
 
+# ------------------------------------------------------------------------- several prompt files
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("angry, 0: happy", "angry, 2: happy"),
+        ("id: id", "id: amount"),
+        ("text: [feedback]", "text: []"),
+    ],
+)
+def test_prompt_files_that_are_averaged_read_the_same_table(old, new):
+    assert old in PROMPT
+    write("q.jinja", PROMPT.replace(old, new))
+    assert fault(others=["q.jinja"]) == (
+        "p.jinja and q.jinja differ in labels, target, id, text or ignore; prompt files that are "
+        "averaged need the same"
+    )
+
+
+def test_every_prompt_file_is_checked_and_none_is_overwritten():
+    write("q.jinja", PROMPT.replace("customer.feedback", "customer.feedbak"))
+    assert "q.jinja" in fault(others=["q.jinja"])
+    write("q.jinja", PROMPT.replace("How does", "And how does"))
+    assert fault(others=["q.jinja"], out="q.csv", save_calibration="q.jinja") == (
+        "--save-calibration would overwrite the prompt file, "
+        f"{Path('q.jinja').resolve()}; give another file to write"
+    )
+    assert [file.name for file in check(given(others=["q.jinja"])).others] == ["q.jinja"]
+
+
 # --------------------------------------------------------------------- prompt file and customers
 
 NO_PROMPT = "it is neither a file nor one of the shipped: churn-bank, churn-shop, churn-telecom"

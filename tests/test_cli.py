@@ -262,6 +262,18 @@ SCORE = ["score", "customers.csv"]
             "benchmark",
         ),
         (
+            ["benchmark", "labelled.csv", *P, "--out", "r", "--approach", "prior,prob"],
+            "there is no approach 'prob' (nearest: 'probe'); possible: zero-shot, panel, probe, "
+            "probe-shots, few-shot, few-shot-random, few-shot-nearest, embedding, text, fusion, "
+            "structured, structured-trees, prior, stack",
+            "benchmark",
+        ),
+        (
+            ["benchmark", "labelled.csv", *P, "--out", "r", "--value-saved", "10"],
+            "captured value needs --offer-cost too",
+            "benchmark",
+        ),
+        (
             ["models", "pull", "minilm", "--into", "disk"],
             "invalid value for '--into': 'disk' is not one of 'cache', 'environment'.",
             "models pull",
@@ -291,12 +303,6 @@ def test_a_slip_on_the_command_line_is_two_lines_on_stderr(words, error, of):
         (
             ["benchmark", "customers.csv", *P, "--out", "r"],
             "p.jinja needs column 'left' (its target); customers.csv has no such column",
-        ),
-        (
-            ["benchmark", "labelled.csv", *P, "--out", "r", "--approach", "prior,prob"],
-            "there is no approach 'prob' (nearest: 'probe'); possible: zero-shot, panel, probe, "
-            "probe-shots, few-shot, few-shot-random, few-shot-nearest, embedding, text, fusion, "
-            "structured, structured-trees, prior, stack",
         ),
         (
             ["render", "customers.csv", *P, "--row", 3],
@@ -504,14 +510,18 @@ def test_every_option_of_score_arrives(asked):
     words = [
         word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value)
     ]
-    code, out, _ = result("score", "-", "-p", "p.jinja", *words, "--keep", "a, b", "--keep", "c")
+    code, out, _ = result(
+        "score", "-", "-p", "p.jinja", *words, "--keep", "a, b", "--keep", "c", "-p", "q.jinja"
+    )
     assert (code, out) == (0, "")
     given = asked["score"][0][0]
-    expected = ScoreOptions(customers="-", prompt="p.jinja", keep=["a", "b", "c"], **values)
+    expected = ScoreOptions(
+        customers="-", prompt="p.jinja", others=("q.jinja",), keep=["a", "b", "c"], **values
+    )
     assert given == expected
     # every field has been given, so a new one has to be given here
     names = {field.name for field in dataclasses.fields(ScoreOptions)}
-    assert names == {"customers", "prompt", "keep", *values}
+    assert names == {"customers", "prompt", "others", "keep", *values}
 
 
 def test_the_defaults_of_benchmark_are_those_of_its_options_and_plan(asked):

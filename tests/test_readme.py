@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from promptpredict.frontmatter import FrontMatter
 from promptpredict.wordings import load_wordings
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +36,23 @@ def test_the_prompt_file_is_the_shipped_one():
     (shown,) = blocks("jinja")
     shipped = (ROOT / "prompts" / "churn-shop.jinja").read_text(encoding="utf-8")
     assert shown == shipped
+
+
+def test_every_key_of_the_front_matter_is_told():
+    (table,) = re.findall(r"^\| key \| says \|\n\|---\|---\|\n((?:\|.*\n)+)", README, re.M)
+    told = [line.split("|")[1].strip(" `") for line in table.splitlines()]
+    assert sorted(told) == sorted(FrontMatter.model_fields)
+
+
+def test_commands_and_options_that_are_named_exist():
+    named = re.findall(r"`promptpredict ([^`]+)`", README.replace("\n", " "))
+    assert len(named) > 8
+    for command in named:
+        words = shlex.split(command)
+        name = "-".join(words[: 2 if words[0] in ("prompts", "models") else 1])
+        text = (ROOT / "tests" / "golden" / "help" / f"{name}.txt").read_text(encoding="utf-8")
+        for option in re.findall(r"--[a-z-]+", command):
+            assert re.search(rf"{option}\b", text), f"{command}: {option}"
 
 
 def test_the_wordings_of_ones_own_can_be_tried(tmp_path):

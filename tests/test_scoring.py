@@ -62,6 +62,43 @@ def test_the_model_is_asked_what_the_prompt_file_renders(prompt_file):
     assert found.tokens == sum(len(prompt.user.split()) for prompt in lm.asked)
 
 
+OTHER = PROMPT.replace("labels: {1: [angry, mad], 0: [happy]}", "labels: {0: [glad], 1: [late]}").replace(
+    "How does it feel?", "And?"
+)  # fmt: skip
+
+
+def test_several_prompt_files_are_averaged_in_log_space_label_by_label(prompt_file):
+    """The other file has the labels in another order, and words of its own."""
+    other, lm, counted = PromptFile.from_text(OTHER, name="other.jinja"), FakeLM(), []
+    records = [
+        record(1, "angry late"),
+        unrenderable(2),
+        record(3, "happy [long]"),
+        record(4, "glad"),
+    ]
+    found = score_records(lm, prompt_file, records, others=[other], progress=counted.append)
+    alone = [score_records(FakeLM(), file, records) for file in (prompt_file, other)]
+    np.testing.assert_allclose(found.logprobs, (alone[0].logprobs + alone[1].logprobs[:, ::-1]) / 2)
+    np.testing.assert_allclose(found.mass, (alone[0].mass + alone[1].mass) / 2)
+    assert found.truncated.tolist() == [False, False, True, False]
+    assert found.faults == {1: REASON.format(row=2)}
+    assert found.tokens == alone[0].tokens + alone[1].tokens
+    assert sum(counted) == 4
+    # a customer's prompts stand side by side
+    assert [prompt.user.splitlines()[-1] for prompt in lm.asked] == [
+        "How does it feel?",
+        "And?",
+    ] * 3
+
+
+def test_a_record_that_one_of_several_prompts_cannot_score_is_a_fault(prompt_file):
+    other = PromptFile.from_text(OTHER.replace("And?", "[unscorable] And?"), name="other.jinja")
+    found = score_records(FakeLM(), prompt_file, [record(1, "late")], others=[other])
+    assert found.faults == {0: "it cannot be scored"}
+    assert np.isnan(found.logprobs).all()
+    assert score_records(FakeLM(), prompt_file, [], others=[other]).logprobs.shape == (0, 2)
+
+
 def test_the_joiner_of_the_prompt_file_reaches_the_model():
     given = {}
 

@@ -744,6 +744,27 @@ def test_the_model_is_loaded_once_and_as_asked_for(fakes):
     assert fakes.loaded == [(fakes.model_folder, "float32", "cpu")]
 
 
+def test_several_prompt_files_give_the_average_and_a_calibration_of_their_own(fakes):
+    write("q.jinja", PROMPT.replace("How does the customer feel?", "And?"))
+    rows, left = many(40)
+    table(
+        "train.csv",
+        f"{HEADER},left",
+        [f"{row},{int(of)}" for row, of in zip(rows, left, strict=True)],
+    )
+    summary, _ = score(fakes, others=["q.jinja"], train="train.csv", save_calibration="c.json")
+    assert summary.calibration.startswith("Platt slope")
+    both = column("p_1")
+    assert {prompt.user.splitlines()[-1] for prompt in fakes.lm.asked} == {
+        "How does the customer feel?",
+        "And?",
+    }
+    with pytest.raises(DataError, match=r"^c\.json was found with another prompt"):
+        score(fakes, calibration="c.json")
+    score(fakes, others=["q.jinja"], calibration="c.json")
+    assert column("p_1") == both
+
+
 def test_the_sentence_encoder_goes_to_the_same_device(fakes):
     score(fakes, dtype="float32", device="cpu", train="train.csv", shots=2, select="nearest")
     assert (fakes.encoder_folder, "cpu") in fakes.loaded

@@ -33,7 +33,7 @@ Say = Callable[[str], object]
 def fingerprints(given: Given, source: Source) -> dict[str, str]:
     """Return what label log-probabilities depend on: the prompts and the model."""
     options = given.options
-    prompt = given.prompt_file.fingerprint
+    prompt = "+".join(file.fingerprint for file in (given.prompt_file, *given.others))
     if options.shots:
         pool = [(record.id, record.label, record.values) for record in given.labelled]
         encoder = options.encoder if options.select == "nearest" else None
@@ -76,6 +76,10 @@ def find_calibration(
     front = given.prompt_file.front
     found = None
     if given.options.base_rate is not None:
+        if given.labelled and not shots and given.options.fallback == "none":
+            say(
+                "--train is not used: --base-rate gives the level; possible: --shots, or one of them"
+            )
         found = _by_base_rate(given, given.options.base_rate, logprobs, say)
     else:
         if given.labelled:
@@ -108,7 +112,14 @@ def _by_labels(
     logprobs: Any = np.empty((0, len(given.labels)))
     if _enough(y, given.labels):
         with Progress("calibrating", len(records)) as progress:
-            scores = score_records(lm, given.prompt_file, records, shots, progress=progress.advance)
+            scores = score_records(
+                lm,
+                given.prompt_file,
+                records,
+                shots,
+                others=given.others,
+                progress=progress.advance,
+            )
         scored = [index for index in range(len(records)) if index not in scores.faults]
         logprobs = scores.logprobs[scored]
         y = [y[index] for index in scored]

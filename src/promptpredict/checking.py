@@ -23,10 +23,14 @@ from promptpredict.writing import Kind, check_output, check_place, rejects_of
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreOptions(Reading):
-    """What `score` is asked for; the defaults are the command's."""
+    """What `score` is asked for; the defaults are the command's.
+
+    ``others`` are prompt files whose log-probabilities are averaged with those of ``prompt``.
+    """
 
     customers: str
     prompt: str
+    others: Sequence[str] = ()
     out: str = "-"
     train: str | None = None
     shots: int = 0
@@ -49,12 +53,14 @@ class ScoreOptions(Reading):
 class Given:
     """What the user gave, found to be fit.
 
-    ``labelled`` are the usable records of --train; ``columns`` are those of the output, each with
+    ``prompt_file`` says how the table is read, ``others`` are averaged with it; ``labelled`` are
+    the usable records of --train; ``columns`` are those of the output, each with
     the kind of its values; ``notes`` are for people.
     """
 
     options: ScoreOptions
     prompt_file: PromptFile
+    others: list[PromptFile]
     labelled: list[Record]
     columns: Mapping[str, Kind]
     notes: list[str]
@@ -81,17 +87,22 @@ def check(options: ScoreOptions) -> Given:
     Raises PromptPredictError for the first thing that is wrong.
     """
     _check_places(options)
-    prompt_file = PromptFile.load(options.prompt)
-    _check_task(options, prompt_file)
-    _check_overwriting(options, prompt_file)
+    prompt_file, *others = files = [
+        PromptFile.load(each) for each in (options.prompt, *options.others)
+    ]
+    for file in files:
+        _check_task(options, file)
+        _check_overwriting(options, file)
+    _check_alike(prompt_file, others)
     header = read_header(options.customers, **options.reading)
-    prompt_file.check_columns(header, table_name(options.customers))
+    for file in files:
+        file.check_columns(header, table_name(options.customers))
     columns = _columns(options, prompt_file, header)
     if options.fallback == "embedding" or (options.shots and options.select == "nearest"):
         find(options.encoder, "sentence encoder")
     labelled, notes = _labelled(options, prompt_file)
-    warnings = [f"warning: {warning}" for warning in prompt_file.warnings]
-    return Given(options, prompt_file, labelled, columns, [*warnings, *notes])
+    warnings = [f"warning: {warning}" for file in files for warning in file.warnings]
+    return Given(options, prompt_file, others, labelled, columns, [*warnings, *notes])
 
 
 # -- outputs -----------------------------------------------------------------------------------
@@ -171,6 +182,16 @@ def _check_task(options: ScoreOptions, prompt_file: PromptFile) -> None:
     for name, value in (("--base-rate", options.base_rate), ("--threshold", options.threshold)):
         if value is not None and count != 2:
             raise DataError(f"{name} needs two labels; {prompt_file.name} has {count}")
+
+
+def _check_alike(prompt_file: PromptFile, others: Sequence[PromptFile]) -> None:
+    """Raise DataError where prompt files that are averaged read other labels or other columns."""
+    for other in others:
+        if other.roles != prompt_file.roles or set(other.words) != set(prompt_file.words):
+            raise DataError(
+                f"{prompt_file.name} and {other.name} differ in labels, target, id, text or ignore; "
+                "prompt files that are averaged need the same"
+            )
 
 
 def _labelled(options: ScoreOptions, prompt_file: PromptFile) -> tuple[list[Record], list[str]]:

@@ -41,7 +41,7 @@ app.add_typer(models_app, name="models")
 def score(
     context: typer.Context,
     customers: options.Customers,
-    prompt: options.Prompt,
+    prompt: options.AveragedPrompts,
     out: options.Out = "-",
     train: options.Train = None,
     shots: options.Shots = 0,
@@ -81,7 +81,9 @@ def score(
     from promptpredict.checking import ScoreOptions
     from promptpredict.walk import score_table
 
-    asked = ScoreOptions(**context.params | {"keep": options.names(keep)})
+    first, *others = prompt
+    files = {"prompt": first, "others": tuple(others)}
+    asked = ScoreOptions(**context.params | files | {"keep": options.names(keep)})
     summary = score_table(asked, say)
     say(summary.line())
 
@@ -128,6 +130,7 @@ def benchmark(
     panel, embedding, text, fusion, structured, structured-trees, stack, prior.
     """
     from promptpredict.comparing import BenchmarkOptions, benchmark_table
+    from promptpredict.errors import DataError
     from promptpredict.plans import Plan
 
     given = context.params
@@ -136,6 +139,10 @@ def benchmark(
         budgets=options.budgets(budget),
         **{name: given[name] for name in options.PLANNED},
     )
+    try:
+        plan.check()
+    except DataError as error:
+        raise typer.BadParameter(str(error)) from None  # of the command, not of a file
     asked = BenchmarkOptions(
         prompts=prompt, models=model, plan=plan, **{name: given[name] for name in options.COMPARED}
     )

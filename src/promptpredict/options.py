@@ -52,6 +52,15 @@ Encoding = Annotated[str | None, _option("NAME", "Encoding of text; found if not
 Prompt = Annotated[
     str, _option("FILE", "Prompt file, or the name of a shipped one.", "--prompt", "-p")
 ]
+AveragedPrompts = Annotated[
+    list[str],
+    _option(
+        "FILE",
+        "Prompt file, or the name of a shipped one; several are averaged in log space.",
+        "--prompt",
+        "-p",
+    ),
+]
 CheckedPrompt = Annotated[str, _argument("PROMPT", "Prompt file, or the name of a shipped one.")]
 ShippedName = Annotated[str, _argument("NAME", "A shipped prompt file.")]
 Folder = Annotated[Path, _argument("FOLDER", "Where to.")]

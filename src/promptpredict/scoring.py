@@ -26,24 +26,33 @@ def score_records(
     records: Sequence[Record],
     shots: Shots | None = None,
     *,
+    others: Sequence[PromptFile] = (),
     progress: Callable[[int], object] = lambda _: None,
 ) -> Scores:
     """Score every record; row i of the scores is record i.
 
-    A record that cannot be rendered or scored has NaN in its row and its reason in ``faults``.
-    ``progress`` is called with the number of records done since its last call.
+    With ``others``, prompt files that have the same labels, log-probabilities are the mean over
+    all files; a record's prompts stand side by side, so that its text is read once. A record that
+    cannot be rendered or scored has NaN in its row and its reason in ``faults``. ``progress`` is
+    called with the number of records done since its last call.
     """
+    files = [prompt_file, *others]
     shown = shots.choose(records) if shots else [()] * len(records)
-    prompts: dict[int, Prompt] = {}
+    prompts: dict[int, list[Prompt]] = {}
     faults: dict[int, str] = {}
     for index, record in enumerate(records):
         try:
-            prompts[index] = prompt_file.render(record, shown[index])
+            prompts[index] = [file.render(record, shown[index]) for file in files]
         except PromptPredictError as error:
             faults[index] = str(error)
     progress(len(faults))
-    labels = Labels(prompt_file.words, prompt_file.front.join)
-    scores = lm.score(list(prompts.values()), labels, progress=progress)
+    asked = [Labels(file.words, file.front.join) for file in files]
+    every = [prompt for each in prompts.values() for prompt in each]
+    if others and every:
+        found = lm.score(every, asked * len(prompts), progress=_each(len(files), progress))
+        scores = _averaged(found, files)
+    else:
+        scores = lm.score(every, asked[0], progress=progress)
     return _spread(scores, list(prompts), len(records), faults)
 
 
@@ -83,6 +92,36 @@ def score_panel(
     if own and next(iter(prompt_file.words)) != prompt_file.front.positive:
         odds[:, 0] *= -1  # turned here, not in the prompt, which others have read as it stands
     return odds, faults
+
+
+def _each(count: int, progress: Callable[[int], object]) -> Callable[[int], object]:
+    """Return a progress that is told of records, ``count`` prompts each."""
+    left = 0
+
+    def advance(prompts: int) -> None:
+        nonlocal left
+        whole, left = divmod(left + prompts, count)
+        progress(whole)
+
+    return advance
+
+
+def _averaged(scores: Scores, files: Sequence[PromptFile]) -> Scores:
+    """Return one row for each record from those of its prompts, one a file, side by side."""
+    labels, count = list(files[0].words), len(files)
+    by_file = scores.logprobs.reshape(-1, count, len(labels))  # (n, files, k)
+    aligned = [
+        by_file[:, at, [list(file.words).index(label) for label in labels]]
+        for at, file in enumerate(files)
+    ]
+    return Scores(
+        logprobs=np.mean(aligned, axis=0),
+        mass=scores.mass.reshape(-1, count).mean(axis=1),
+        hidden=scores.hidden[::count],
+        truncated=np.asarray(scores.truncated.reshape(-1, count).any(axis=1)),
+        faults={at // count: fault for at, fault in sorted(scores.faults.items(), reverse=True)},
+        tokens=scores.tokens,
+    )
 
 
 def _spread(scores: Scores, rows: list[int], count: int, faults: dict[int, str]) -> Scores:

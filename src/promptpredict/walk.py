@@ -196,7 +196,12 @@ class _Run:
         from promptpredict.scoring import score_records
 
         found = score_records(
-            self.lm, self.given.prompt_file, block.records, self.shots, progress=advance
+            self.lm,
+            self.given.prompt_file,
+            block.records,
+            self.shots,
+            others=self.given.others,
+            progress=advance,
         )
         return _Scored(*beside, found.logprobs, found.mass, found.truncated, found.faults)
 
