@@ -228,13 +228,6 @@ def test_labels_are_needed():
 # -- of each -------------------------------------------------------------------------------------
 
 
-def test_the_prior_of_a_row_is_the_share_among_the_others():
-    X, _ = customers(5)
-    found = approaches()["prior"].cross_fit(X, ["leaves", "stays", "stays", "leaves", "stays"])
-    leaves, stays = [1 / 4, 3 / 4], [2 / 4, 2 / 4]
-    assert found.tolist() == [leaves, stays, stays, leaves, stays]
-
-
 def test_zero_shot_reads_every_row_once_and_is_calibrated_by_the_other_folds():
     X, y = customers(40, clear=0.7)
     lm = SharedLM()
@@ -347,7 +340,8 @@ def test_a_probe_with_shots_knows_every_row_but_its_shots():
     shots = {row for turn in lm.asked[0].shots for row in markers(turn.user)}
     assert np.flatnonzero(~told(found)).tolist() == sorted(shots)
     others = [row for row in range(40) if row not in shots]
-    np.testing.assert_array_equal(found[others], approach.head_.held_out)
+    # half of the rows leave, with the shots or without them
+    np.testing.assert_allclose(found[others], approach.head_.held_out)
     assert len(lm.asked) == 36
 
 

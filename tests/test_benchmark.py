@@ -180,9 +180,6 @@ def test_what_is_done_is_said_case_by_case():
             for line in (
                 f"zero-shot, {budget} labels, seed 0: ROC AUC {auc:.3f}",
                 f"prior, {budget} labels, seed 0: ROC AUC 0.500",
-                f"chosen-with-lm (zero-shot), {budget} labels, seed 0: ROC AUC {auc:.3f}",
-                f"chosen-without-lm (prior), {budget} labels, seed 0: ROC AUC 0.500",
-                f"chosen-single (zero-shot), {budget} labels, seed 0: ROC AUC {auc:.3f}",
             )
         ),
     ]
