@@ -84,7 +84,7 @@ class Calibration(BaseModel):
             return f"base rate {self.base_rate} by a log-odds shift of {self.shift:.2f} found on {rows}"
         if self.method == "temperature":
             return f"temperature {1 / self.slope:.2f} found on {rows} with labels"
-        moved = "" if self.base_rate is None else f", moved to base rate {self.base_rate}"
+        moved = "" if self.base_rate is None else f", moved to base rate {self.base_rate:.3g}"
         return f"Platt slope {self.slope:.2f} and shift {self.shift:.2f} found on {rows} with labels{moved}"
 
     def save(self, path: str | Path) -> None:

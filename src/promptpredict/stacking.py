@@ -12,21 +12,71 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import log_softmax, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
 
 from promptpredict.approach import Approach, Probabilities, Prompted
-from promptpredict.heads import Head, fit_head, logistic
+from promptpredict.heads import Head, fit_head, spread
 from promptpredict.records import Record, groups_of
 
 Floats = npt.NDArray[np.float64]
 LEAST = 1e-6  # a probability whose logarithm is still taken
-TRUST = 3.0  # how much lighter the mean of the logits is penalised than a departure from it
+FREE = 1e3  # a variance that holds nothing back
+SEARCH = 512  # rows from which on cross-validation finds a better regularisation than the default
+
+
+class Corrected(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A logistic regression that adds to what is said already.
+
+    The first k columns of its features (n, k + d) are log-probabilities of the k classes, with
+    weight 1; what the others say for each class is added, and their weights are drawn to 0 by a
+    normal prior (variance ``C``). Fitted with few rows it says what was said.
+    """
+
+    def __init__(self, C: float = 0.03) -> None:
+        """Keep the parameter."""
+        self.C = C
+
+    def fit(self, X: Floats, y: npt.NDArray[np.intp]) -> Corrected:
+        """Fit on features (n, k + d) and class numbers (n,), each of 0 to k - 1 among them."""
+        from scipy.optimize import minimize
+
+        self.classes_ = np.unique(y)
+        said, others = self._parts(X)
+        hit = np.eye(len(self.classes_))[y]  # (n, k)
+        shape = (others.shape[1], hit.shape[1])
+        penalty = np.full((shape[0], 1), self.C)
+        penalty[-1] = FREE  # of the level, as of any intercept
+
+        def loss(flat: Floats) -> tuple[float, Floats]:
+            weights = flat.reshape(shape)
+            logs = log_softmax(said + others @ weights, axis=1)
+            slopes = others.T @ (np.exp(logs) - hit) + weights / penalty
+            return float((weights**2 / penalty).sum() / 2 - logs[hit > 0].sum()), slopes.ravel()
+
+        fit = minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B")
+        self.weights_ = fit.x.reshape(shape)
+        return self
+
+    def predict_proba(self, X: Floats) -> Probabilities:
+        """Return the probability of each class, (n, k)."""
+        said, others = self._parts(X)
+        return np.asarray(softmax(said + others @ self.weights_, axis=1))
+
+    def predict(self, X: Floats) -> npt.NDArray[np.intp]:
+        """Return the most probable class of each row, (n,)."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+    def _parts(self, X: Floats) -> tuple[Floats, Floats]:
+        classes = len(self.classes_)
+        return X[:, :classes], np.hstack([X[:, classes:], np.ones((len(X), 1))])
 
 
 class Stacker:
-    """A regularised logistic regression on the logits of approaches.
+    """The mean of approaches' log-probabilities, and what labelled rows have against it.
 
-    With few rows it stays near the mean of their logits; with more it learns whom to trust. Where
-    fewer than two classes are left to learn from, it is the mean.
+    With few rows it stays near the mean; with more it learns whom to trust. Where fewer than two
+    classes are left to learn from, it is the mean.
     """
 
     def fit(
@@ -42,32 +92,33 @@ class Stacker:
         approach could not be held out of are left out.
         """
         rows = np.isfinite(np.concatenate(said, axis=1)).all(axis=1)
-        classes = said[0].shape[1]
-        self.held_out_ = np.full((len(y), classes), np.nan)
+        self.held_out_ = np.full(said[0].shape, np.nan)
+        self.classes_ = np.unique(y[rows])  # a class without a row is never foretold
         self.head_: Head | None = None
-        if len(np.unique(y[rows])) < 2:
-            return self  # nothing to learn from: the mean of the logits
+        if len(self.classes_) < 2:
+            return self  # nothing to learn from
+        strengths = (0.003, 0.03, 0.3, 3.0) if rows.sum() >= SEARCH else (0.03,)
         self.head_ = fit_head(
-            _features([each[rows] for each in said]),
-            y[rows],
+            _features([each[np.ix_(rows, self.classes_)] for each in said]),
+            np.searchsorted(self.classes_, y[rows]),
             groups=None
             if groups is None
             else [groups[row] for row in np.flatnonzero(rows).tolist()],
-            candidates=logistic((0.003, 0.03, 0.3, 3.0)),
-            default=logistic((0.03,))[0],
-            classes=classes,
+            candidates=[Corrected(strength) for strength in strengths],
+            default=Corrected(),
+            classes=len(self.classes_),
             seed=seed,
         )
-        self.held_out_[rows] = self.head_.held_out
+        self.held_out_[rows] = spread(self.head_.held_out, self.classes_, said[0].shape[1])
         return self
 
     def predict_proba(self, said: Sequence[Probabilities]) -> Probabilities:
         """Return probabilities (n, k) from those of each approach."""
-        if self.head_ is not None:
-            return self.head_.predict_proba(_features(said))
-        weights = np.exp(np.mean([np.log(np.clip(each, LEAST, 1.0)) for each in said], axis=0))
-        joined: Probabilities = weights / weights.sum(axis=1, keepdims=True)
-        return joined
+        classes = said[0].shape[1]
+        if self.head_ is None:
+            return np.asarray(softmax(_features(said)[:, :classes], axis=1))
+        features = _features([each[:, self.classes_] for each in said])
+        return spread(self.head_.predict_proba(features), self.classes_, classes)
 
 
 class StackClassifier(Approach):
@@ -106,15 +157,11 @@ class StackClassifier(Approach):
 
 
 def _features(said: Sequence[Probabilities]) -> Floats:
-    """Return the mean logit, weighted up, and each approach's departure from it: (n, ...)."""
-    logits = np.stack([_logits(each) for each in said])  # (approaches, n, columns)
-    mean = logits.mean(axis=0)
-    return np.hstack([TRUST * mean, *(logits - mean)])
+    """Return the mean log-probabilities twice, and each approach's departure from them: (n, ...).
 
-
-def _logits(probabilities: Probabilities) -> Floats:
-    """Return one log-odds (n, 1) for two classes, centred log-probabilities (n, k) for more."""
-    logs = np.log(np.clip(probabilities, LEAST, 1.0))
-    if logs.shape[1] == 2:
-        return np.asarray(logs[:, 1:] - logs[:, :1])
-    return np.asarray(logs - logs.mean(axis=1, keepdims=True))
+    First what is said, with a weight of 1; then what may be added to it, more or less of the same too.
+    """
+    logs = np.log(np.clip(np.stack(said), LEAST, 1.0))  # (approaches, n, k)
+    logs -= logs.mean(axis=2, keepdims=True)
+    mean = logs.mean(axis=0)
+    return np.hstack([mean, mean, *(logs - mean)])
