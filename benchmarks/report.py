@@ -76,19 +76,20 @@ def load(folder: Path) -> Found:
 
 
 def readme_part(found: Found) -> str:
-    """Return the README's tables: ROC AUC without labels, and both sides at each label budget."""
+    """Return the README's tables: ROC AUC without labels, and what helps."""
     no_label = [
         [name, *(_with_interval(runs.get(run)) for run in ("bare", "main"))]
         for name, runs in found.items()
     ]
-    sides = [line for name, runs in found.items() for line in _sides(name, runs["main"])]
-    return "\n\n".join(
-        [
-            _table(["no label", "bare Yes/No question", "the prompt file's wording"], no_label),
-            _table(["table", "", *(f"{budget:,}" for budget in BUDGETS)], sides),
-            _about(found),
-        ]
-    )
+    head = ["ROC AUC with no label", "bare Yes/No question", "the prompt file's wording"]
+    return "\n\n".join([_table(head, no_label), *_helps(found), _about(found)])
+
+
+def sides_part(found: Found) -> str:
+    """Return both sides of every table at each label budget."""
+    lines = [line for name, runs in found.items() for line in _sides(name, runs["main"])]
+    head = ["ROC AUC by labels", "", *(f"{budget:,}" for budget in BUDGETS)]
+    return "\n\n".join(["## With a language model and without", _table(head, lines)])
 
 
 def _sides(name: str, results: Results) -> list[list[str]]:
@@ -116,31 +117,33 @@ def results_part(found: Found) -> str:
     """Return what helps where, then the full tables, a section for each table of customers."""
     return "\n\n".join(
         [
-            helps_part({name: runs["main"] for name, runs in found.items()}),
+            "## What helps",
+            *_helps(found),
+            sides_part(found),
             *(_section(name, runs) for name, runs in found.items()),
             _about(found),
         ]
     )
 
 
-def helps_part(found: Mapping[str, Results]) -> str:
+def _helps(found: Found) -> list[str]:
     """Return what each approach adds to the choice without a language model, by kind of table."""
     parts = [
-        "## What helps",
-        "ROC AUC above the choice without a language model (made on the same labels): the mean over "
-        "tables, and on how many of them the paired interval says so. `stack` joins both sides.",
+        "ROC AUC above the choice without a language model, which is made on the same labels: the "
+        "mean over tables, and on how many of them the paired interval says so. `stack` joins both "
+        "sides."
     ]
-    felt = {name: results for name, results in found.items() if name in FELT}
-    other = {name: results for name, results in found.items() if name not in FELT}
+    felt = {name: runs["main"] for name, runs in found.items() if name in FELT}
+    other = {name: runs["main"] for name, runs in found.items() if name not in FELT}
     for title, tables in (("what the customer feels", felt), ("something else", other)):
         if tables:
             lines = [
                 [f"`{approach}`", *(_added(tables, approach, budget) for budget in BUDGETS)]
                 for approach in HELPERS
             ]
-            head = [f"the outcome is {title}", *(f"{budget:,}" for budget in BUDGETS)]
+            head = [f"the outcome is {title}; labels:", *(f"{budget:,}" for budget in BUDGETS)]
             parts += [_table(head, lines), f"Tables: {', '.join(tables)}."]
-    return "\n\n".join(parts)
+    return parts
 
 
 def _added(tables: Mapping[str, Results], approach: str, budget: int) -> str:
