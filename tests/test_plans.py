@@ -173,6 +173,22 @@ def usable(
     return Plan(approaches=approaches, **plan).usable(prompt_file(text), columns, labels)
 
 
+@pytest.mark.parametrize(
+    ("given", "budgets"),
+    [
+        ({}, [4, 8]),
+        ({"shots": 4}, [4]),
+        ({"select": "nearest"}, []),
+        ({"approaches": ["probe"]}, []),
+    ],
+)
+def test_where_all_labelled_rows_are_shots_few_shot_is_not_calibrated(given, budgets):
+    plan = Plan(**{"approaches": ["few-shot", "probe"], "budgets": (0, 4, 8, 16)} | given)
+    assert list(plan.left_out(plan.approaches, 100, 2)) == [
+        f"few-shot is not calibrated at {budget} labels: all are its shots" for budget in budgets
+    ]
+
+
 def left_out(text, **given):
     kept, said = usable(text, **given)
     return sorted({*APPROACHES} - {*kept}), said

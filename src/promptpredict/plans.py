@@ -175,11 +175,23 @@ class Plan:
         for approach in approaches:
             if not any(self.takes(approach, budget, rows) for budget in usable):
                 yield f"{approach} is left out: no budget suits it"
+        yield from self._spent(approaches, usable, rows)
         if self.base_rate is not None and rows < MIN_ROWS and "zero-shot" in approaches:
             yield (
                 f"zero-shot is not calibrated to the base rate: there are {rows:,} training rows, "
                 f"and {MIN_ROWS} are needed to find a shift on"
             )
+
+    def _spent(self, approaches: Sequence[str], budgets: Sequence[int], rows: int) -> Iterator[str]:
+        """Yield at which budgets all labelled rows are shots, which leaves none to calibrate on."""
+        for approach in ("few-shot", "few-shot-random"):
+            if approach not in approaches or (approach == "few-shot" and self.select == "nearest"):
+                continue
+            for budget in budgets:
+                if self.takes(approach, budget, rows) and self.counts(approach, budget) == (
+                    budget,
+                ):
+                    yield f"{approach} is not calibrated at {budget:,} labels: all are its shots"
 
 
 def _number(budget: int | Literal["all"], rows: int) -> int:
