@@ -11,7 +11,7 @@ import pytest
 from browser import Browser, find
 from promptpredict.errors import DataError
 from promptpredict.pictures import gallery
-from promptpredict.report import marked, render, write_report
+from promptpredict.report import _clauses, marked, render, write_report
 from promptpredict.reporttables import (
     crossover_table,
     difference_table,
@@ -77,6 +77,16 @@ def test_figures_are_means_with_intervals_the_choice_and_the_best():
     assert [cell.kind for cell in quality.parts[0].rows[0]] == ["", "best", "best"]
     assert cost.head == ["approach", "seconds per 1,000"]
     assert words(cost) == [["probe", "1.23e+03"], ["chosen-with-lm | panel × 2, probe", "–"]]
+
+
+def test_a_verdict_of_several_parts_is_a_list_of_what_to_use_and_its_figures():
+    assert _clauses(
+        "With no label use `zero-shot` (ROC AUC 0.9, above 0.5); with 4 labels use `probe`, 2 times cheaper (ROC AUC 0.8)."
+    ) == [
+        ("With no label use `zero-shot`", "ROC AUC 0.9, above 0.5"),
+        ("With 4 labels use `probe`, 2 times cheaper", "ROC AUC 0.8"),
+    ]
+    assert _clauses("Nothing was compared.") == [("Nothing was compared", "")]
 
 
 def test_differences_tell_the_verdict_and_both_intervals():

@@ -334,3 +334,32 @@ def test_each_model_has_a_sentence_as_if_it_stood_alone():
         f"`{model}`: {sentence(own, [gap])}" for model, (own, gap) in alone.items()
     )
     assert "`zero-shot` ranks the wrong way round (ROC AUC 0.400" in sentence(rows, gaps)
+
+
+# -- the stack ---------------------------------------------------------------------------------
+
+
+def stacked(value, low, high, budget):
+    given = {"approach": "stack", "against": "chosen-single"}
+    return difference(value, low, high, budget).model_copy(update=given)
+
+
+def test_where_the_stack_is_better_than_any_one_approach_it_is_said():
+    rows = [*choices(16), *choices(64), *choices(256)]
+    plain = [difference(0.1, 0.05, 0.15, budget) for budget in (16, 64, 256)]
+    told = sentence(rows, plain).removesuffix(".")
+    both = [
+        stacked(0.06, 0.02, 0.1, 16),
+        stacked(0.0, -0.03, 0.03, 64),
+        stacked(0.04, 0.01, 0.07, 256),
+    ]
+    assert sentence(rows, [*plain, *both]) == (
+        f"{told}; with 16 and 256 labels `stack`, which joins both sides, ranks higher than the one "
+        "approach that the labels choose among all (+0.040 to +0.060, at 256 labels, 95 % +0.010 to "
+        "+0.070)."
+    )
+    assert sentence(rows, [*plain, both[0]]) == (
+        f"{told}; with 16 labels `stack`, which joins both sides, ranks higher than the one "
+        "approach that the labels choose among all (+0.060, 95 % +0.020 to +0.100)."
+    )
+    assert sentence(rows, [*plain, both[1]]) == f"{told}."

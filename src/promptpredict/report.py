@@ -76,6 +76,7 @@ def render(results: Results, shown: Gallery, *, positive: str | None) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["marked"] = marked
+    environment.filters["clauses"] = _clauses
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     seeds = len({row.seed for row in results.rows})
     with side_by_side(row.approach for row in results.rows):
@@ -97,6 +98,15 @@ def render(results: Results, shown: Gallery, *, positive: str | None) -> str:
             **_tables(results),
         )
     return page.strip() + "\n"
+
+
+def _clauses(verdict: str) -> list[tuple[str, str]]:
+    """Return the parts of a verdict, each as what it advises and its figures."""
+    found = []
+    for part in verdict.removesuffix(".").split("; "):
+        advice, _, figures = part.partition(" (")
+        found.append((f"{advice[:1].upper()}{advice[1:]}", figures.removesuffix(")")))
+    return found
 
 
 def marked(text: str) -> Markup:
@@ -145,7 +155,7 @@ def _facts(results: Results) -> dict[str, str]:
     rows = results.rows
     budgets = sorted({row.budget for row in rows})
     facts = {
-        "Test records": f"{max((row.n_test for row in rows), default=0):,}",
+        "Test rows": f"{max((row.n_test for row in rows), default=0):,}",
         "Label budgets": ", ".join(f"{budget:,}" for budget in budgets),
         "Seeds": str(len({row.seed for row in rows})),
         "Approaches": str(len({row.approach for row in rows})),

@@ -12,7 +12,7 @@ from itertools import groupby
 from statistics import mean
 from typing import Literal, TypeVar
 
-from promptpredict.plans import CHOSEN_WITH, CHOSEN_WITHOUT
+from promptpredict.plans import CHOSEN_SINGLE, CHOSEN_WITH, CHOSEN_WITHOUT, STACK
 from promptpredict.results import Difference, Row, base_of, model_of, signed, summarise
 from promptpredict.verdict import MARGIN, ZERO_SHOT
 
@@ -29,7 +29,7 @@ def sentence(rows: Sequence[Row], differences: Sequence[Difference]) -> str:
     else undecided. Intervals are those from which the words of the differences were read (Holm).
     Where the seeds chose several approaches it is their side that is advised, as the figures are
     those of the choice and of no single approach. Neighbouring budgets with one answer are told together, with the
-    difference at the budget where it is least. Where the two choices are not compared: the highest
+    difference at the budget where it is least; then where the stack ranks higher than one approach. Where the two choices are not compared: the highest
     mean ROC AUC, and how it compares with the baseline. Of several language models each has a
     sentence, as of a comparison with this one alone.
     """
@@ -64,6 +64,7 @@ def _sentence(rows: Sequence[Row], differences: Sequence[Difference]) -> str:
         else:
             advised.append(_advice(at, among) or _highest(at, among))
     clauses += _merged([each for each in advised if each])
+    clauses += _stacked(differences)
     text = "; ".join(clauses) or "nothing was compared"
     return f"{text[0].upper()}{text[1:]}."
 
@@ -171,6 +172,28 @@ def _told(group: Sequence[_Advice]) -> str:
         cost = f" {least.cost}," if least.cost else ""
         advice = f"use {use},{cost} while it is undecided whether {other} is better"
     return f"{when} {advice} ({figures})"
+
+
+def _stacked(differences: Sequence[Difference]) -> Iterator[str]:
+    """Yield where the stack, which stands on neither side, ranks higher than the single choice."""
+    better = [
+        each
+        for each in differences
+        if (each.approach, each.against, each.verdict) == (STACK, CHOSEN_SINGLE, "better")
+    ]
+    if not better:
+        return
+    least = min(better, key=lambda each: each.holm_low)
+    *most, last = [f"{each.budget:,}" for each in better]
+    budgets = f"{', '.join(most)} and {last}" if most else last
+    values = [signed(each(one.value for one in better)) for each in (min, max)]
+    figures = " to ".join(dict.fromkeys(values))
+    figures += f", at {_labels(least.budget)}" if most else ""
+    figures += f", 95 % {signed(least.holm_low)} to {signed(least.holm_high)}"
+    yield (
+        f"with {budgets} labels `{STACK}`, which joins both sides, ranks higher than the one "
+        f"approach that the labels choose among all ({figures})"
+    )
 
 
 def _without_labels(row: Row) -> str:
