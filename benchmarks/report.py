@@ -21,6 +21,7 @@ from typing import Any
 
 from promptpredict.reporttables import draws_ahead
 from promptpredict.results import Difference, Results, Row, Spread, summarise
+from promptpredict.sentence import sentence
 
 HERE = Path(__file__).parent
 PAGES = (HERE.parent / "README.md", HERE / "RESULTS.md")
@@ -165,7 +166,8 @@ def _section(name: str, runs: Mapping[str, Results]) -> str:
     for run, results in runs.items():
         n_test = results.rows[0].n_test
         about = results.about
-        parts += [f"### {name}, {run}: {n_test:,} test rows", results.verdict, _figures(results)]
+        verdict = sentence(results.rows, results.differences)  # in the words of today
+        parts += [f"### {name}, {run}: {n_test:,} test rows", verdict, _figures(results)]
         compared = [
             f"- {each.budget:,} labels: `{each.approach}` against `{each.against}` "
             f"{each.describe()}{_hangs(each, results.rows)}"
