@@ -68,7 +68,7 @@ def one_sample(
     values = [roc_auc(hit, score) for score in scores]
     one = intervals({"roc_auc": values[0]}, {"roc_auc": drawn[0]})["roc_auc"]
     apart = drawn[0] - drawn[1]
-    paired = normal_interval(values[0] - values[1], apart)
+    paired = normal_interval(values[0] - values[1], apart.std())
     return (
         *(float(low <= auc <= high) for low, high in (one, interval(drawn[0]))),
         one[1] - one[0],

@@ -17,7 +17,7 @@ from promptpredict import calibration
 from promptpredict.calibration import Calibration
 from promptpredict.checking import Given
 from promptpredict.errors import DataError
-from promptpredict.labelled import drawn
+from promptpredict.labelled import drawn, positive_share
 from promptpredict.models import Source
 from promptpredict.progress import Progress
 from promptpredict.records import Record
@@ -129,17 +129,12 @@ def _by_labels(
             f"shots, every label among them, are needed; there are {len(y)}"
         )
         return None
+    # Balanced shots take more of the rare label: the level is that of all labelled records.
+    some = len(records) < len(given.labelled)
+    level = positive_share(given.prompt_file, given.labelled) if some else None
     return calibration.fit_platt(
-        logprobs, y, labels=given.labels, positive=given.positive, base_rate=_level(given, records)
+        logprobs, y, labels=given.labels, positive=given.positive, base_rate=level
     )
-
-
-def _level(given: Given, records: Sequence[Record]) -> float | None:
-    """Return the share of positives among all labelled records, where these are only some."""
-    if given.positive is None or len(records) == len(given.labelled):
-        return None
-    y = [given.prompt_file.label_of(record.label) for record in given.labelled]
-    return y.count(given.positive) / len(y)
 
 
 def _no_shots(given: Given, shots: Shots | None) -> list[Record]:

@@ -19,7 +19,7 @@ from promptpredict.calibration import Calibration
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
 from promptpredict.heads import ProbeFeatures, fit_head, moved, shares, stratified
-from promptpredict.labelled import drawn
+from promptpredict.labelled import drawn, positive_share
 from promptpredict.priors import informed
 from promptpredict.reading import ByLanguageModel
 from promptpredict.records import Record, groups_of, records_from_frame
@@ -82,7 +82,7 @@ class PromptClassifier(ByLanguageModel):
                 f"calibration must be {', '.join(_CALIBRATIONS)}, got '{self.calibration}'"
             )
         rest = self._prepare(records)
-        self._level = self._share(records)
+        self._level = positive_share(self.prompt_file_, records)
         self.calibration_ = self._calibrated(rest)
 
     def predict_proba(self, X: Any) -> Probabilities:
@@ -129,15 +129,9 @@ class PromptClassifier(ByLanguageModel):
         """Fit to some of the rows, at the level of them all: balanced shots take more of the rare."""
         front = self.prompt_file_.front
         labels = list(self.prompt_file_.words)
-        level = self._level if len(labels) == 2 else None
         return calibrate.fit_platt(
-            logprobs, y, labels=labels, positive=front.positive, base_rate=level
+            logprobs, y, labels=labels, positive=front.positive, base_rate=self._level
         )
-
-    def _share(self, records: Sequence[Record]) -> float:
-        """Return the share of positives among labelled rows."""
-        y = [self.prompt_file_.label_of(each.label) for each in records if each.label is not None]
-        return y.count(str(self.prompt_file_.front.positive)) / max(1, len(y))
 
     def _asked(self, rest: Sequence[Record]) -> list[Record]:
         """Return the rows to calibrate on."""

@@ -85,17 +85,14 @@ def intervals(
     }
 
 
-def normal_interval(
-    value: float, values: npt.ArrayLike, *, level: float = 0.95
-) -> tuple[float, float]:
-    """Return ``value`` ± the normal quantile times the deviation of its resamples.
+def normal_interval(value: float, deviation: float, *, level: float = 0.95) -> tuple[float, float]:
+    """Return ``value`` ± the normal quantile times the ``deviation`` of its resamples.
 
     Meant for paired differences, which have no end to lean to. With 40 positives among the rows
     their percentiles cover too little (benchmarks/intervals.py), and with a thousand resamples
     say little of the far ends that Holm's levels ask for.
     """
-    drawn = _known(values)
-    reach = NormalDist().inv_cdf((1 + level) / 2) * float(drawn.std()) if len(drawn) else np.nan
+    reach = NormalDist().inv_cdf((1 + level) / 2) * deviation
     return value - reach, value + reach
 
 
@@ -116,7 +113,7 @@ def log_odds_interval(
     edge = min(inside.min(), 1 - inside.max()) / 2
     clipped = np.clip(drawn, edge, 1 - edge)
     ends = normal_interval(
-        np.log(value / (1 - value)), np.log(clipped / (1 - clipped)), level=level
+        np.log(value / (1 - value)), np.log(clipped / (1 - clipped)).std(), level=level
     )
     low, high = 1 / (1 + np.exp(-np.array(ends)))
     return float(low), float(high)

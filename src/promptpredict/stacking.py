@@ -22,7 +22,7 @@ from promptpredict.records import Record, groups_of
 Floats = npt.NDArray[np.float64]
 LEAST = 1e-6  # a probability whose logarithm is still taken
 FREE = 1e3  # a variance that holds nothing back
-SEARCH = 512  # rows from which on cross-validation finds a better regularisation than the default
+SEARCH = 512  # rows from which on the regularisation is chosen: with 64 and 256 it was chosen worse
 
 
 class Corrected(ClassifierMixin, BaseEstimator):  # type: ignore[misc]

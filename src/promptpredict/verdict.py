@@ -45,8 +45,7 @@ class Gap:
 
     def ends(self, level: float) -> tuple[float, float]:
         """Return the normal interval (low, high) of a level around the value."""
-        reach = NormalDist().inv_cdf((1 + level) / 2) * self.deviation
-        return self.value - reach, self.value + reach
+        return normal_interval(self.value, self.deviation, level=level)
 
 
 def judge(family: Sequence[Gap], *, budget: int) -> list[Difference]:
@@ -153,7 +152,9 @@ def crossovers(
             first = None
             for budget in reversed(budgets):
                 gap = _at(resampled, approach, budget) - _at(resampled, against, budget)
-                low, _ = normal_interval(float(np.nanmean(gap)), gap, level=1 - ALPHA)
+                low, _ = normal_interval(
+                    float(np.nanmean(gap)), float(np.nanstd(gap)), level=1 - ALPHA
+                )
                 if not low > -MARGIN:
                     break
                 first = budget
