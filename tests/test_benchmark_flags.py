@@ -47,8 +47,11 @@ def test_rows_that_cannot_be_scored_are_left_out_for_everybody_with_a_note():
     run = benchmark(records, approaches=(*QUICK, "panel", "stack"))
     comparison = run.run()
     first = min(tested, learned) + 1
-    assert comparison.notes[0] == "few-shot is not calibrated at 4 labels: all are its shots"
-    assert comparison.notes[1] == (
+    assert comparison.notes[:2] == [
+        "stack joins structured, structured-trees, text too: they run as well",
+        "few-shot is not calibrated at 4 labels: all are its shots",
+    ]
+    assert comparison.notes[2] == (
         "rows left out for every approach: 2 that could not be scored (the first is row "
         f"{first}: it cannot be scored)"
     )
@@ -132,11 +135,12 @@ def test_a_column_that_gives_the_label_away_is_flagged():
     )
 
 
-def test_swapped_words_are_flagged():
+@pytest.mark.parametrize("budgets", [(0, 16), (16, 40)])
+def test_swapped_words_are_flagged_once_whatever_the_budgets(budgets):
     swapped = PROMPT.replace("[angry]", "[swap]").replace("[glad]", "[angry]")
     swapped = swapped.replace("[swap]", "[glad]")
     assert swapped != PROMPT
-    run = benchmark(file=prompt_file(swapped), approaches=["zero-shot"], budgets=(0, 16))
+    run = benchmark(file=prompt_file(swapped), approaches=["zero-shot"], budgets=budgets)
     comparison = run.run()
     auc = comparison.rows[0].metrics["roc_auc"].value
     assert auc < 0.4

@@ -210,6 +210,25 @@ def test_the_fit_is_that_of_the_labelled_records_scores():
     assert found == calibration.fit_platt(expected, y, labels=["1", "0"], positive="1")
 
 
+@pytest.mark.parametrize(("wrong", "auc"), [(20, "0.000"), (16, "0.200"), (14, None), (0, None)])
+def test_labelled_records_that_rank_the_wrong_way_round_are_said(wrong, auc):
+    rows = [
+        (f"c{n}", "angry" if (n % 2 == 1) == (n >= wrong) else "happy", n % 2) for n in range(20)
+    ]
+    found, said = find(given(rows=rows), logprobs(9))
+    assert found.method == "platt"
+    warning = (
+        f"warning: p.jinja ranks 20 labelled records the wrong way round (ROC AUC {auc}), and "
+        "calibration does not turn it; possible: another wording, or other words for the labels"
+    )
+    assert said == ([warning] if auc else [])
+
+
+def test_three_labels_have_no_wrong_way_round():
+    rows = [(f"c{n}", ("angry", "fine", "happy")[n % 3], n % 3) for n in range(30)]
+    assert find(given(THREE, rows), np.zeros((5, 3), np.float32))[1] == []
+
+
 @pytest.mark.parametrize("select", ["balanced", "random"])
 def test_records_that_are_shots_do_not_calibrate(select):
     ours = given(rows=LABELLED_ROWS, shots=4, select=select)

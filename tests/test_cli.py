@@ -348,6 +348,20 @@ def test_whatever_ends_a_run_has_its_exit_code(monkeypatch, raised, expected):
     assert result(*SCORE, *P) == expected
 
 
+@pytest.mark.parametrize(
+    ("summary", "code"),
+    [
+        (Summary(), 0),
+        (Summary(rows=3, by_method={"llm": 1}, rejected=2), 0),
+        (Summary(rows=3, rejected=3), 1),
+    ],
+    ids=["an empty table", "a row was scored", "none was"],
+)
+def test_a_run_that_scored_no_row_has_failed(monkeypatch, summary, code):
+    monkeypatch.setattr(walk, "score_table", lambda *_: summary)
+    assert result(*SCORE, *P) == (code, "", f"{summary.line()}\n")
+
+
 def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
     def fail(*_):
         raise ZeroDivisionError("ours")

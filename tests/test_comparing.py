@@ -17,6 +17,7 @@ from promptpredict.comparing import BenchmarkOptions, benchmark_table
 from promptpredict.errors import DataError, ModelError, PromptError
 from promptpredict.listing import table_text
 from promptpredict.plans import APPROACHES, Plan
+from promptpredict.prompt import PromptFile
 from promptpredict.results import About, Difference, Results
 
 PANEL = PROMPT[PROMPT.index("panel:") : PROMPT.index("---\n{%")]
@@ -177,6 +178,7 @@ def test_results_say_what_they_depend_on(loaded, quick):
     settings = about.settings
     assert settings["models"] == ["tiny@1 float32"]
     assert settings["prompts"] == ["p.jinja"]
+    assert settings["wording"] == PromptFile.load("p.jinja").fingerprint
     assert (settings["encoder"], settings["group"], settings["time"]) == ("minilm", None, None)
     assert (settings["budgets"], settings["seeds"], settings["base_rate"]) == ([0, 16], 1, 0.3)
     assert settings["approaches"] == ["zero-shot", "few-shot"]

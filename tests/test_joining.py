@@ -16,7 +16,7 @@ from promptpredict.verdict import Gap, judge
 
 MODELS = ["one", "two", "three"]
 OURS = ("zero-shot", "few-shot", "probe", "stack", "chosen-with-lm", "chosen-single")
-REST = ("embedding", "prior", "chosen-without-lm")
+REST = ("embedding", "text", "structured", "structured-trees", "prior", "chosen-without-lm")
 
 
 class Deaf(FakeLM):

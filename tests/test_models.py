@@ -583,9 +583,13 @@ def test_nothing_can_be_chosen_where_nothing_is_there(monkeypatch, gpu):
 def test_free_memory_is_asked_of_the_gpu_if_there_is_one(monkeypatch):
     import torch
 
+    monkeypatch.setattr(models, "version", {"torch": "2.13.0+cu130"}.get)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (7 * GIB, 24 * GIB))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert models._gpu_bytes() == 7 * GIB
+    monkeypatch.setattr(models, "version", {"torch": "2.13.0+cpu"}.get)
+    assert models._gpu_bytes() == 0  # and a build that knows no GPU is not asked
+    monkeypatch.setattr(models, "version", {"torch": "2.13.0+cu130"}.get)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert models._gpu_bytes() == 0
 

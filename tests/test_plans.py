@@ -69,13 +69,14 @@ def test_the_default_plan_and_a_price_with_its_cost_are_well():
 
 @pytest.mark.parametrize("approach", [*WITH_LM, *WITHOUT_LM, PRIOR, STACK])
 def test_a_language_model_is_needed_by_those_that_read_customers(approach):
-    assert Plan(approaches=(approach,)).needs_lm is (approach in WITH_LM)
-    assert Plan(approaches=("prior", approach)).needs_lm is (approach in WITH_LM)
+    needing = (*WITH_LM, STACK)
+    assert Plan(approaches=(approach,)).needs_lm is (approach in needing)
+    assert Plan(approaches=("prior", approach)).needs_lm is (approach in needing)
 
 
 def test_a_sentence_encoder_is_needed_by_embeddings_and_nearest_shots():
     needing = {name for name in APPROACHES if Plan(approaches=(name,)).needs_encoder}
-    assert needing == {"embedding", "fusion", "few-shot-nearest"}
+    assert needing == {"embedding", "fusion", "few-shot-nearest", "stack"}
     assert Plan(approaches=("few-shot",), select="nearest").needs_encoder
     assert not Plan(approaches=("probe",), select="nearest").needs_encoder
 
@@ -280,20 +281,37 @@ def test_a_few_shots_or_as_many_as_there_may_be(approach, budget, shots, expecte
     assert Plan(shots=shots).counts(approach, budget) == expected
 
 
+ADDED = "zero-shot, probe, structured, structured-trees, text"
+
+
 @pytest.mark.parametrize(
-    ("approaches", "left"),
-    [(("stack", "embedding"), True), (("stack", "embedding", "text"), False)],
+    ("approaches", "note"),
+    [
+        (("stack",), [f"stack joins {ADDED}, embedding too: they run as well"]),
+        (("stack", "prior", "embedding"), [f"stack joins {ADDED} too: they run as well"]),
+        ((*STACKED, "stack"), []),
+        (("embedding", "text"), []),
+    ],
 )
-def test_a_stack_of_less_than_two_is_left_out_with_a_note(approaches, left):
+def test_what_a_stack_joins_runs_as_well(approaches, note):
     names, notes = Plan(approaches=approaches).usable(
         prompt_file(), ["id", "plan", "price", "feedback"], {"stays", "leaves"}
     )
-    assert ("stack" in names) != left
-    assert (
-        notes
-        == [
-            "stack is left out: it joins two or more of zero-shot, probe, structured, structured-trees, "
-            "text, embedding"
-        ]
-        * left
+    stacked = set(STACKED) if "stack" in approaches else set()
+    assert len(names) == len(set(names))
+    assert (set(names), notes) == (stacked | set(approaches), note)
+
+
+def test_a_stack_without_two_approaches_that_can_run_is_left_out(monkeypatch):
+    def unusable(name, *_):
+        return "" if name == "text" else "there is a reason"
+
+    monkeypatch.setattr("promptpredict.baselines.unusable", unusable)
+    names, notes = Plan(approaches=("stack",)).usable(
+        prompt_file(), ["id", "plan", "price", "feedback"], {"stays", "leaves"}
+    )
+    assert names == ["text"]
+    assert notes[0] == (
+        "stack is left out: it joins two or more of zero-shot, probe, structured, structured-trees, "
+        "text, embedding"
     )

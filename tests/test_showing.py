@@ -242,6 +242,17 @@ def test_without_the_embedded_model_the_blocks_are_shown_and_why(monkeypatch):
     assert shown == BLOCKS.format(NOT_HERE).replace("[user]\nlate", f"{shots}[user]\nlate")
 
 
+def test_the_model_is_the_one_that_score_would_take(monkeypatch):
+    gpu = models.Source("the/gpu-model", None), "the GPU has 40 GiB free"
+    monkeypatch.setattr(models, "choose", lambda: gpu)
+    said = []
+    shown = render_row(RenderOptions(customers="c.csv", prompt="p.jinja"), said.append)
+    assert said == ["model: the/gpu-model (the GPU has 40 GiB free)"]
+    assert shown == BLOCKS.format(
+        "the/gpu-model was not prepared on this machine yet; --tokens does it, as does score"
+    )
+
+
 def test_an_embedded_model_that_was_not_converted_yet_is_not_converted_for_a_look(
     monkeypatch, tmp_path
 ):

@@ -92,7 +92,8 @@ def about_run(
         seconds=round(seconds, 1),
         hardware=hardware(),
         versions=versions(),
-        settings=dict(settings) | {"models": [memo.identity for memo in memos]},
+        settings=dict(settings)
+        | {"models": [memo.identity for memo in memos], "wording": run.prompt_file.fingerprint},
         counts=counts,
         prompts=sum(memo.count for memo in memos),
         passes=sum(memo.passes for memo in memos),

@@ -27,6 +27,7 @@ from promptpredict.shots import Shots
 
 MIN_LABELLED = 8  # labelled records from which a calibration on labels is tried
 MAX_LABELLED = 256  # labelled records that are scored for it, at most
+SURE = 0.01  # chance of a ranking so wrong where there is none, below which it is said
 Say = Callable[[str], object]
 
 
@@ -129,11 +130,36 @@ def _by_labels(
             f"shots, every label among them, are needed; there are {len(y)}"
         )
         return None
+    if reverse := _reversed(np.asarray(logprobs), np.asarray(y), given):
+        say(reverse)
     # Balanced shots take more of the rare label: the level is that of all labelled records.
     some = len(records) < len(given.labelled)
     level = positive_share(given.prompt_file, given.labelled) if some else None
     return calibration.fit_platt(
         logprobs, y, labels=given.labels, positive=given.positive, base_rate=level
+    )
+
+
+def _reversed(logprobs: npt.NDArray[Any], y: npt.NDArray[Any], given: Given) -> str | None:
+    """Say so where label log-probabilities (n, k) rank labelled records (n,) the wrong way round.
+
+    A calibration moves the level and never turns the order: the scores would be the worse for it.
+    """
+    if given.positive is None:
+        return None
+    from scipy.stats import mannwhitneyu
+
+    place = given.labels.index(given.positive)
+    odds = logprobs[:, place] - logprobs[:, 1 - place]
+    ahead, behind = odds[y == given.positive], odds[y != given.positive]
+    statistic, chance = mannwhitneyu(ahead, behind, alternative="less")
+    if chance >= SURE:
+        return None
+    auc = statistic / (len(ahead) * len(behind))
+    return (
+        f"warning: {given.prompt_file.name} ranks {len(y)} labelled records the wrong way round "
+        f"(ROC AUC {auc:.3f}), and calibration does not turn it; possible: another wording, or "
+        "other words for the labels"
     )
 
 

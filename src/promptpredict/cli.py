@@ -86,6 +86,8 @@ def score(
     asked = ScoreOptions(**context.params | files | {"keep": options.names(keep)})
     summary = score_table(asked, say)
     say(summary.line())
+    if summary.rejected == summary.rows > 0:
+        raise typer.Exit(1)  # what is wrong with every row is wrong with the file or the model
 
 
 @app.command()
@@ -193,7 +195,7 @@ def render(
     train: options.Train = None,
     shots: options.Shots = 0,
     select: options.Select = "balanced",
-    model: options.Model = "smollm2-135m",
+    model: options.Model = "auto",
     encoder: options.Encoder = "minilm",
     tokens: options.Tokens = False,  # noqa: FBT002
     delimiter: options.Delimiter = None,
@@ -211,7 +213,7 @@ def render(
         raise _needs_train("--shots")
     from promptpredict.showing import RenderOptions, render_row
 
-    typer.echo(render_row(RenderOptions(**context.params)))
+    typer.echo(render_row(RenderOptions(**context.params), say))
 
 
 @app.command()

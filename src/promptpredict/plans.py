@@ -96,16 +96,22 @@ class Plan:
             raise DataError(f"captured value needs {lacks} too")
 
     @property
+    def wanted(self) -> list[str]:
+        """The approaches, each once, and behind them those that the stack joins."""
+        members = STACKED if STACK in self.approaches else ()
+        return list(dict.fromkeys((*self.approaches, *members)))
+
+    @property
     def needs_lm(self) -> bool:
         """Whether an approach reads customers with a language model."""
-        return bool(set(self.approaches) & set(WITH_LM))
+        return bool(set(self.wanted) & set(WITH_LM))
 
     @property
     def needs_encoder(self) -> bool:
         """Whether an approach, or the choice of shots, needs a sentence encoder."""
         wanted = {BASELINE, "fusion", "few-shot-nearest"}
         by_select = "few-shot" in self.approaches and self.select == "nearest"
-        return bool(set(self.approaches) & wanted) or by_select
+        return bool(set(self.wanted) & wanted) or by_select
 
     def budgets_in(self, rows: int) -> list[int]:
         """Return the label budgets, ascending, where so many rows may train."""
@@ -144,7 +150,7 @@ class Plan:
         """
         from promptpredict.baselines import unusable
 
-        names = list(dict.fromkeys(self.approaches))
+        names = self.wanted
         why = {name: unusable(name, prompt_file, columns) for name in names}
         if not prompt_file.front.panel:
             why["panel"] = f"{prompt_file.name} has no panel"
@@ -158,7 +164,10 @@ class Plan:
         members = [name for name in names if name in STACKED and not why.get(name)]
         if len(members) < 2:
             why[STACK] = f"it joins two or more of {', '.join(STACKED)}"
+        added = [name for name in members if name not in self.approaches]
         notes = [f"{name} is left out: {why[name]}" for name in names if why.get(name)]
+        if added and not why.get(STACK):
+            notes.append(f"stack joins {', '.join(added)} too: they run as well")
         return [name for name in names if not why.get(name)], notes
 
     def left_out(self, approaches: Sequence[str], rows: int, labels: int) -> Iterator[str]:

@@ -7,7 +7,7 @@ nearest shots to be chosen.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from promptpredict.rendered import Prompt
 from promptpredict.shots import Select, Shots
 from promptpredict.tables import table_name
 
+Say = Callable[[str], object]
+
 
 @dataclass(frozen=True, kw_only=True)
 class RenderOptions(Reading):
@@ -31,13 +33,13 @@ class RenderOptions(Reading):
     train: str | None = None
     shots: int = 0
     select: Select = "balanced"
-    model: str = models.DEFAULT_MODEL
+    model: str = models.AUTO
     encoder: str = models.DEFAULT_ENCODER
     tokens: bool = False
     seed: int = 0
 
 
-def render_row(asked: RenderOptions) -> str:
+def render_row(asked: RenderOptions, say: Say = lambda _: None) -> str:
     """Return one row's prompt as the model sees it, and the ids of its label words.
 
     Where an embedded model is not on this machine, or was not converted yet, the blocks are shown
@@ -50,9 +52,10 @@ def render_row(asked: RenderOptions) -> str:
     shots = _shots(asked, prompt_file, record) if asked.shots else ()
     prompt = prompt_file.render(record, shots)
     try:
-        source = models.find(asked.model)
+        source = models.pick(asked.model, say)
     except ModelError as error:
-        package = models.EMBEDDED.get(asked.model)
+        name = models.DEFAULT_MODEL if asked.model == models.AUTO else asked.model
+        package = models.EMBEDDED.get(name)
         if package is None or package.kind != "language model":
             raise
         return _blocks(prompt, str(error))
