@@ -233,6 +233,27 @@ def test_a_prompt_with_a_fault_has_read_nothing_and_blocks_keep_their_rows(tiny_
     assert lm.score([], SINGLE).read.shape == (0, 2)
 
 
+def test_the_prompts_of_other_blocks_move_no_byte(tokenizers, monkeypatch):
+    """A resumed run reads the blocks that are left, and ends with the same file."""
+    model = build_model().to(torch.bfloat16)
+    other = "You judge."  # in one prompt of a block, and so in three of all
+    asked = [
+        Prompt(other, (), each.user, each.answer) if at % 4 == 3 else each
+        for at, each in enumerate(prompts(12))
+    ]
+
+    def score(rows):
+        return CausalLM(model, tokenizers["chatml"], name="tiny").score(asked[rows], SEVERAL)
+
+    alone = score(slice(0, 12))  # one block
+    monkeypatch.setattr("promptpredict.lm.BLOCK_ROWS", 4)
+    whole = score(slice(0, 12))
+    for start in (0, 4, 8):
+        block = slice(start, start + 4)
+        assert score(block).logprobs.tobytes() == whole.logprobs[block].tobytes()
+    assert alone.logprobs.tobytes() != whole.logprobs.tobytes()  # company does move them
+
+
 def test_a_prompt_that_does_not_fit_is_a_fault_and_the_others_are_scored(tiny_lm):
     long = Prompt("You judge.", (), "word " * 2000, "So:")
     scores = tiny_lm.score([prompts(1)[0], long], SINGLE)
