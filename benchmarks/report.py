@@ -226,14 +226,13 @@ def _figures(results: Results) -> str:
         shown = ["" if cost is None else f"{cost.mean:,.0f}" for cost in costs]
         name = group.approach
         if (name, group.budget) in chosen:
-            members = sorted(
-                {
-                    str(row.chosen)
-                    for row in results.rows
-                    if (row.approach, row.budget) == (name, group.budget)
-                }
-            )
-            name = f"{name} ({', '.join(members)})"
+            members = {
+                member
+                for row in results.rows
+                if (row.approach, row.budget) == (name, group.budget)
+                for member in row.members
+            }
+            name = f"{name} ({', '.join(sorted(members))})"
         lines.append([name, f"{group.budget:,}", *cells, *shown])
     return _table(["approach", "labels", *METRICS.values(), *COSTS.values()], lines)
 

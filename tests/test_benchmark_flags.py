@@ -65,6 +65,40 @@ def test_rows_that_cannot_be_scored_are_left_out_for_everybody_with_a_note():
     assert all(np.isfinite(each["p_leaves"]) for each in comparison.predictions)
 
 
+class Short(FakeLM):
+    """Knows before it reads what it cannot read."""
+
+    def fault(self, prompt, labels):
+        return "it is too long" if "[unscorable]" in prompt.user else None
+
+
+def test_rows_that_are_too_long_are_left_out_before_anything_is_read():
+    """The number of prompts that is said is the number that is read."""
+    records = customers()
+    for row in (5, 60):
+        records[row].values["feedback"] += " [unscorable]"
+    run = benchmark(records, lm=Memo(Short()), approaches=(*QUICK, "panel"))
+    count = run.collect()
+    notes = run.run().notes
+    assert (run.memo.passes, run.memo.count) == (count, count)
+    assert not any("[unscorable]" in prompt.user for prompt in run.memo.lm.asked)
+    left_out = (
+        "rows left out for every approach: 2 that could not be scored (the first is row 6: it is "
+        "too long)"
+    )
+    assert left_out in notes
+
+
+@pytest.mark.parametrize(("groups", "word"), [(3, "undecided"), (40, "better")])
+def test_a_group_or_two_decide_nothing(groups, word):
+    """The rows of one group say as little as one row."""
+    of = [f"g{row % groups}" for row in range(80)]
+    found = benchmark(groups=of, approaches=["zero-shot", "embedding"], budgets=(4,), seeds=1).run()
+    [gap] = [each for each in found.differences if each.approach == "zero-shot"]
+    assert (gap.value > 0, gap.verdict) == (True, word)
+    assert ((gap.low, gap.high) == (-1, 1)) == (groups == 3)  # of which one tests
+
+
 def test_a_draw_of_two_that_loses_one_is_left_out_and_the_others_are_not():
     """One label is no comparison: what is fitted on it would say the same of everybody."""
     given = {"approaches": (*QUICK, "panel"), "budgets": (2, 16), "seeds": 2}
@@ -260,6 +294,9 @@ def test_a_base_rate_needs_two_labels():
     with pytest.raises(DataError) as error:
         benchmark(file=file, approaches=["prior", "embedding"], base_rate=0.1)
     assert str(error.value) == "a base rate needs two labels; p.jinja has 3"
+    with pytest.raises(DataError) as error:
+        benchmark(file=file, approaches=["prior"], value_saved=9, offer_cost=1)
+    assert str(error.value) == "captured value needs two labels; p.jinja has 3"
 
 
 def test_the_base_rate_is_no_choice_where_nothing_else_can_be_tried():

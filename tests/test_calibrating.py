@@ -42,7 +42,7 @@ LABELLED_ROWS = [(f"c{n}", f"told {n} {'angry' if n % 3 else 'happy'}", n % 2) f
 MODEL = Source("model", None)
 TOO_FEW = (
     "not calibrated on labels: at least 8 labelled records that are no shots, every label among "
-    "them, are needed; there are {}"
+    "them, are needed; there are {}{}"
 )
 TOO_SMALL = (
     "not calibrated to the base rate {}: {} scored rows are too few to find a shift on (200 are "
@@ -162,18 +162,18 @@ def test_a_base_rate_that_cannot_be_met_is_not_exchanged_for_labels():
 
 
 @pytest.mark.parametrize(
-    ("rows", "count"),
+    ("rows", "count", "none"),
     [
-        (LABELLED_ROWS[: MIN_LABELLED - 1], 7),
-        (LABELLED_ROWS[:1], 1),
-        ([(f"c{n}", "angry", 1) for n in range(12)], 12),
+        (LABELLED_ROWS[: MIN_LABELLED - 1], 7, ""),
+        (LABELLED_ROWS[:1], 1, ", none with the label '1'"),
+        ([(f"c{n}", "angry", 1) for n in range(12)], 12, ", none with the label '0'"),
     ],
     ids=["seven", "one", "one label"],
 )
-def test_too_few_labelled_records_are_said_and_nothing_is_asked(rows, count):
+def test_too_few_labelled_records_are_said_and_nothing_is_asked(rows, count, none):
     lm = FakeLM()
     found, said = find(given(rows=rows), logprobs(9), lm=lm)
-    assert (found.method, said, lm.asked) == ("none", [TOO_FEW.format(count)], [])
+    assert (found.method, said, lm.asked) == ("none", [TOO_FEW.format(count, none)], [])
 
 
 def test_eight_labelled_records_are_enough():
@@ -183,14 +183,18 @@ def test_eight_labelled_records_are_enough():
 
 def test_too_few_labelled_records_leave_the_rate_of_the_file():
     found, said = find(given(WITH_RATE, LABELLED_ROWS[:3]), logprobs(300))
-    assert (found.method, found.base_rate, said) == ("base_rate", 0.2, [TOO_FEW.format(3)])
+    assert (found.method, found.base_rate, said) == ("base_rate", 0.2, [TOO_FEW.format(3, "")])
     found, said = find(given(WITH_RATE, LABELLED_ROWS[:3]), logprobs(30))
-    assert (found.method, said) == ("none", [TOO_FEW.format(3), TOO_SMALL.format("0.2", 30)])
+    assert (found.method, said) == ("none", [TOO_FEW.format(3, ""), TOO_SMALL.format("0.2", 30)])
 
 
 @pytest.mark.parametrize(
     ("unscorable", "method", "said"),
-    [(1, "platt", []), (13, "none", [TOO_FEW.format(7)]), (20, "none", [TOO_FEW.format(0)])],
+    [
+        (1, "platt", []),
+        (13, "none", [TOO_FEW.format(7, "")]),
+        (20, "none", [TOO_FEW.format(0, "")]),
+    ],
 )
 def test_labelled_records_that_cannot_be_scored_do_not_count(unscorable, method, said):
     rows = [
@@ -247,7 +251,7 @@ def test_too_few_are_left_beside_the_shots(shots, left):
     found, said = find(ours, logprobs(9), shots=shots_of(ours, shots))
     enough = left >= MIN_LABELLED
     assert found.method == ("platt" if enough else "none")
-    assert said == ([] if enough else [TOO_FEW.format(left)])
+    assert said == ([] if enough else [TOO_FEW.format(left, "")])
 
 
 def test_with_nearest_shots_all_records_calibrate_and_none_sees_itself(monkeypatch):

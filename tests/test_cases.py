@@ -264,3 +264,29 @@ def test_what_shots_would_take_is_said_once_a_budget():
 
 def test_where_there_is_no_label_there_is_nothing_to_say():
     assert runs(["zero-shot", "probe"], [draw_of([], 0)], [], Plan(), 9) == ({0: ["zero-shot"]}, [])
+
+
+@pytest.mark.parametrize(
+    ("rare", "budget", "shots", "select", "said"),
+    [
+        (2, 64, 4, "balanced", True),
+        (2, 64, 16, "balanced", True),  # 4 of them take both as well
+        (3, 64, 16, "balanced", False),
+        (3, 64, 4, "balanced", False),
+        (2, 64, 4, "random", False),
+        (2, 4, 4, "balanced", False),  # said elsewhere: all are its shots
+    ],
+)
+def test_few_shot_without_a_rare_row_to_calibrate_on_is_said(rare, budget, shots, select, said):
+    y = ["yes"] * rare + ["no"] * (budget - rare)
+    plan = Plan(shots=shots, select=select)
+    found, notes = runs(["few-shot"], [draw_of(y, budget), draw_of(y, budget, 1)], y, plan, 100)
+    assert found == {budget: ["few-shot"]}
+    assert (
+        notes
+        == [
+            f"few-shot is not calibrated at {budget} labels: a draw has {rare} of 'yes', and its shots "
+            "take them all"
+        ]
+        * said
+    )

@@ -152,6 +152,7 @@ def slow_gap(run, comparison, approach, against, budget, seeds=(0, 1)):
         metric="roc_auc",
         value=float(np.mean(values)),
         resampled=np.mean(gaps, axis=0),
+        units=min(hit.sum(), (~hit).sum()),
     )
 
 
@@ -253,5 +254,7 @@ def test_a_gap_is_the_mean_over_the_seeds_that_both_have():
     assert gap.value == pytest.approx(0.25)
     expected = [resampled["probe", 16, seed] - resampled["embedding", 16, seed] for seed in (0, 1)]
     np.testing.assert_allclose(gap.resampled, np.mean(expected, axis=0))
+    assert gap.units == np.inf
+    assert gap_of(rows, resampled, "probe", "embedding", 16, units=3).units == 3
     assert gap_of(rows, resampled, "probe", "embedding", 4) is None
     assert gap_of(rows, resampled, "probe", "text", 16) is None

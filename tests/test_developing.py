@@ -92,6 +92,7 @@ def test_the_choice_is_told_with_differences_corrected_for_all_files():
             metric="roc_auc",
             value=ranked[name] - ranked["good.jinja"],
             resampled=resampled[name] - resampled["good.jinja"],
+            units=min(hit.sum(), (~hit).sum()),
         )
         for name in ("vague.jinja", "back.jinja")
     ]

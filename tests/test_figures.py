@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from compared import QUICK, benchmark, by_case, customers
 from fakes import FakeEncoder, FakeLM
-from promptpredict.figures import chosen
+from promptpredict.figures import members
 from promptpredict.metrics import best_threshold, resample
 from promptpredict.plans import APPROACHES
 from promptpredict.results import Results, write_results
@@ -186,13 +186,13 @@ def test_intervals_draw_whole_groups_where_rows_have_them():
     assert (brier.low, brier.high) == (pytest.approx(low), pytest.approx(high))
 
 
-def test_a_choice_in_folds_names_the_approach_of_most():
+def test_a_choice_in_folds_names_the_approaches_of_all_of_them():
     def outcomes(*names):
         return [SimpleNamespace(chosen=name) for name in names]
 
-    assert chosen(outcomes("a", "b", "b")) == "b"
-    assert chosen(outcomes(None, None)) is None
-    assert chosen(outcomes("a", "b")) == "a"
+    assert members(outcomes("a", "b", "b")) == ["b", "a"]
+    assert members(outcomes(None, None)) == []
+    assert members(outcomes("a", "a")) == ["a"]
 
 
 # -- the base rate -----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from compared import QUICK, benchmark, by_case, customers
 from fakes import FakeLM
 from promptpredict.joining import joined
+from promptpredict.results import Flag
 from promptpredict.verdict import Gap, judge
 
 MODELS = ["one", "two", "three"]
@@ -118,6 +119,7 @@ def test_approaches_of_all_models_are_corrected_in_one_family(runs, whole):
                         metric="roc_auc",
                         value=float(np.mean(values)),
                         resampled=np.mean(drawn, axis=0),
+                        units=whole.units,
                     )
                 )
         for slow in judge(gaps, budget=budget):
@@ -162,6 +164,7 @@ def test_each_later_model_is_compared_with_the_first_on_the_same_resamples(runs,
                         metric="roc_auc",
                         value=float(value),
                         resampled=drawn,
+                        units=whole.units,
                     )
                 )
         expected += judge(gaps, budget=budget)
@@ -193,4 +196,15 @@ def test_notes_and_flags_that_all_share_stand_once():
     assert whole.notes == [
         "budget 1,000 is left out: there are 40 training rows",
         "of the second alone",
+    ]
+
+
+def test_a_flag_on_a_model_names_it():
+    plain = benchmark(approaches=["zero-shot"], budgets=(0,)).run()
+    other = copy.deepcopy(plain)
+    plain.flags = [Flag(kind="leak", column="x", text="x leaks")]
+    other.flags = [*plain.flags, Flag(kind="reversed", column=None, text="the wrong way round")]
+    assert [each.text for each in joined([plain, other], ["one", "two"]).flags] == [
+        "x leaks",
+        "two: the wrong way round",
     ]

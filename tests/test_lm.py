@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -263,6 +265,19 @@ def test_a_prompt_that_does_not_fit_is_a_fault_and_the_others_are_scored(tiny_lm
     assert scores.faults == {
         1: f"its prompt has {count:,} tokens, and {count:,} without shots and feedback; the model reads 1,024"
     }
+
+
+def test_a_prompt_that_is_too_long_is_known_before_it_is_read(tiny_lm, monkeypatch):
+    def shorter(shots, words):
+        return Prompt("You judge.", (), " ".join(["word"] * (2000 - words)), "So:")
+
+    cuttable = dataclasses.replace(shorter(0, 0), n_words=1990, shorter=shorter)
+    for prompt in (shorter(0, 0), shorter(0, 1990), cuttable):
+        found = tiny_lm.score([prompt], SINGLE).faults.get(0)
+        assert tiny_lm.fault(prompt, SINGLE) == found
+    assert found is None
+    monkeypatch.setattr(tiny_lm, "_fit", None)  # short ones are not even encoded
+    assert tiny_lm.fault(prompts(1)[0], SINGLE) is None
 
 
 def test_a_token_that_the_weights_lack_is_a_fault(tokenizers):

@@ -168,7 +168,7 @@ def test_collecting_reads_nothing_and_counts_distinct_prompts():
     found = memo.collect(lambda: memo.score(prompts("a b", "known one", "c", "a b"), LABELS))
     assert found == 3
     assert memo.lm.asked == prompts("known one")
-    assert (memo.passes, memo.tokens_read, memo.tokens, memo.count) == (1, 2, 2, 3)
+    assert (memo.passes, memo.tokens_read, memo.tokens, memo.count) == (1, 2, 2, 1)
     assert memo.new() == [(prompt, LABELS) for prompt in prompts("a b", "c")]
     assert memo.count_new() == 3
     assert not memo.collecting
@@ -227,6 +227,23 @@ def test_a_fault_that_is_known_is_a_fault_while_collecting_too(tmp_path):
     assert found[0].faults == {1: "it cannot be scored"}
 
 
+class Short(FakeLM):
+    """Knows what it cannot read before it reads it."""
+
+    def fault(self, prompt, labels):
+        return "it is too long" if "[unscorable]" in prompt.user else None
+
+
+def test_what_cannot_be_read_is_a_fault_while_collecting_and_no_prompt_that_was_asked_for():
+    memo, found = Memo(Short()), []
+    memo.collect(lambda: found.append(memo.score(prompts("fine", "[unscorable]"), LABELS)))
+    assert found[0].faults == {1: "it is too long"}
+    memo.collect(lambda: memo.score(prompts("fine", "new"), LABELS))
+    assert not memo.read_collected()
+    assert (memo.count, memo.passes) == (2, 2)
+    assert [prompt.user for prompt in memo.lm.asked] == [p.user for p in prompts("fine", "new")]
+
+
 def test_an_error_while_collecting_ends_the_collecting():
     memo = Memo(FakeLM())
     with pytest.raises(ZeroDivisionError):
@@ -241,7 +258,7 @@ def test_a_second_collection_takes_the_place_of_the_first():
     memo.collect(lambda: memo.score(prompts("b"), LABELS))
     memo.read_collected()
     assert memo.lm.calls == [["b"]]
-    assert memo.count == 2
+    assert memo.count == 1
 
 
 def test_a_language_model_that_cannot_count_says_so():

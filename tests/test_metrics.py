@@ -6,10 +6,11 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from scipy.stats import t
 from sklearn import metrics as reference
 
 from promptpredict.metrics import best_threshold, evaluate, resample
-from promptpredict.resampling import interval, intervals
+from promptpredict.resampling import interval, intervals, units_of
 
 # neither order of columns is the sorted one
 BINARY = {"labels": ("stays", "leaves"), "positive": "leaves"}
@@ -367,8 +368,36 @@ def test_ranking_has_its_interval_on_log_odds_and_the_rest_percentiles():
         middle = np.log(values[name] / (1 - values[name]))
         ends = middle + np.array([-1.959964, 1.959964]) * odds.std()
         assert found[name] == pytest.approx(tuple(1 / (1 + np.exp(-ends))), rel=1e-6)
-    for name in found.keys() - {"roc_auc", "pr_auc"}:
+    for name in found.keys() - {"roc_auc", "pr_auc", "ece"}:
         assert found[name] == interval(drawn[name])
+
+
+def test_the_interval_of_a_calibration_error_holds_it_and_stays_above_0():
+    """Resamples of calibrated rows are less calibrated: their percentiles may lie above it."""
+    values, drawn = {"ece": 0.03}, {"ece": [0.05, 0.06, 0.07, np.nan]}
+    assert interval(drawn["ece"])[0] > values["ece"]
+    far = 1.959964 * np.std([0.05, 0.06, 0.07])
+    assert intervals(values, drawn)["ece"] == pytest.approx((0.03 - far, 0.03 + far))
+    assert intervals({"ece": 0.01}, drawn)["ece"][0] == 0
+    wide = intervals({"ece": 0.99}, {"ece": [0.5, 0.99]}, units=2)["ece"]
+    assert wide == (0, 1)
+
+
+@pytest.mark.parametrize("units", [2, 9, 200])
+def test_few_units_widen_the_interval_of_roc_auc_by_students_t(units):
+    drawn, value = np.linspace(0.6, 0.8, 50), 0.7
+    low, high = intervals({"roc_auc": value}, {"roc_auc": drawn}, units=units)["roc_auc"]
+    far = t(units - 1).ppf(0.975) * np.log(drawn / (1 - drawn)).std()
+    odds = np.log(value / (1 - value)) + np.array([-far, far])
+    assert (low, high) == pytest.approx(tuple(1 / (1 + np.exp(-odds))))
+    assert intervals({"roc_auc": value}, {"roc_auc": drawn}, units=1)["roc_auc"] == (0, 1)
+
+
+def test_units_are_those_of_the_label_with_the_fewest():
+    truth = ["a", "b", "b", "a", "b"]
+    assert units_of(truth) == 2
+    assert units_of(truth, ["g", "g", "h", "g", "i"]) == 1
+    assert units_of([]) == 0
 
 
 def test_resamples_without_a_fault_are_taken_to_be_near_1():

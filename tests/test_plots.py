@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from promptpredict.curves import (
     series,
     spoken_budget,
 )
+from promptpredict.metrics import evaluate
 from promptpredict.pictures import gallery, in_words
 from promptpredict.results import Row, Value
 from promptpredict.theme import (
@@ -166,6 +168,26 @@ def test_the_area_under_the_curve_is_the_roc_auc_of_every_seed():
     assert area == pytest.approx(np.mean([roc_auc_score(labels, s) for s in scores]), abs=0.004)
 
 
+def test_the_curves_of_folds_are_those_of_the_figures():
+    """Each fold at a level of its own, as models that were fitted apart are."""
+    drawn = np.random.default_rng(5)
+    labels = (drawn.random(600) < 0.3).astype(int)
+    folds = np.repeat([0, 1, 2], [100, 200, 300])
+    scores = labels * 0.2 + drawn.random(600) + folds * (1 - labels)
+    table = predicted((list(labels.astype(str)), scores)).assign(fold=folds)
+    ranking, _ = rankings(table, "probe", 4, "1")
+    said = np.column_stack([1 - scores / 9, scores / 9])
+    figures = evaluate(
+        list(labels.astype(str)), said, labels=["0", "1"], positive="1", folds=folds.tolist()
+    )
+    assert np.trapezoid(ranking.found, ranking.misses) == pytest.approx(
+        figures["roc_auc"], abs=0.004
+    )
+    lift = dict(zip(ranking.share.round(3), ranking.lift, strict=True))
+    for share in (5, 10, 20):
+        assert lift[share / 100] == pytest.approx(figures[f"lift_{share}"], abs=1e-9)
+
+
 def test_bars_of_reliability_count_a_test_row_once_however_many_seeds():
     seed = (list("10" * 50), np.repeat([0.2, 0.8], 50))
     _, once = rankings(predicted(seed), "probe", 4, "1")
@@ -300,6 +322,17 @@ def test_names_at_the_ends_of_lines_do_not_meet():
         boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert len(boxes) == 9
     assert not any(a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[:n])
+
+
+def test_a_line_below_the_picture_has_no_name_at_its_end():
+    curves = {"text": [Point(16, 0.9, None, None)], "prior": [Point(16, 0.5, None, None)]}
+    with drawing(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = plots.learning(curves, list(curves), "ROC AUC", size=plots.WIDE)
+        assert png(figure, "title")
+        alone = plots.learning({"prior": curves["prior"]}, ["prior"], "ROC AUC", size=plots.WIDE)
+        assert png(alone, "title")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["text"]
 
 
 def test_missing_intervals_and_single_points_are_drawn():

@@ -10,7 +10,7 @@ import pytest
 
 from browser import Browser, find
 from promptpredict.errors import DataError
-from promptpredict.pictures import gallery
+from promptpredict.pictures import NAMES, gallery
 from promptpredict.report import _clauses, marked, render, write_report
 from promptpredict.reporttables import (
     crossover_table,
@@ -87,6 +87,23 @@ def test_a_verdict_of_several_parts_is_a_list_of_what_to_use_and_its_figures():
         ("With 4 labels use `probe`, 2 times cheaper", "ROC AUC 0.8"),
     ]
     assert _clauses("Nothing was compared.") == [("Nothing was compared", "")]
+
+
+def test_a_verdict_on_several_models_names_each_in_its_parts():
+    assert _clauses(
+        "`a; b (c)`: With no label use `zero-shot` (ROC AUC 0.9, above 0.5); with 16 and 64 labels "
+        "`stack`, which joins both sides, ranks higher (+0.045 to +0.089, at 16 labels).\n"
+        "`tiny`: With 4 labels use `probe` (ROC AUC 0.8).\n"
+        "b.jinja was chosen by the labels of training rows, which no budget counts."
+    ) == [
+        ("`a; b (c)`: With no label use `zero-shot`", "ROC AUC 0.9, above 0.5"),
+        (
+            "`a; b (c)`: with 16 and 64 labels `stack`, which joins both sides, ranks higher",
+            "+0.045 to +0.089, at 16 labels",
+        ),
+        ("`tiny`: With 4 labels use `probe`", "ROC AUC 0.8"),
+        ("b.jinja was chosen by the labels of training rows, which no budget counts", ""),
+    ]
 
 
 def test_differences_tell_the_verdict_and_both_intervals():
@@ -253,6 +270,17 @@ def test_pictures_lie_beside_the_page(written):
         "roc.png",
         "text-adds.png",
     ]
+
+
+def test_pictures_of_an_earlier_report_go_and_those_of_others_stay(tmp_path):
+    results, predictions = sample_results()
+    write_report(tmp_path, results, predictions, positive="1")
+    (tmp_path / "pictures" / "mine.png").write_bytes(b"mine")
+    bare = Results(rows=results.rows[:1], differences=[], verdict="")
+    write_report(tmp_path, bare, pd.DataFrame(columns=predictions.columns), positive="1")
+    found = {path.stem for path in (tmp_path / "pictures").iterdir()}
+    assert "mine" in found
+    assert found < {*NAMES, "mine"}
 
 
 def test_what_people_wrote_is_data():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import product
 from statistics import NormalDist
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from promptpredict.results import Crossover
-from promptpredict.verdict import Gap, crossovers, judge, p_value, word
+from promptpredict.verdict import Gap, crossovers, judge, p_value, perfect, word
 
 SPREAD = np.array([-1.0, 1.0] * 50)  # mean 0, deviation 1
 
@@ -213,13 +215,77 @@ def test_a_wide_interval_is_not_as_good():
 
 def test_a_few_rows_in_perfect_order_decide_nothing():
     """No resample of 4 rows in perfect order has a fault, and chance orders them one time in 6."""
-    sure = np.full(100, 0.5)
-    few, many, unknown = (
-        judge([Gap(approach="a", against="b", metric="roc_auc", value=0.5, resampled=sure, rows=n)], budget=4)[0]
-        for n in (4, 400, 0)
-    )  # fmt: skip
-    assert few.verdict == "undecided"
-    assert (few.low, few.high) == pytest.approx((0.5 - 1.959964 * 0.5, 0.5 + 1.959964 * 0.5))
-    assert (many.verdict, unknown.verdict) == ("better", "better")
-    same = Gap(approach="a", against="b", metric="roc_auc", value=0.0, resampled=0 * sure, rows=4)
-    assert judge([same], budget=4)[0].verdict == "no worse"
+    few, many = (judge([of_units(0.5, 0.0, n, perfect=True)], budget=4)[0] for n in (2, 200))
+    assert (few.low, few.high, few.verdict) == (-1.0, 1.0, "undecided")
+    assert (many.low, many.high) == pytest.approx((0.5 - 1.971957 / 200, 0.5 + 1.971957 / 200))
+    assert many.verdict == "better"
+    # nor that two in perfect order are as good as one another; those in the same order are
+    for perfectly, expected in ((True, "undecided"), (False, "no worse")):
+        assert judge([of_units(0.0, 0.0, 2, perfect=perfectly)], budget=4)[0].verdict == expected
+    assert judge([of_units(0.1, 0.01, 200, perfect=True)], budget=4)[0].low == pytest.approx(
+        0.1 - 1.971957 * 0.01
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [((1.0, 1.0), True), ((0.0, 0.0), True), ((0.5, 0.5), False), ((1.0, 0.9), False)],
+)
+def test_a_ranking_without_a_fault_in_any_resample_is_perfect(values, expected):
+    drawn = np.array([*values, np.nan])
+    assert perfect([np.array([0.7, 0.8, 0.9]), drawn]) is expected
+
+
+def of_units(value, deviation, units, *, perfect=False):
+    return Gap(
+        approach="a",
+        against="b",
+        metric="roc_auc",
+        value=value,
+        resampled=value + deviation * SPREAD,
+        units=units,
+        perfect=perfect,
+    )
+
+
+@pytest.mark.parametrize("units", [2, 3, 5, 40])
+def test_few_units_widen_the_interval_by_students_t(units):
+    found = judge([of_units(0.02, 0.01, units)], budget=4)[0]
+    far = t(units - 1).ppf(0.975) * 0.01
+    assert (found.low, found.high) == pytest.approx((0.02 - far, 0.02 + far))
+    assert found.p == pytest.approx(2 * t(units - 1).sf(2))
+
+
+def test_resamples_of_one_unit_say_nothing():
+    alone = judge([of_units(0.3, 0.01, 1), of_units(-0.3, 0.01, 1)], budget=4)
+    assert [(each.low, each.high, each.p, each.verdict) for each in alone] == [
+        (-1.0, 1.0, 1.0, "undecided"),
+        (-1.0, 1.0, 1.0, "undecided"),
+    ]
+    table = {("probe", 4): 0.9 + 0.001 * SPREAD, ("embedding", 4): 0.5 + 0.0 * SPREAD}
+    for count, budget in ((1, None), (2, 4)):
+        found = crossovers(table, pairs=[("probe", "embedding")], units=count)
+        assert [each.budget for each in found] == [budget, None]
+
+
+@pytest.mark.parametrize(("positives", "most"), [(2, 0.02), (4, 0.07)])
+def test_noise_is_seldom_called_better_or_worse_with_few_positives(positives, most):
+    """By the normal quantile it was in 28 % and 11 % of such samples."""
+    rng, hit, wrong = np.random.default_rng(0), np.arange(60) < positives, 0
+    for _ in range(150):
+        scores = rng.normal(size=(2, 60))
+        draws = rng.integers(60, size=(100, 60))
+        drawn = [ranked(hit[draws], score[draws]) for score in scores]
+        value = [ranked(hit[None], score[None])[0] for score in scores]
+        found = of_units(value[0] - value[1], 0.0, positives)
+        found = dataclasses.replace(found, resampled=drawn[0] - drawn[1])
+        wrong += judge([found], budget=4)[0].verdict in ("better", "worse")
+    assert wrong <= most * 150
+
+
+def ranked(hit, score):
+    """Return ROC AUC (b,) of rows (b, n); scores have ties where a row is drawn twice."""
+    above = (score[:, :, None] > score[:, None, :]) + 0.5 * (score[:, :, None] == score[:, None, :])
+    pairs = hit[:, :, None] & ~hit[:, None, :]
+    count = pairs.sum(axis=(1, 2))
+    return np.where(count, (above * pairs).sum(axis=(1, 2)) / np.maximum(count, 1), np.nan)

@@ -499,7 +499,13 @@ def test_a_saved_calibration_goes_before_a_base_rate_which_is_said(fakes):
     before = read()
     _, said = score(fakes, base_rate=0.3, calibration="c.json", train="train.csv")
     assert read() == before
-    assert said == ["--base-rate is not used: --calibration was given"]
+    assert said == [
+        f"{option} is not used: --calibration was given" for option in ("--base-rate", "--train")
+    ]
+    for used in ({"shots": 4}, {"fallback": "embedding"}):
+        save = score(fakes, train="train.csv", save_calibration="s.json", **used)
+        _, said = score(fakes, calibration="s.json", train="train.csv", **used)
+        assert (len(save), said) == (2, [])
 
 
 def test_where_there_is_no_calibration_none_is_saved_and_that_is_said(fakes):

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -80,7 +81,7 @@ def about_run(
     counts = {
         "rows": len(run.records),
         "folds": len(run.splits),
-        "training rows": len(split.train),
+        "training rows": sum(run.records[row].row not in run.unscored for row in split.train),
         "test rows": max((row.n_test for row in found.rows), default=0),
     }
     if run.positive is not None:
@@ -126,7 +127,7 @@ def prompt_text(
 
 
 def masked(records: Sequence[Record], prompt_file: PromptFile) -> Record:
-    """Return a record that stands for all and is nobody."""
+    """Return a record that stands for all and is nobody: a middle number or date, a common word."""
     values: dict[str, Value] = {}
     for column in records[0].values:
         cells = [record.values[column] for record in records]
@@ -143,5 +144,7 @@ def _typical(column: str, cells: Sequence[Value]) -> Value:
     if known and len(numbers) == len(known):
         middle = median(numbers)
         return int(middle) if all(isinstance(cell, int) for cell in numbers) else float(middle)
+    if known and all(isinstance(cell, date) for cell in known):
+        return sorted(known, key=str)[(len(known) - 1) // 2]  # ISO: as text they are in order
     [(cell, count)] = Counter(map(str, known)).most_common(1) or [("", 0)]
     return cell if count >= COMMON else f"‹{column}›"

@@ -25,7 +25,7 @@ from promptpredict.choices import differences
 from promptpredict.encoders import Embedder
 from promptpredict.errors import DataError, UnscoredError
 from promptpredict.estimating import estimator_of
-from promptpredict.figures import Figures, chosen, line, reversed_flags
+from promptpredict.figures import Figures, line, members, reversed_flags
 from promptpredict.heads import moved, shares, spread
 from promptpredict.leaks import find_leaks, repeated
 from promptpredict.memo import Memo
@@ -68,6 +68,10 @@ class Benchmark:
             raise DataError(
                 f"a base rate needs two labels; {prompt_file.name} has {len(prompt_file.words)}"
             )
+        if plan.value_saved is not None and prompt_file.front.positive is None:
+            raise DataError(
+                f"captured value needs two labels; {prompt_file.name} has {len(prompt_file.words)}"
+            )
         numbers = [record.row for record in records]
         if groups is not None:
             groups = cell_texts(groups, numbers, "group")
@@ -103,6 +107,11 @@ class Benchmark:
         other = copy(self)
         other.memo, other._collected = memo, False
         return other
+
+    def check(self) -> None:
+        """Raise DataError where no approach runs at any budget."""
+        if not any(self._runs[draw.budget] for draw in self.draws()):
+            raise DataError(f"nothing is left to compare: {'; '.join(self._left_out())}")
 
     # -- before the first prompt is read ---------------------------------------------------
 
@@ -161,14 +170,17 @@ class Benchmark:
         figures = Figures(self.records, self.y, self.labels, self.positive, money)
         given = {"table": self.table, "prompt": Path(self.prompt_file.name).name}
         for key, outcomes in sorted(cases.items(), key=lambda case: case[0][1:]):
-            model = self._model(chosen(outcomes) or key[0])
+            model = self._model(members(outcomes) or [key[0]])
             row, found.resampled[key] = figures.row(key, outcomes, model=model, **given)
+            found.units = figures.units(outcomes)  # the test rows of all cases are the same
             found.rows.append(row)
             found.predictions += figures.predictions(key, outcomes)
             if key[0] in self.approaches:
                 found.watch(key[0], outcomes)
             say(line(row))
-        found.differences, found.crossovers = differences(found.rows, found.resampled)
+        found.differences, found.crossovers = differences(
+            found.rows, found.resampled, units=found.units
+        )
         found.flags = [*self.leaks, *self._memorised(), *reversed_flags(found.rows)]
         found.notes += [cut] if (cut := self.embedder.describe()) else []
         return found
@@ -257,10 +269,10 @@ class Benchmark:
 
     # -- what is seen besides --------------------------------------------------------------
 
-    def _model(self, approach: str) -> str:
-        if approach in WITH_LM or approach == STACK:
+    def _model(self, approaches: Sequence[str]) -> str:
+        if set(approaches) & {*WITH_LM, STACK}:
             return self.memo.name if self.memo else ""
-        return self.embedder.name if approach in ("embedding", "fusion") else ""
+        return self.embedder.name if set(approaches) & {"embedding", "fusion"} else ""
 
     @cached_property
     def leaks(self) -> list[Flag]:

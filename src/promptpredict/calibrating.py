@@ -125,9 +125,11 @@ def _by_labels(
         logprobs = scores.logprobs[scored]
         y = [y[index] for index in scored]
     if not _enough(y, given.labels):
+        lacking = [label for label in given.labels if label not in y]
+        none = f", none with the label '{lacking[0]}'" if y and lacking else ""
         say(
             f"not calibrated on labels: at least {MIN_LABELLED} labelled records that are no "
-            f"shots, every label among them, are needed; there are {len(y)}"
+            f"shots, every label among them, are needed; there are {len(y)}{none}"
         )
         return None
     if reverse := _reversed(np.asarray(logprobs), np.asarray(y), given):

@@ -82,7 +82,8 @@ class Outcome:
 class Comparison:
     """What was found: rows and differences, the predictions behind them, and what was seen.
 
-    ``resampled`` holds ROC AUC (resamples,) of each approach, budget and seed.
+    ``resampled`` holds ROC AUC (resamples,) of each approach, budget and seed; ``units`` are the test
+    rows, or their groups, of the label that has the fewest.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -95,6 +96,7 @@ class Comparison:
     label_mass: dict[str, list[float]] = field(default_factory=dict)
     truncated: dict[str, int] = field(default_factory=dict)
     resampled: dict[Key, Probabilities] = field(default_factory=dict)
+    units: float = np.inf
 
     def watch(self, approach: str, outcomes: Sequence[Outcome]) -> None:
         """Note label mass, what was cut, and which shots were shown to everybody.
@@ -149,16 +151,17 @@ def every_draw(splits: Sequence[Split], y: Sequence[str], plan: Plan, out: set[i
 def runs(
     approaches: Sequence[str], draws: Sequence[Draw], y: Sequence[str], plan: Plan, rows: int
 ) -> tuple[dict[int, list[str]], list[str]]:
-    """Return the approaches that run at each label budget, and why one that should does not.
+    """Return the approaches that run at each label budget, and notes on what few rows keep away.
 
-    It does not where a draw, of any seed or fold, has so few rows of its rarest label that the
-    shots in front of a probe may leave it nothing to be fitted on. ``rows`` is the largest budget.
+    A draw, of any seed or fold, may have so few rows of its rarest label that the shots in front of
+    a probe leave it nothing to be fitted on, or few-shot nothing to be calibrated on. ``rows`` is
+    the largest budget.
     """
     found = {
         draw.budget: [name for name in approaches if plan.takes(name, draw.budget, rows)]
         for draw in draws
     }
-    notes = {}
+    notes: dict[tuple[str, int], str] = {}
     for draw in draws:
         counts = Counter(y[row] for row in draw.rows)
         label, count = min(counts.items(), key=itemgetter(1), default=("", 0))
@@ -166,9 +169,21 @@ def runs(
         few = sum(min(each, count - 1) for each in counts.values()) < PROBE_SHOTS
         if few and WITH_SHOTS in found[draw.budget]:
             found[draw.budget].remove(WITH_SHOTS)
-            notes[draw.budget] = (
+            notes[WITH_SHOTS, draw.budget] = (
                 f"{WITH_SHOTS} is left out at {draw.budget:,} labels: a draw has {count:,} of "
                 f"'{label}', and its {PROBE_SHOTS} shots may take them all"
+            )
+        shots = min(plan.counts("few-shot", draw.budget))
+        taken = count <= shots // max(len(counts), 1)
+        if (
+            taken
+            and plan.select == "balanced"
+            and "few-shot" in found[draw.budget]
+            and shots < draw.budget
+        ):
+            notes["few-shot", draw.budget] = (
+                f"few-shot is not calibrated at {draw.budget:,} labels: a draw has {count:,} of "
+                f"'{label}', and its shots take them all"
             )
     return found, list(notes.values())
 

@@ -24,7 +24,7 @@ from promptpredict.plans import (
     WITHOUT_LM,
 )
 from promptpredict.results import Crossover, Difference, Row, base_of
-from promptpredict.verdict import Gap, crossovers, judge
+from promptpredict.verdict import Gap, crossovers, judge, perfect
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,12 +62,13 @@ def choose(held_out: Mapping[str, Floats], y: Sequence[str], labels: Sequence[st
 
 
 def differences(
-    rows: Sequence[Row], resampled: Mapping[tuple[str, int, int], Floats]
+    rows: Sequence[Row], resampled: Mapping[tuple[str, int, int], Floats], *, units: float = np.inf
 ) -> tuple[list[Difference], list[Crossover]]:
     """Compare approaches on identical test rows, the mean over the seeds: ROC AUC.
 
     ``resampled`` holds it for each approach, budget and seed on the same resamples of the test
-    rows, so that intervals are paired. Each approach with a language model stands against the
+    rows, so that intervals are paired; ``units`` are the test rows (or groups) of the label with the
+    fewest. Each approach with a language model stands against the
     choice without one (without choices, the baseline); those are one family, and the choices
     themselves, against one another and the stack against a single approach, are another. Several
     models stand in the same two families.
@@ -77,7 +78,7 @@ def differences(
     by_lm = [f"{name}{model}" for model in models for name in WITH_LM]
 
     def gap(approach: str, against: str, budget: int) -> Gap | None:
-        return gap_of(rows, resampled, approach, against, budget)
+        return gap_of(rows, resampled, approach, against, budget, units=units)
 
     found: list[Difference] = []
     for budget in sorted({budget for _, budget in seeds}):
@@ -102,7 +103,7 @@ def differences(
     means = {
         key: np.mean([resampled[*key, seed] for seed in of], axis=0) for key, of in seeds.items()
     }
-    return found, crossovers(means, pairs=pairs)
+    return found, crossovers(means, pairs=pairs, units=units)
 
 
 def gap_of(
@@ -111,6 +112,8 @@ def gap_of(
     approach: str,
     against: str,
     budget: int,
+    *,
+    units: float = np.inf,
 ) -> Gap | None:
     """Return by how much an approach is ahead of another, over the seeds that both have."""
     known = {
@@ -133,7 +136,8 @@ def gap_of(
         metric="roc_auc",
         value=float(np.mean([value for _, _, value in pairs])),
         resampled=np.mean([resampled[one] - resampled[other] for one, other, _ in pairs], axis=0),
-        rows=max(row.n_test for row in rows),
+        units=units,
+        perfect=perfect(resampled[key] for one, other, _ in pairs for key in (one, other)),
     )
 
 

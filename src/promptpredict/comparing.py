@@ -21,7 +21,7 @@ from promptpredict.records import Record
 from promptpredict.results import About, Results, write_results
 from promptpredict.splits import check_split
 from promptpredict.tables import table_name
-from promptpredict.writing import check_folder
+from promptpredict.writing import check_folder, make_folder
 
 if TYPE_CHECKING:
     from promptpredict.benchmark import Benchmark
@@ -66,12 +66,14 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
     begun, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     plans = [_benchmark(asked, *each) for each in zip(files, tables, strict=True)]
     _check_developing(asked, plans[0])
+    plans[0].check()
     warned = _warn_of(plans, say)
     memos = _models(asked, say)
     every: list[Memo | None] = [*memos] or [None]
     if asked.dry_run:
-        runs = [plan.with_model(memo) for plan in plans for memo in every]
-        return "\n".join(_expected(run) for run in runs)
+        lines = [_expected(plan.with_model(memo)) for plan in plans for memo in every]
+        one = "the best on some training rows is read whole, and the others on those rows alone"
+        return "\n".join([*lines, *([one] if len(plans) > 1 else [])])
     best, notes = _developed(plans, every[0], say)
     runs = [plans[best].with_model(memo) for memo in every]
     _read_all(runs, say)
@@ -79,7 +81,6 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
     from promptpredict.joining import joined
 
     comparison = joined(found, [memo.name for memo in memos])
-    comparison.notes = [*notes, *comparison.notes]
     seconds = time.perf_counter() - begun
     about = _about(asked, runs, comparison, started=started, seconds=seconds)
     for line in [
@@ -87,10 +88,11 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
         *(f"warning: {flag.text}" for flag in comparison.flags if flag.text not in warned),
     ]:
         say(line)
+    comparison.notes = [*notes, *comparison.notes]  # the first were said when they were found
     results = results_of(comparison, about)
     if len(plans) > 1:
         results.verdict += (
-            f" {runs[0].prompt_file.name} was chosen by the labels of training rows, which no "
+            f"\n{runs[0].prompt_file.name} was chosen by the labels of training rows, which no "
             "budget counts."
         )
     return _written(asked, runs[0], results, comparison.predictions, say)
@@ -193,7 +195,7 @@ def _models(asked: BenchmarkOptions, say: Say) -> list[Memo]:
 
     ledger = None
     if not asked.dry_run:
-        asked.out.mkdir(parents=True, exist_ok=True)
+        make_folder(asked.out)
     if not asked.dry_run or (asked.out / LEDGER).is_file():
         ledger = Ledger(asked.out / LEDGER)
     memos = []

@@ -1,7 +1,7 @@
 """The numbers behind the report's pictures: means over the seeds, and curves of predictions.
 
-Knows rows and predictions; knows nothing of drawing. Curves are means over the seeds: of each
-seed's own curve for ranking, of all seeds' predictions together for reliability.
+Knows rows and predictions; knows nothing of drawing. Curves are means over the seeds: of the curves
+of each seed's folds for ranking, of all seeds' predictions together for reliability.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -109,8 +109,9 @@ def needs_no_label(points: Sequence[Point]) -> bool:
 def spoken_budget(rows: Sequence[Row], verdict: str) -> int | None:
     """Return the budget that detailed pictures show; None without rows.
 
-    The first that the verdict names in "N labels" or "N to M labels", if approaches of both sides (or any, where
-    nothing was chosen) have it; else the largest one at which most of the main approaches stand.
+    The first that the verdict names in "N labels" or "N to M labels", if approaches of both sides
+    (or any, where nothing was chosen) have it; else the largest one at which most of the main
+    approaches stand.
     """
     stands = Counter(
         budget
@@ -148,8 +149,8 @@ def rankings(
 ) -> tuple[Ranking, Reliability] | None:
     """Return the curves of one approach at one budget; None where it has no such predictions.
 
-    ``predictions`` is the table of predictions.parquet. None too where the test rows are of one
-    kind only.
+    ``predictions`` is the table of predictions.parquet. Rows of a fold are ranked among themselves,
+    as for the figures. None too where the test rows are of one kind only.
     """
     probability = f"p_{positive}"
     if probability not in predictions.columns:
@@ -160,23 +161,44 @@ def rankings(
     for _, drawn in rows.groupby("seed", sort=True):
         hits = np.asarray(drawn["label"].astype(str) == positive, dtype=np.bool_)
         if 0 < hits.sum() < len(hits):
-            seeds.append((hits, np.asarray(drawn[probability], dtype=np.float64)))
+            folds = np.asarray(drawn["fold"] if "fold" in drawn else np.zeros(len(hits)))
+            seeds.append((hits, np.asarray(drawn[probability], dtype=np.float64), folds))
     if not seeds:
         return None
-    each = [_ranking(hits, scores) for hits, scores in seeds]
+    each = [_of_seed(*one) for one in seeds]
     curves: dict[str, Floats] = {
         name: np.mean([getattr(one, name) for one in each], axis=0) for name in _CURVES
     }
     ranking = Ranking(**curves, base=mean(one.base for one in each))
-    hits, scores = (np.concatenate(parts) for parts in zip(*seeds, strict=True))
+    hits, scores, _ = (np.concatenate(parts) for parts in zip(*seeds, strict=True))
     return ranking, _reliability(hits, scores, len(seeds))
 
 
 _CURVES = ("misses", "found", "recall", "precision", "share", "lift")
 
 
+def _of_seed(hits: npt.NDArray[np.bool_], scores: Floats, folds: npt.NDArray[Any]) -> Ranking:
+    """Return the curves of one seed, the means over its folds.
+
+    Weighed so that the area below and the lift are those of the figures: each fold by its pairs of a
+    positive and a negative, or by its positives.
+    """
+    parts = [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
+    parts = [part for part in parts if 0 < hits[part].sum() < len(part)]
+    each = [_ranking(hits[part], scores[part]) for part in parts]
+    found = np.array([hits[part].sum() for part in parts], dtype=np.float64)
+    pairs = found * np.array([(~hits[part]).sum() for part in parts])
+
+    def over(weights: Floats, name: str) -> Floats:
+        return np.average([getattr(one, name) for one in each], axis=0, weights=weights)
+
+    weights = {"misses": pairs, "found": pairs}
+    curves = {name: over(weights.get(name, found), name) for name in _CURVES}
+    return Ranking(**curves, base=float(hits.mean()))
+
+
 def _ranking(hits: npt.NDArray[np.bool_], scores: Floats) -> Ranking:
-    """Return the curves of one seed; equal scores are taken in random order, on average."""
+    """Return the curves of rows that are ranked together; equal scores are taken in random order, on average."""
     order = np.argsort(-scores, kind="stable")
     last = np.flatnonzero(np.diff(scores[order], append=np.inf))
     found = np.concatenate([[0.0], hits[order].cumsum()[last]])

@@ -17,10 +17,11 @@ from promptpredict.memo import Memo
 from promptpredict.metrics import evaluate, resample
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, groups_of
+from promptpredict.resampling import units_of
 from promptpredict.results import signed
 from promptpredict.scoring import score_records
 from promptpredict.splits import Rows
-from promptpredict.verdict import Gap, judge
+from promptpredict.verdict import Gap, judge, perfect
 
 ROWS = 400  # training rows on which prompt files are compared
 
@@ -38,7 +39,7 @@ def develop(
     paired, and corrected for the number of files.
     """
     rows = np.sort(np.random.default_rng(0).permutation(train)[:ROWS])
-    scored, values, resampled = _measured(files, tables, rows, memo)
+    scored, units, values, resampled = _measured(files, tables, rows, memo)
     best = int(np.argmax(values))
     gaps = [
         Gap(
@@ -47,7 +48,8 @@ def develop(
             metric="roc_auc",
             value=values[at] - values[best],
             resampled=resampled[at] - resampled[best],
-            rows=scored,
+            units=units,
+            perfect=perfect([resampled[at], resampled[best]]),
         )
         for at, file in enumerate(files)
         if at != best
@@ -67,8 +69,11 @@ def develop(
 
 def _measured(
     files: Sequence[PromptFile], tables: Sequence[Sequence[Record]], rows: Rows, memo: Memo
-) -> tuple[int, list[float], list[Floats]]:
-    """Return how many rows all files can score, and ROC AUC of each file, resampled (n,) too."""
+) -> tuple[int, int, list[float], list[Floats]]:
+    """Return how many rows all files can score, their units, and ROC AUC of each file.
+
+    The last are ROC AUC on resamples (n,) of the rows.
+    """
     labels = list(files[0].words)
     y = [files[0].label_of(record.label) for record in tables[0]]
     found = [
@@ -93,4 +98,4 @@ def _measured(
         resampled.append(
             resample(truth, shares, only=("roc_auc",), groups=groups, **given)["roc_auc"]
         )
-    return len(scored), values, resampled
+    return len(scored), units_of(truth, groups), values, resampled

@@ -16,7 +16,7 @@ from promptpredict.approach import Probabilities
 from promptpredict.cases import Key, Outcome
 from promptpredict.metrics import best_threshold, evaluate, resample
 from promptpredict.records import Record, groups_of
-from promptpredict.resampling import intervals
+from promptpredict.resampling import intervals, units_of
 from promptpredict.results import Flag, Row, Value
 
 REVERSED = 0.45  # a ROC AUC below it is more than bad luck: words and labels may be swapped
@@ -60,7 +60,7 @@ class Figures:
         values = evaluate(y, probabilities, **given)
         tested = [self.records[row] for outcome in outcomes for row in outcome.draw.test]
         drawn = resample(y, probabilities, groups=groups_of(tested), **given)
-        ends = intervals(values, drawn)
+        ends = intervals(values, drawn, units=self.units(outcomes))
         metrics = {name: Value.of(value, *ends[name]) for name, value in values.items()}
         if self.positive is not None:
             metrics["threshold"] = Value.of(float(np.mean(thresholds)))
@@ -76,9 +76,15 @@ class Figures:
             seed=seed,
             n_test=len(y),
             metrics=metrics,
-            chosen=chosen(outcomes),
+            chosen=", ".join(members(outcomes)) or None,
         )
         return row, drawn["roc_auc"]
+
+    def units(self, outcomes: Sequence[Outcome]) -> int:
+        """Return the test rows, or their groups, of the label that has the fewest."""
+        rows = [row for outcome in outcomes for row in outcome.draw.test]
+        groups = groups_of([self.records[row] for row in rows])
+        return units_of([self.y[row] for row in rows], groups)
 
     def predictions(self, key: Key, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         """Return a line for each test row."""
@@ -105,10 +111,10 @@ class Figures:
         return best_threshold(y, held_out, labels=self.labels, positive=self.positive)
 
 
-def chosen(outcomes: Sequence[Outcome]) -> str | None:
-    """Return the approach behind a choice, that of most folds."""
+def members(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the approaches behind a choice, that of most folds first; none of an approach."""
     names = Counter(outcome.chosen for outcome in outcomes if outcome.chosen)
-    return names.most_common(1)[0][0] if names else None
+    return [name for name, _ in names.most_common()]
 
 
 def line(row: Row) -> str:

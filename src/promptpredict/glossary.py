@@ -45,6 +45,10 @@ FIGURES: Mapping[str, str] = {
     "Brier": "mean squared error of the probability",
     "log loss": "minus the mean logarithm of the probability of what came true",
     "ECE": "how far probabilities are from how often they came true, in ten bins of equal mass",
+    "accuracy": (
+        "how often the most probable label is the true one; where positives are rare, to expect "
+        "none does well"
+    ),
     "F1": "harmonic mean of precision and recall at the threshold that the labelled rows chose",
     "lift at 10 %": "how many times as many positives the top 10 % hold as a random tenth",
     "value at 10 %": "what offers to the top 10 % save less what they cost, per 1,000 customers",

@@ -12,7 +12,7 @@ from typing import Any
 from promptpredict.cases import Comparison
 from promptpredict.choices import differences, gap_of
 from promptpredict.plans import CHOSEN_WITHOUT, PRIOR, WITHOUT_LM
-from promptpredict.results import base_of
+from promptpredict.results import Flag, base_of
 from promptpredict.verdict import judge
 
 NEEDS_NO_LM = {*WITHOUT_LM, PRIOR, CHOSEN_WITHOUT}
@@ -38,8 +38,12 @@ def joined(found: Sequence[Comparison], models: Sequence[str]) -> Comparison:
         whole.truncated |= named.truncated
         whole.resampled |= named.resampled
         whole.notes += [note for note in each.notes if note not in whole.notes]
-        whole.flags += [flag for flag in each.flags if flag not in whole.flags]
-    whole.differences, whole.crossovers = differences(whole.rows, whole.resampled)
+        flags = [_of_model(flag, model) for flag in each.flags]
+        whole.flags += [flag for flag in flags if flag not in whole.flags]
+    whole.units = found[0].units
+    whole.differences, whole.crossovers = differences(
+        whole.rows, whole.resampled, units=whole.units
+    )
     whole.differences += _between(whole, models)
     return whole
 
@@ -51,7 +55,12 @@ def _between(whole: Comparison, models: Sequence[str]) -> list[Any]:
     for budget in sorted({row.budget for row in whole.rows}):
         gaps = [
             gap_of(
-                whole.rows, whole.resampled, f"{base} @ {other}", f"{base} @ {models[0]}", budget
+                whole.rows,
+                whole.resampled,
+                f"{base} @ {other}",
+                f"{base} @ {models[0]}",
+                budget,
+                units=whole.units,
             )
             for other in models[1:]
             for base in bases
@@ -78,6 +87,13 @@ def _named(found: Comparison, model: str) -> Comparison:
         truncated={name(approach): count for approach, count in found.truncated.items()},
         resampled={(name(key[0]), *key[1:]): drawn for key, drawn in found.resampled.items()},
     )
+
+
+def _of_model(flag: Flag, model: str) -> Flag:
+    """Return a flag with the model's name, where it is about one."""
+    if flag.kind not in ("reversed", "memorised"):
+        return flag
+    return flag.model_copy(update={"text": f"{model}: {flag.text}"})
 
 
 def _without(item: Any) -> bool:

@@ -29,6 +29,7 @@ from promptpredict.trees import TokenTree, clusters
 from promptpredict.words import WordIds
 
 BLOCK_ROWS = 1024
+_BESIDE = 512  # tokens of a chat template and a label word, amply
 _TRIAL = Prompt("", (), "A customer", "")
 
 
@@ -110,6 +111,19 @@ class CausalLM:
                 tokens += len(ids) * (ids != prefix) + sum(len(tree) for tree, _ in trees)
                 prefix = ids
         return tokens
+
+    def fault(self, prompt: Prompt, labels: Labels) -> str | None:
+        """Return why a prompt is too long to be read; None where it may be read.
+
+        Quick for prompts that are short without their shots and feedback, which nearly all are.
+        """
+        bare = prompt.shrink(prompt.n_shots, prompt.n_words)
+        texts = (bare.system, bare.user, bare.answer)
+        # No tokenizer makes more tokens than bytes, or hardly any of very few texts.
+        if sum(len(text.encode()) for text in texts) + _BESIDE <= self.context:
+            return None
+        _, faults = self._fit([prompt], [labels])
+        return faults.get(0)
 
     # -- one block -------------------------------------------------------------------------
 

@@ -47,6 +47,7 @@ class Memo:
         self._wanted: dict[bytes, tuple[Prompt, Labels]] = {}
         self._asked: set[bytes] = set()
         self._collections = 0
+        self._faults: dict[bytes, str | None] = {}  # of prompts that were not read yet
         self._counted: dict[bytes, int] = {}  # → the collection that it was first counted for
 
     def __sklearn_clone__(self) -> Memo:
@@ -69,12 +70,11 @@ class Memo:
         every = each_labels(labels, len(prompts))
         keys = [self._digest(*each) for each in zip(prompts, every, strict=True)]
         asked = dict(zip(keys, zip(prompts, every, strict=True), strict=True))
-        self._asked |= asked.keys()
         if self._collected is not None:  # collecting
             self._collected |= asked
-            self._new(asked)  # what is known to have a fault has it while collecting, too
-            faults = [getattr(self._known.get(key), "fault", None) for key in keys]
-            return _guess(keys, len(every[0].words), faults)
+            self._new(asked)
+            return _guess(keys, len(every[0].words), [self._fault(key, asked) for key in keys])
+        self._asked |= asked.keys()
         new = self._new(asked)
         if progress:
             progress(len(prompts) - len(new))
@@ -113,7 +113,7 @@ class Memo:
 
     @property
     def count(self) -> int:
-        """Return how many distinct prompts were ever asked for."""
+        """Return how many distinct prompts were ever asked for, other than to collect them."""
         return len(self._asked)
 
     def count_new(self) -> int:
@@ -135,8 +135,18 @@ class Memo:
     def read_collected(self, progress: Callable[[int], object] | None = None) -> bool:
         """Read what was collected and is not known yet; return whether a prompt of it has a fault."""
         new = self._new(self._wanted)
+        self._asked |= self._wanted.keys()
         self._read(new, progress)
         return any(self._known[key].fault for key in new)
+
+    def _fault(self, key: bytes, asked: Mapping[bytes, tuple[Prompt, Labels]]) -> str | None:
+        """Return why a prompt cannot be read, as far as that is known before it is."""
+        if key in self._known:
+            return self._known[key].fault
+        find = getattr(self.lm, "fault", None)
+        if key not in self._faults:
+            self._faults[key] = find(*asked[key]) if find else None
+        return self._faults[key]
 
     def _new(self, asked: Mapping[bytes, tuple[Prompt, Labels]]) -> dict[bytes, Any]:
         """Return those that are not known, having looked into the ledger."""

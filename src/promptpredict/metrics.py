@@ -75,7 +75,7 @@ def resample(
     With ``groups`` (n,) whole groups are drawn, as many as there are: rows of one household say
     less than as many households. The same seed and rows give the same resamples, so that the
     difference of two approaches on the same rows is paired: subtract their values, then take the
-    ``normal_interval``. NaN where a resample holds one label only. ece keeps the bins of the
+    ``t_interval``. NaN where a resample holds one label only. ece keeps the bins of the
     whole sample. With ``only``, the metrics named there and no others.
     """
     case = _case(y, probabilities, labels, positive, threshold, value_saved, offer_cost)

@@ -38,6 +38,10 @@ TEXT = {
     "text": "text only",
     "fusion": "both",
 }
+NAMES = (
+    *(f"learning-{metric.replace('_', '-')}" for metric in METRICS),
+    *("roc", "precision-recall", "reliability", "lift", "cost", "text-adds"),
+)  # of all pictures that there may be
 Series = Mapping[str, Sequence[Point]]
 
 

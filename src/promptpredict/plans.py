@@ -52,6 +52,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 
 MAX_SHOTS = 16
+MOST_VALUE = 1e12  # of a customer; sums of more lose their digits
 PROBE_SHOTS = 4  # in front of a probe, whose other labelled rows fit it; few-shot may take so few
 WITH_SHOTS = "probe-shots"
 LEAST_OF = {STACK: FEW, WITH_SHOTS: FEW}
@@ -84,7 +85,9 @@ class Plan:
     memory_rows: int = 100  # of which is asked whether the model knows them by heart; 0: none
 
     def check(self) -> None:
-        """Raise DataError for an approach that there is not, and for half a price."""
+        """Raise DataError for an approach that there is not, and for prices that make no sense."""
+        if not self.approaches:
+            raise DataError(f"no approach is given; possible: {', '.join(APPROACHES)}")
         for approach in (*self.approaches, *self.budgets_of):
             if approach not in APPROACHES:
                 raise DataError(
@@ -94,6 +97,12 @@ class Plan:
         if (self.value_saved is None) != (self.offer_cost is None):
             lacks = "--offer-cost" if self.offer_cost is None else "--value-saved"
             raise DataError(f"captured value needs {lacks} too")
+        for option, price in (
+            ("--value-saved", self.value_saved),
+            ("--offer-cost", self.offer_cost),
+        ):
+            if price is not None and not 0 <= price <= MOST_VALUE:
+                raise DataError(f"{option} is {price:g}; possible: 0 to {MOST_VALUE:,.0f}")
 
     @property
     def wanted(self) -> list[str]:

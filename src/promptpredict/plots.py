@@ -214,7 +214,10 @@ def _name_ends(figure: Figure, axes: Axes, ends: Mapping[str, tuple[float, float
     figure.draw_without_rendering()
     low, high = axes.get_ylim()
     gap = (high - low) * 17 / axes.get_window_extent().height  # a line of text of 11 units
-    names = sorted(ends, key=lambda name: ends[name][1])
+    inside = [name for name in ends if low <= ends[name][1] <= high]  # the prior is mostly below
+    names = sorted(inside, key=lambda name: ends[name][1])
+    if not names:
+        return
     steps = gap * np.arange(len(names))
     # The nearest heights that ascend by a gap at least: isotonic regression, less the steps.
     heights = isotonic_regression([ends[name][1] for name in names] - steps) + steps

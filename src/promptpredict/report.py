@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from promptpredict.pictures import Gallery
 
+_OF_MODEL = re.compile(r"(`.*`: )(With .*)")
+_FIGURES = re.compile(r"(.*?)(?: \(((?:ROC AUC |[+-]\d).*)\))?$")
 TEMPLATE = Path(__file__).parent / "data" / "report.html"
 
 
@@ -45,17 +47,21 @@ def write_report(
 ) -> Path:
     """Write report.html and pictures/*.png into a folder, each whole or not at all.
 
+    Pictures of an earlier report that this one has not are removed.
+
     ``predictions`` is the table of predictions.parquet; ``positive`` the key of the positive
     label, None for a multi-class task, which has no curves of ranking. Returns the path of
     report.html. Raises DataError where the folder cannot be written.
     """
-    from promptpredict.pictures import gallery
+    from promptpredict.pictures import NAMES, gallery
 
     shown = gallery(results, predictions, positive)
     page = render(results, shown, positive=positive)
     report = folder / "report.html"
     try:
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
+        for name in set(NAMES) - shown.pictures.keys():
+            (folder / "pictures" / f"{name}.png").unlink(missing_ok=True)
         for name, picture in shown.pictures.items():
             with whole(folder / "pictures" / f"{name}.png") as draft:
                 draft.write_bytes(picture.png)
@@ -101,11 +107,17 @@ def render(results: Results, shown: Gallery, *, positive: str | None) -> str:
 
 
 def _clauses(verdict: str) -> list[tuple[str, str]]:
-    """Return the parts of a verdict, each as what it advises and its figures."""
+    """Return the parts of a verdict, each as what it advises and its figures.
+
+    A line is about one of several models, whose name stands before each of its parts, or a remark.
+    """
     found = []
-    for part in verdict.removesuffix(".").split("; "):
-        advice, _, figures = part.partition(" (")
-        found.append((f"{advice[:1].upper()}{advice[1:]}", figures.removesuffix(")")))
+    for line in verdict.splitlines():
+        model, text = match.groups() if (match := _OF_MODEL.match(line)) else ("", line)
+        for part in re.split(r"; (?=with )", text.removesuffix(".")):
+            advice, figures = _FIGURES.match(part).groups()  # type: ignore[union-attr]
+            first = advice if model else re.sub("^with", "With", advice)
+            found.append((f"{model}{first}", figures or ""))
     return found
 
 
@@ -173,7 +185,7 @@ def _models(rows: Iterable[Row], *, with_lm: bool) -> list[str]:
     return _once(
         row.model
         for row in rows
-        if (style_of(row.chosen or row.approach).side != WITHOUT) == with_lm
+        if any(style_of(name).side != WITHOUT for name in row.members) == with_lm
     )
 
 

@@ -148,9 +148,9 @@ def _written(name: str, value: float) -> str:
 
 def _chosen(rows: Sequence[Row]) -> str:
     """Return what the seeds chose, the most frequent first: ``probe × 2, few-shot``."""
-    counts = Counter(row.chosen for row in rows if row.chosen)
+    counts = Counter(name for row in rows if row.chosen for name in row.members)
     return ", ".join(
-        f"{name} × {count}" if count > 1 else str(name) for name, count in counts.most_common()
+        f"{name} × {count}" if count > 1 else name for name, count in counts.most_common()
     )
 
 

@@ -57,7 +57,12 @@ class Row(BaseModel):
     seed: int
     n_test: int
     metrics: dict[str, Value]
-    chosen: str | None = None  # which approach the training rows chose, where the row is a choice
+    chosen: str | None = None  # what the training rows chose, where the row is a choice
+
+    @property
+    def members(self) -> list[str]:
+        """The approaches behind a choice, that of most folds first; of any other row itself."""
+        return self.chosen.split(", ") if self.chosen else [self.approach]
 
 
 def signed(value: float) -> str:

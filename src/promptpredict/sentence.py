@@ -17,6 +17,7 @@ from promptpredict.results import Difference, Row, base_of, model_of, signed, su
 from promptpredict.verdict import MARGIN, ZERO_SHOT
 
 _Named = TypeVar("_Named", Row, Difference)
+MOST_TIMES = 1000  # cheaper; beyond, what a few milliseconds are a multiple of tells nothing
 DEARER = 1.1  # times the seconds from which on one approach is called cheaper than another
 
 
@@ -28,14 +29,15 @@ def sentence(rows: Sequence[Row], differences: Sequence[Difference]) -> str:
     neither is, the cheaper one, which is as good where the interval says that it is no worse, and
     else undecided. Intervals are those from which the words of the differences were read (Holm).
     Where the seeds chose several approaches it is their side that is advised, as the figures are
-    those of the choice and of no single approach. Neighbouring budgets with one answer are told together, with the
-    difference at the budget where it is least; then where the stack ranks higher than one approach. Where the two choices are not compared: the highest
-    mean ROC AUC, and how it compares with the baseline. Of several language models each has a
-    sentence, as of a comparison with this one alone.
+    those of the choice and of no single approach. Neighbouring budgets with one answer are told
+    together, with the difference at the budget where it is least; then where the stack ranks higher
+    than one approach. Where the two choices are not compared: the highest mean ROC AUC, and how it
+    compares with the baseline. Of several language models each has a line, as of a comparison with
+    this one alone.
     """
     models = list(dict.fromkeys(filter(None, (model_of(row.approach) for row in rows))))
     if models:
-        return " ".join(
+        return "\n".join(
             f"`{model}`: {_sentence(_of(model, rows), _of(model, differences))}" for model in models
         )
     return _sentence(rows, differences)
@@ -98,6 +100,8 @@ class _Advice:
             return ""
         if self.times < DEARER:
             return "no dearer"
+        if self.times > MOST_TIMES:
+            return f"more than {MOST_TIMES:,} times cheaper"
         rounded = float(f"{self.times:.2g}")
         return f"{rounded:,.0f} times cheaper" if rounded >= 10 else f"{rounded:g} times cheaper"
 
@@ -227,8 +231,8 @@ def _highest(at: Sequence[Row], among: Sequence[Difference]) -> str:
 
 
 def _members(at: Sequence[Row], choice: str) -> tuple[str, ...]:
-    """Return the approach that each seed chose."""
-    return tuple(row.chosen or choice for row in at if row.approach == choice)
+    """Return the approach that each seed chose; those of its folds, where they differ."""
+    return tuple(name for row in at if row.approach == choice for name in row.members)
 
 
 def _used(side: str, members: Sequence[str]) -> str:

@@ -52,8 +52,8 @@ def try_table(asked: WordingsOptions, say: Say = lambda _: None) -> str:
     label_keys(prompt_file)
     wordings = load_wordings(asked.tried or SHIPPED)
     for out in _outs(asked):
-        _check_out(out, prompt_file)
         check_place(str(out))
+        _check_out(out, prompt_file)
     records, notes = _records(asked, prompt_file)
     for note in [*(f"warning: {warning}" for warning in prompt_file.warnings), *notes]:
         say(note)

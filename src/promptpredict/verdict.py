@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
 from promptpredict.calibration import Floats
-from promptpredict.resampling import normal_interval
+from promptpredict.resampling import t_interval
 from promptpredict.results import Crossover, Difference, Verdict, base_of
 
 MARGIN = 0.02  # how much ROC AUC an approach may lose and still be called no worse
 ALPHA = 0.05  # how often the words of one family may be wrong, all of them together
+_NONE = 1e-9  # a deviation below it is rounding
 ZERO_SHOT = "zero-shot"  # needs no label, so its one row stands at every budget
 
 
@@ -31,28 +31,36 @@ class Gap:
     metric: str
     value: float
     resampled: Floats  # (n,), NaN where a resample has no such metric
-    rows: int = 0  # that test; 0 where it is not known
+    units: float = np.inf  # rows (or groups) that test, of the label with the fewest
+    perfect: bool = False  # whether one of the two ranks without a fault, or with nothing else
 
     @property
     def deviation(self) -> float:
         """The deviation of the resamples.
 
         Those of a few rows in perfect order are all in perfect order, and would have it that they
-        prove it: a difference that no resample changes still hangs on one of ``rows`` / 2 rows.
+        prove it: what no resample changes then still hangs on one of the ``units``.
         """
         found = float(np.nanstd(self.resampled))
-        return 2 / self.rows if found == 0 and self.value and self.rows else found
+        return 1 / max(self.units, 1) if self.perfect and found < _NONE else found
 
     def ends(self, level: float) -> tuple[float, float]:
-        """Return the normal interval (low, high) of a level around the value."""
-        return normal_interval(self.value, self.deviation, level=level)
+        """Return the t interval (low, high) of a level around the value, a difference of shares."""
+        low, high = t_interval(self.value, self.deviation, units=self.units, level=level)
+        return max(low, -1.0), min(high, 1.0)
+
+
+def perfect(resampled: Iterable[Floats]) -> bool:
+    """Return whether a ROC AUC of these is 1 on all of its resamples (n,), or 0."""
+    drawn = [each[~np.isnan(each)] for each in resampled]
+    return any(np.all(each == end) for each in drawn for end in (0, 1))
 
 
 def judge(family: Sequence[Gap], *, budget: int) -> list[Difference]:
     """Return the differences of one budget, in order, each with its word.
 
-    ``low`` and ``high`` are the 95 % normal interval, with the deviation of the resamples; ``p`` is
-    two-sided, by the same deviation, and at least 1 / (n + 1), as n resamples show no less.
+    ``low`` and ``high`` are the 95 % interval by Student's t, with the deviation of the resamples;
+    ``p`` is two-sided, by the same, and at least 1 / (n + 1), as n resamples show no less.
 
     ``holm_low`` and ``holm_high`` follow Holm's steps: of m differences the one with the smallest
     p gets the level 1 - .05 / m; as long as 0 lies outside, the next gets 1 - .05 / (m - 1), and
@@ -112,7 +120,12 @@ def _holm(family: Sequence[Gap]) -> list[tuple[float, float]]:
 
 def p_value(gap: Gap) -> float:
     """Return the two-sided p-value of a difference; at least 1 / (n + 1)."""
-    chance = 2 * NormalDist().cdf(-_distance(gap))
+    from scipy.special import ndtr, stdtr
+
+    if gap.units <= 1:
+        return 1.0
+    away = -_distance(gap)
+    chance = 2 * float(ndtr(away) if math.isinf(gap.units) else stdtr(gap.units - 1, away))
     return max(chance, 1 / (int((~np.isnan(gap.resampled)).sum()) + 1))
 
 
@@ -136,12 +149,13 @@ def crossovers(
     resampled: Mapping[tuple[str, int], Floats],
     *,
     pairs: Iterable[tuple[str, str]],
+    units: float = np.inf,
 ) -> list[Crossover]:
     """Return from which budget on one approach is no worse than another, for pairs across sides.
 
     ``resampled`` holds the mean over the seeds of ROC AUC (n,) of each approach and budget, all
-    on the same resamples. Each of ``pairs``, one approach with a language model and one without,
-    is asked both ways, and left out where they have no budget in common.
+    on the same resamples, ``units`` as in ``Gap``. Each of ``pairs``, one approach with a language
+    model and one without, is asked both ways, and left out where they have no budget in common.
     The budget is the first at which, and at every larger one compared, the 95 % interval of the
     paired difference is above -0.02; None where it is not even at the largest.
     """
@@ -151,11 +165,16 @@ def crossovers(
         for approach, against in ((ours, theirs), (theirs, ours)) if budgets else ():
             first = None
             for budget in reversed(budgets):
-                gap = _at(resampled, approach, budget) - _at(resampled, against, budget)
-                low, _ = normal_interval(
-                    float(np.nanmean(gap)), float(np.nanstd(gap)), level=1 - ALPHA
+                drawn = _at(resampled, approach, budget) - _at(resampled, against, budget)
+                gap = Gap(
+                    approach=approach,
+                    against=against,
+                    metric="roc_auc",
+                    value=float(np.nanmean(drawn)),
+                    resampled=drawn,
+                    units=units,
                 )
-                if not low > -MARGIN:
+                if not gap.ends(1 - ALPHA)[0] > -MARGIN:
                     break
                 first = budget
             found.append(Crossover(approach=approach, against=against, budget=first))

@@ -236,8 +236,9 @@ class _Run:
             found = calibrating.find_calibration(
                 self.given, self.lm, self.shots, logprobs, self.say
             )
-        elif self.options.base_rate is not None:
-            self.say("--base-rate is not used: --calibration was given")
+        else:
+            for option in self._unused():
+                self.say(f"{option} is not used: --calibration was given")
         if self.options.save_calibration is None:
             return found
         if found.method == "none" or self.source is None:
@@ -246,6 +247,14 @@ class _Run:
             own = calibrating.fingerprints(self.given, here(self.source))
             found.model_copy(update=own).save(self.options.save_calibration)
         return found
+
+    def _unused(self) -> Iterator[str]:
+        """Yield the options that a saved calibration leaves without a use."""
+        options = self.options
+        if options.base_rate is not None:
+            yield "--base-rate"
+        if options.train is not None and not options.shots and options.fallback == "none":
+            yield "--train"
 
     # -- second pass: predictions --------------------------------------------------------------
 

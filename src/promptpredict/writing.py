@@ -58,13 +58,20 @@ def check_place(file: str) -> None:
 
 def check_folder(folder: Path) -> None:
     """Raise DataError where a folder is not there and cannot be made, or cannot be written to."""
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder} is a file; --out wants a folder")
+    with _writable(str(folder)):  # a name that no folder can have
+        if folder.exists() and not folder.is_dir():
+            raise DataError(f"{folder} is a file; --out wants a folder")
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not there.is_dir():
         raise DataError(f"{folder} cannot be made: {there} is a file")
     if not os.access(there, os.W_OK):
         raise DataError(f"{folder} cannot be written: the folder {there} is read-only")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, or raise DataError; it may be there."""
+    with _writable(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def rejects_of(out: str) -> Path:
