@@ -115,11 +115,11 @@ class CausalLM:
     def fault(self, prompt: Prompt, labels: Labels) -> str | None:
         """Return why a prompt is too long to be read; None where it may be read.
 
-        Quick for prompts that are short without their shots and feedback, which nearly all are.
+        Quick for prompts that are short without the shots that they can lose, as nearly all are.
         """
-        bare = prompt.shrink(prompt.n_shots, prompt.n_words)
-        texts = (bare.system, bare.user, bare.answer)
-        # No tokenizer makes more tokens than bytes, or hardly any of very few texts.
+        kept = [text for turn in prompt.shots[prompt.n_shots :] for text in (turn.user, turn.reply)]
+        texts = (prompt.system, *kept, prompt.user, prompt.answer)
+        # A tokenizer makes at most one token of a byte, but for a few signs that it spells out.
         if sum(len(text.encode()) for text in texts) + _BESIDE <= self.context:
             return None
         _, faults = self._fit([prompt], [labels])

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from promptpredict.pictures import Gallery
 
 _OF_MODEL = re.compile(r"(`.*`: )(With .*)")
-_FIGURES = re.compile(r"(.*?)(?: \(((?:ROC AUC |[+-]\d).*)\))?$")
+_FIGURES = re.compile(r" \(((?:ROC AUC |[+-]\d).*)\)$")
 TEMPLATE = Path(__file__).parent / "data" / "report.html"
 
 
@@ -115,9 +115,10 @@ def _clauses(verdict: str) -> list[tuple[str, str]]:
     for line in verdict.splitlines():
         model, text = match.groups() if (match := _OF_MODEL.match(line)) else ("", line)
         for part in re.split(r"; (?=with )", text.removesuffix(".")):
-            advice, figures = _FIGURES.match(part).groups()  # type: ignore[union-attr]
+            figures = _FIGURES.search(part)
+            advice = part[: figures.start()] if figures else part
             first = advice if model else re.sub("^with", "With", advice)
-            found.append((f"{model}{first}", figures or ""))
+            found.append((f"{model}{first}", figures[1] if figures else ""))
     return found
 
 

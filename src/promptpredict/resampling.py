@@ -80,9 +80,9 @@ def intervals(
     ROC AUC and PR AUC: the value ± the quantile of Student's t times the resamples' deviation, on
     log-odds (``units``: as in ``t_interval``). Their percentiles cover a ROC AUC of .9 in 92 % of
     samples only where a tenth of 400 rows is positive, as they lean to 1
-    (benchmarks/intervals.py). ECE: the same on its own scale, from 0 up; every resample of well
-    calibrated rows is worse calibrated than they are, so its percentiles can lie above the value.
-    The others: percentiles.
+    (benchmarks/intervals.py). ECE: the same on its own scale, from 0 up; resamples of well
+    calibrated rows are mostly less so, and its percentiles can all lie above the value. The others:
+    percentiles.
     """
 
     def of(name: str, value: float) -> tuple[float, float]:

@@ -165,14 +165,15 @@ def crossovers(
         for approach, against in ((ours, theirs), (theirs, ours)) if budgets else ():
             first = None
             for budget in reversed(budgets):
-                drawn = _at(resampled, approach, budget) - _at(resampled, against, budget)
+                pair = [_at(resampled, name, budget) for name in (approach, against)]
                 gap = Gap(
                     approach=approach,
                     against=against,
                     metric="roc_auc",
-                    value=float(np.nanmean(drawn)),
-                    resampled=drawn,
+                    value=float(np.nanmean(pair[0] - pair[1])),
+                    resampled=pair[0] - pair[1],
                     units=units,
+                    perfect=perfect(pair),
                 )
                 if not gap.ends(1 - ALPHA)[0] > -MARGIN:
                     break
