@@ -422,7 +422,7 @@ def test_check_says_warnings_on_stderr_and_its_result_on_stdout():
     assert result("check", "p.jinja", "customers.csv") == (
         0,
         "p.jinja: binary, target left\nlabels: 1: angry; 0: happy\ncolumns: feedback\n"
-        "customers.csv: 1 rows rendered\nok\n",
+        "customers.csv: 1 row rendered\nok\n",
         "warning: columns that are not used: 'plan'\n",
     )
 

@@ -18,7 +18,7 @@ from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, read_blocks, read_header
 from promptpredict.rendered import Prompt
 from promptpredict.shots import Select, Shots
-from promptpredict.tables import table_name
+from promptpredict.tables import count_rows, table_name
 
 Say = Callable[[str], object]
 
@@ -90,7 +90,11 @@ def check_file(
         header = read_header(customers, **given)
         prompt_file.check_columns(header, table_name(customers))
         done, rejected = _check_rows(prompt_file, customers, rows, given)
-        lines.append(f"{table_name(customers)}: {done:,} rows rendered")
+        more = (count_rows(customers) or 0) > rows
+        count = "1 row" if done == 1 else f"{done:,} rows"
+        which = f"the first {count}" if more else count
+        note = " (--rows renders more)" if more else ""
+        lines.append(f"{table_name(customers)}: {which} rendered{note}")
         warnings = [*prompt_file.warnings, *rejected, *_unused(prompt_file, header)]
     return "\n".join([*lines, "ok"]), warnings
 
