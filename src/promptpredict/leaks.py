@@ -25,6 +25,7 @@ ALONE = 0.98  # ROC AUC from which one column gives the answer, whatever its nam
 NAMED = 0.65  # and from which one does whose name says that it is known only afterwards
 MIN_ROWS = 10  # of a label, and of the others: with fewer, chance alone parts them
 MOST_ROWS = 20_000  # more change no ROC AUC that matters here
+FEW_VALUES = 20  # of a column, which repeat in every table
 MIN_TEXTS = 5
 IGNORE = "possible: ignore it in the prompt file"
 Array = npt.NDArray[np.float64]
@@ -36,7 +37,8 @@ def find_leaks(records: Sequence[Record], y: Sequence[str], prompt_file: PromptF
     ``y`` are the records' label keys. A column is flagged that parts a label from the others by
     itself, or that does so less well and has a name that says it is from afterwards (an id never
     is, unless it is shown and ordered by outcome); a text column, where wordings of people who
-    have left stand mostly with one label. Wordings are English.
+    have left stand mostly with one label (English ones); and values that repeat
+    in rows of one label alone.
     """
     if len(records) > MOST_ROWS:
         chosen = np.sort(np.random.default_rng(0).permutation(len(records))[:MOST_ROWS])
@@ -59,7 +61,9 @@ def find_leaks(records: Sequence[Record], y: Sequence[str], prompt_file: PromptF
     flags += [flag for flag in _latest(shown, y, prompt_file) if flag.column not in found]
     for column in texts:
         flags += _afterwards(column, shown[column], y)
-    return flags
+    found = {flag.column for flag in flags}
+    rest = {column: cells for column, cells in shown.items() if column not in found}
+    return [*flags, *_copied(rest, y)]
 
 
 def repeated(
@@ -244,6 +248,35 @@ def _latest(
                     f"outcome; {IGNORE}"
                 )
                 yield Flag(kind="leak", column=column, text=text)
+
+
+def _copied(shown: dict[str, list[Value]], y: Sequence[str]) -> Iterator[Flag]:
+    """Yield a flag where values repeat among rows of one label alone, in the column that shows it best.
+
+    A table whose rare label was multiplied has its copies on both sides of a split. They need not be
+    whole rows: another date, or another channel, and the premium to the cent tells them still.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    found: list[tuple[float, str, str]] = []
+    for column, cells in shown.items():
+        counts = Counter(cells)
+        if len(counts) <= FEW_VALUES:
+            continue
+        repeats = [counts[cell] if cell is not None else 1 for cell in cells]
+        for label in sorted(set(y)):
+            of = np.array([key == label for key in y])
+            if min(of.sum(), (~of).sum()) >= MIN_ROWS:
+                found.append((float(roc_auc_score(of, repeats)), column, label))
+    auc, column, label = max(found, default=(0.0, "", ""))
+    if auc > ALONE:
+        text = (
+            f"values of '{column}' repeat in rows of the label '{label}' and in no others (ROC AUC "
+            f"{auc:.3f} of how often, on {len(y):,} training rows): its rows may be copies of one "
+            f"another, which flatters what is fitted; possible: --group with a column that tells "
+            "them, or one row of each"
+        )
+        yield Flag(kind="duplicates", column=column, text=text)
 
 
 # -- texts -------------------------------------------------------------------------------------
