@@ -1,6 +1,6 @@
 """Every approach on every real table, at every label budget: the campaign.
 
-    python benchmarks/tables.py --data DIR [--table NAME ...] [--plan] [--out benchmarks/results]
+    python benchmarks/tables.py --data DIR [--table NAME ...] [--plan | --cost] [--out benchmarks/results]
 
 Reads DIR/NAME.csv.gz (sources and SHA-256: benchmarks/DATA.md) and the prompt files beside this
 script, and runs what `promptpredict benchmark` runs, up to four times a table on the same training rows:
@@ -16,8 +16,10 @@ script, and runs what `promptpredict benchmark` runs, up to four times a table o
 
 What the language model has read stands in WORK/NAME.sqlite, so an interrupted campaign goes on
 where it was; a run whose results are there already is left alone unless --again. --plan says how
-many prompts and tokens are left to read, and what that takes at the rate measured now. Predictions
-are not kept: the ids of some tables are those of real people.
+many prompts and tokens are left to read, and what that takes at the rate measured now; --cost what was
+read and how long it took. Two of these side by side, each with OMP_NUM_THREADS=1 and half of the
+tables, read more on two cores than one with two threads (LOG.md). Predictions are not kept: the ids of
+some tables are those of real people.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import argparse
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -92,7 +95,11 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--plan", action="store_true", help="say what is left to read, and stop")
     parser.add_argument("--again", action="store_true", help="also what has results already")
+    parser.add_argument("--cost", action="store_true", help="say what reading took, and stop")
     options = parser.parse_args()
+    if options.cost:
+        say_cost(options.work, options.table or TABLES)
+        return
     source = find(options.model)
     lm = load_language_model(source, say=print)
     options.work.mkdir(parents=True, exist_ok=True)
@@ -117,6 +124,19 @@ def main() -> None:
     if options.plan:
         rate = tokens_a_second(lm)
         print(f"{left:,} tokens to read; at {rate:,.0f} a second {left / rate / 3600:.1f} hours")
+
+
+def say_cost(work: Path, tables: Sequence[str]) -> None:
+    """Say what was read of each table, and in how many minutes of the process that read it."""
+    print(
+        "| table | prompts | tokens | minutes | tokens a second |\n| --- | --- | --- | --- | --- |"
+    )
+    for name in tables:
+        if not (work / f"{name}.sqlite").exists():
+            continue
+        prompts, tokens, seconds = Ledger(work / f"{name}.sqlite").spent()
+        rate = tokens / max(seconds, 1e-9)
+        print(f"| {name} | {prompts:,} | {tokens:,.0f} | {seconds / 60:.0f} | {rate:,.0f} |")
 
 
 def memo_of(lm: CausalLM, source: Source, path: Path) -> Memo:

@@ -72,6 +72,13 @@ def test_what_was_put_comes_back_bit_by_bit(path, kept):
         same(found[each], expected)
 
 
+def test_it_knows_what_reading_took(path):
+    ledger = Ledger(path)
+    assert ledger.spent() == (0, 0, 0)
+    ledger.put([(key(1), entry(1)), (key(2), entry(2, shared=10.0, rate=0.5))])
+    assert ledger.spent() == (2, 13.25, pytest.approx(3.25 * 0.1 + 10 * 0.5))
+
+
 def test_an_array_of_another_type_is_kept_as_what_a_language_model_gives(path):
     given = entry(1, logprobs=np.array([-0.1, -2.3, -4.0]))  # float64
     Ledger(path).put([(key(1), given)])
@@ -216,6 +223,5 @@ def test_a_file_that_cannot_be_written_can_be_read_and_says_so(path):
 def test_a_file_that_went_bad_while_it_was_open_says_so(path):
     ledger = Ledger(path)
     ledger._file.execute("drop table scores")
-    assert fails(ledger.get, [key(1)]) == (
-        f"{path}: the ledger cannot be read (no such table: scores); {REST}"
-    )
+    for ask in (lambda: ledger.get([key(1)]), ledger.spent):
+        assert fails(ask) == f"{path}: the ledger cannot be read (no such table: scores); {REST}"

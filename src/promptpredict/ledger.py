@@ -86,6 +86,16 @@ class Ledger:
         except sqlite3.Error as error:
             raise self._fault("written", error) from None
 
+    def spent(self) -> tuple[int, float, float]:
+        """Return the prompts that were read, their tokens, and the seconds that it took."""
+        try:
+            found = self._file.execute(
+                "select count(*), total(shared), total(shared * rate) from scores"
+            ).fetchone()
+        except sqlite3.Error as error:
+            raise self._fault("read", error) from None
+        return int(found[0]), float(found[1]), float(found[2])
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
