@@ -28,8 +28,9 @@ class Embedder:
 
     ``encoder`` is a short name, a folder, a hub id or an object with ``encode``; it is loaded
     when it is first needed. ``truncated`` counts the distinct texts that are longer than the
-    encoder's window, and so were cut by it. ``device`` is where a name is loaded to. ``cost`` are the seconds that all texts asked for
-    would have taken, remembered ones too; ``waited`` are the seconds really spent.
+    encoder's window, and so were cut by it. ``device`` is where a name is loaded to. ``cost`` are
+    the seconds that all texts asked for would have taken, remembered ones too; ``waited`` are the
+    seconds really spent.
     """
 
     def __init__(

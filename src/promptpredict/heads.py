@@ -55,8 +55,9 @@ def fit_head(
 ) -> Head:
     """Fit classifiers of scikit-learn on features (n, d) and class numbers ``y`` (n,).
 
-    Rows of one of ``groups`` (n,) stand on one side of every fold. The one of ``candidates`` with the least cross-validated log loss is taken, or ``default``
-    with fewer than 64 rows or than 5 of a class. What cross-validation gave the rows is kept.
+    Rows of one of ``groups`` (n,) stand on one side of every fold. The one of ``candidates`` with
+    the least cross-validated log loss is taken, or ``default`` with fewer than 64 rows or than 5
+    of a class. What cross-validation gave the rows is kept.
     """
     from sklearn.base import clone
     from sklearn.metrics import log_loss

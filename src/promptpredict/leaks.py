@@ -37,8 +37,8 @@ def find_leaks(records: Sequence[Record], y: Sequence[str], prompt_file: PromptF
     ``y`` are the records' label keys. A column is flagged that parts a label from the others by
     itself, or that does so less well and has a name that says it is from afterwards (an id never
     is, unless it is shown and ordered by outcome); a text column, where wordings of people who
-    have left stand mostly with one label (English ones); and values that repeat
-    in rows of one label alone.
+    have left stand mostly with one label (English ones); and values that repeat in rows of one
+    label alone.
     """
     if len(records) > MOST_ROWS:
         chosen = np.sort(np.random.default_rng(0).permutation(len(records))[:MOST_ROWS])
