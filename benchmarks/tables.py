@@ -127,9 +127,12 @@ def main() -> None:
 
 
 def say_cost(work: Path, tables: Sequence[str]) -> None:
-    """Say what was read of each table, and in how many minutes of the process that read it."""
+    """Say what was read of each table, and in how many minutes of the process that read it.
+
+    Without what prompts begin with in common, which is read once for many.
+    """
     print(
-        "| table | prompts | tokens | minutes | tokens a second |\n| --- | --- | --- | --- | --- |"
+        "| table | prompts | own tokens | minutes for these | tokens a second |\n| --- | --- | --- | --- | --- |"
     )
     for name in tables:
         if not (work / f"{name}.sqlite").exists():

@@ -103,13 +103,13 @@ def test_a_masked_record_keeps_no_id_row_or_label():
         ([7, 8, "ask Ann"], "‹x›"),
         ([True] * 5 + [False], "True"),
         ([True, False], "‹x›"),
-        ([date(2024, 3, 1), date(2023, 1, 5), None, date(2024, 1, 31)], date(2024, 1, 31)),
-        ([datetime(2024, 3, 1, 8), datetime(2023, 1, 5, 9)], datetime(2023, 1, 5, 9)),
+        ([date(2024, 3, 1), date(2023, 1, 5), None, date(2024, 1, 31)], date(2024, 1, 1)),
+        ([datetime(2024, 3, 1, 8), datetime(2023, 1, 5, 9, 1, 2)], datetime(2023, 1, 1)),
         ([date(2024, 3, 1), "soon"], "‹x›"),
     ],
 )
 def test_a_column_is_shown_by_what_many_share_or_by_its_name(cells, shown):
-    """A number or date is the middle one; a word has to be that of five records."""
+    """A number is the middle one, a date the middle month; a word has to be that of five records."""
     file = prompt_file(PROMPT.replace("fields: {spent", "fields: {y"))
     records = [Record(row, str(row), {"x": cell}) for row, cell in enumerate(cells)]
     found = masked(records, file).values["x"]

@@ -288,6 +288,13 @@ def test_balanced_shots_of_a_label_that_no_customer_has_are_left_out_with_a_note
     assert single == set(approaches) - set(names)
 
 
+def test_without_a_language_model_what_needs_one_is_told():
+    run = benchmark(approaches=["text", "stack"]).with_model(None)
+    with pytest.raises(DataError) as error:
+        run.run()
+    assert str(error.value) == "zero-shot, probe: a language model is needed, and none is given"
+
+
 def test_a_base_rate_needs_two_labels():
     text = PROMPT.replace("task: binary", "task: multiclass").replace("positive: leaves\n", "")
     file = prompt_file(text.replace("leaves: [angry]", "leaves: [angry], waits: [later]"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from datetime import date, timedelta
 
@@ -253,24 +254,49 @@ def test_a_date_that_is_later_for_everybody_is_none(prompt_file):
     assert leaks(prompt_file, **dated((lambda _: 5, lambda r: r.choice([5, -5])))) == []
 
 
-@pytest.mark.parametrize("copied", ["leaves", "stays"])
-def test_rows_of_one_label_that_were_copied_are_found_by_a_value_to_the_cent(prompt_file, copied):
-    """As a rare label is multiplied before a table is shared, with a channel of each copy's own."""
+def copied_rows(label, rows=N, copies=16):
+    """The columns of a table in which rows of one label were multiplied, each with its own channel."""
+    y = (Y * (rows // N + 1))[:rows]
     spent = [
-        random.Random(row // 16 if key == copied else 1000 + row).uniform(1, 9)
-        for row, key in enumerate(Y)
+        random.Random(row // copies if key == label else rows + row).uniform(1, 9)
+        for row, key in enumerate(y)
     ]
-    channel = [random.Random(row).choice(["web", "shop"]) for row in range(N)]
-    ages = [random.Random(-row).randint(20, 60) for row in range(N)]
-    assert leaks(prompt_file, spent=spent, channel=channel, age=ages) == [
-        (
-            "duplicates",
-            f"values of 'spent' repeat in rows of the label '{copied}' and in no others (ROC AUC "
-            "1.000 of how often, on 400 training rows): its rows may be copies of one another, which "
-            "flatters what is fitted; possible: --group with a column that tells them, or one row "
-            "of each",
-        )
+    channel = [random.Random(row).choice(["web", "shop"]) for row in range(rows)]
+    return y, {"spent": spent, "channel": channel}
+
+
+COPIED = (
+    "values of 'spent' repeat in rows of the label '{}' and hardly in others (ROC AUC 1.000 of how "
+    "often, on {:,} training rows): its rows may be copies of one another, which flatters what is "
+    "fitted; possible: --group with a column that tells them, or one row of each"
+)
+
+
+@pytest.mark.parametrize("label", ["leaves", "stays"])
+def test_rows_of_one_label_that_were_copied_are_found_by_a_value_to_the_cent(prompt_file, label):
+    y, columns = copied_rows(label)
+    assert leaks(prompt_file, y, **columns) == [("duplicates", COPIED.format(label, N))]
+
+
+def test_copies_are_found_though_a_sample_would_lose_them(prompt_file, monkeypatch):
+    monkeypatch.setattr("promptpredict.leaks.MOST_ROWS", 60)
+    y, columns = copied_rows("leaves", 4000)
+    assert leaks(prompt_file, y, **columns) == [("duplicates", COPIED.format("leaves", 4000))]
+
+
+def test_copies_that_stand_on_one_side_as_a_group_raise_no_alarm(prompt_file):
+    y, columns = copied_rows("leaves")
+    records = [
+        dataclasses.replace(record, group=str(record.values["spent"]))
+        for record in records_of(columns)
     ]
+    assert find_leaks(records, y, prompt_file) == []
+
+
+def test_a_default_that_a_label_has_is_no_copy(prompt_file):
+    """It gives the answer away, and that is said of it."""
+    spent = by_label(lambda _: 3.5, lambda r: r.uniform(1, 9))
+    assert [kind for kind, _ in leaks(prompt_file, spent=spent)] in ([], ["leak"])
 
 
 def test_a_column_is_flagged_once(prompt_file):

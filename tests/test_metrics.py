@@ -400,6 +400,15 @@ def test_units_are_those_of_the_label_with_the_fewest():
     assert units_of([]) == 0
 
 
+def test_a_rare_label_among_several_says_little_of_their_mean():
+    """With one row of it the mean is not undecided altogether; alike, they have a sum of their own."""
+    counts = {"a": 150, "b": 120, "c": 80, "d": 49, "e": 1}
+    truth = [label for label, count in counts.items() for _ in range(count)]
+    by_label = sum(1 / (count - 1) for count in list(counts.values())[:4])
+    assert units_of(truth) == pytest.approx(1 + 25 / (by_label + 2))
+    assert units_of("abc" * 10) == pytest.approx(1 + 3 * 9)
+
+
 def test_resamples_without_a_fault_are_taken_to_be_near_1():
     low, high = intervals({"roc_auc": 0.98}, {"roc_auc": [1.0, 0.98, 0.96, np.nan]})["roc_auc"]
     odds = np.log(np.array([0.99 / 0.01, 0.98 / 0.02, 0.96 / 0.04]))

@@ -281,6 +281,16 @@ def test_a_few_shots_or_as_many_as_there_may_be(approach, budget, shots, expecte
     assert Plan(shots=shots).counts(approach, budget) == expected
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"budgets": (0, 4, 15)}, {"budgets_of": {"stack": ()}}],
+    ids=["few labels", "no budget"],
+)
+def test_what_a_stack_joins_does_not_run_where_the_stack_cannot(given):
+    plan = Plan(approaches=("text", "stack"), **given)
+    assert (plan.wanted, plan.needs_lm, plan.needs_encoder) == (["text", "stack"], False, False)
+
+
 ADDED = "zero-shot, probe, structured, structured-trees, text"
 
 

@@ -215,16 +215,23 @@ def test_a_wide_interval_is_not_as_good():
 
 def test_a_few_rows_in_perfect_order_decide_nothing():
     """No resample of 4 rows in perfect order has a fault, and chance orders them one time in 6."""
-    few, many = (judge([of_units(0.5, 0.0, n, perfect=True)], budget=4)[0] for n in (2, 200))
+    few, many = (judge([of_units(0.5, 0.0, n, perfect=2)], budget=4)[0] for n in (2, 200))
     assert (few.low, few.high, few.verdict) == (-1.0, 1.0, "undecided")
     assert (many.low, many.high) == pytest.approx((0.5 - 1.971957 / 200, 0.5 + 1.971957 / 200))
     assert many.verdict == "better"
     # nor that two in perfect order are as good as one another; those in the same order are
-    for perfectly, expected in ((True, "undecided"), (False, "no worse")):
-        assert judge([of_units(0.0, 0.0, 2, perfect=perfectly)], budget=4)[0].verdict == expected
-    assert judge([of_units(0.1, 0.01, 200, perfect=True)], budget=4)[0].low == pytest.approx(
+    for both, expected in ((2, "undecided"), (0, "no worse")):
+        assert judge([of_units(0.0, 0.0, 2, perfect=both)], budget=4)[0].verdict == expected
+    assert judge([of_units(0.1, 0.01, 200, perfect=2)], budget=4)[0].low == pytest.approx(
         0.1 - 1.971957 * 0.01
     )
+
+
+def test_one_in_perfect_order_is_half_as_unsure_as_two():
+    """5 positives before all others, against a constant: no weaker a word than with one error."""
+    one, two = (judge([of_units(0.5, 0.0, 5, perfect=n)], budget=4)[0] for n in (1, 2))
+    assert one.low == pytest.approx(0.5 - t(4).ppf(0.975) / 10)
+    assert (one.verdict, two.verdict) == ("better", "undecided")
 
 
 @pytest.mark.parametrize(
@@ -236,7 +243,7 @@ def test_a_ranking_without_a_fault_in_any_resample_is_perfect(values, expected):
     assert perfect([np.array([0.7, 0.8, 0.9]), drawn]) is expected
 
 
-def of_units(value, deviation, units, *, perfect=False):
+def of_units(value, deviation, units, *, perfect=0):
     return Gap(
         approach="a",
         against="b",

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -111,9 +111,9 @@ def prompt_text(
 ) -> str:
     """Return a whole prompt as the model sees it, control tokens written out.
 
-    Of a record that stands for all: medians of numbers, the most frequent of words that at least
-    five records share, and the column's name in place of anything else; with ``keep`` of the first
-    record itself. The reason stands in its place where the wording cannot show such a record.
+    Of a record that stands for all: medians of numbers, the month in the middle of dates, the most
+    frequent of words that at least five records share, and the column's name in place of anything
+    else; with ``keep`` of the first record itself. The reason stands in its place where the wording cannot show such a record.
     """
     record = records[0] if keep else masked(records, prompt_file)
     try:
@@ -144,7 +144,11 @@ def _typical(column: str, cells: Sequence[Value]) -> Value:
     if known and len(numbers) == len(known):
         middle = median(numbers)
         return int(middle) if all(isinstance(cell, int) for cell in numbers) else float(middle)
-    if known and all(isinstance(cell, date) for cell in known):
-        return sorted(known, key=str)[(len(known) - 1) // 2]  # ISO: as text they are in order
+    days = [cell for cell in known if isinstance(cell, date)]
+    if known and len(days) == len(known):
+        day = sorted(days, key=str)[(len(days) - 1) // 2]  # ISO: as text they are in order
+        clock = {"hour": 0, "minute": 0, "second": 0, "microsecond": 0}
+        # The first of its month: no customer's own day.
+        return day.replace(day=1, **clock) if isinstance(day, datetime) else day.replace(day=1)
     [(cell, count)] = Counter(map(str, known)).most_common(1) or [("", 0)]
     return cell if count >= COMMON else f"‹{column}›"

@@ -162,6 +162,8 @@ class Benchmark:
 
     def run(self, say: Say = lambda _: None) -> Comparison:
         """Fit and test every approach at every budget and seed that it takes."""
+        if self.memo is None and (reading := [name for name in self.approaches if name in WITH_LM]):
+            raise DataError(f"{', '.join(reading)}: a language model is needed, and none is given")
         self.read()
         draws = self.draws()
         found = Comparison(notes=self._left_out())

@@ -130,14 +130,16 @@ def gap_of(
     ]
     if not pairs:
         return None
+    ours, theirs, values = zip(*pairs, strict=True)
+    drawn = [[resampled[key] for key in keys] for keys in (ours, theirs)]
     return Gap(
         approach=approach,
         against=against,
         metric="roc_auc",
-        value=float(np.mean([value for _, _, value in pairs])),
-        resampled=np.mean([resampled[one] - resampled[other] for one, other, _ in pairs], axis=0),
+        value=float(np.mean(values)),
+        resampled=np.mean(drawn[0], axis=0) - np.mean(drawn[1], axis=0),
         units=units,
-        perfect=perfect(resampled[key] for one, other, _ in pairs for key in (one, other)),
+        perfect=sum(map(perfect, drawn)),
     )
 
 

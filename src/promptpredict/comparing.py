@@ -66,7 +66,8 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
     begun, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     plans = [_benchmark(asked, *each) for each in zip(files, tables, strict=True)]
     _check_developing(asked, plans[0])
-    plans[0].check()
+    for plan in plans:
+        plan.check()
     warned = _warn_of(plans, say)
     memos = _models(asked, say)
     every: list[Memo | None] = [*memos] or [None]

@@ -49,7 +49,7 @@ def develop(
             value=values[at] - values[best],
             resampled=resampled[at] - resampled[best],
             units=units,
-            perfect=perfect([resampled[at], resampled[best]]),
+            perfect=sum(perfect([resampled[each]]) for each in (at, best)),
         )
         for at, file in enumerate(files)
         if at != best
@@ -69,7 +69,7 @@ def develop(
 
 def _measured(
     files: Sequence[PromptFile], tables: Sequence[Sequence[Record]], rows: Rows, memo: Memo
-) -> tuple[int, int, list[float], list[Floats]]:
+) -> tuple[int, float, list[float], list[Floats]]:
     """Return how many rows all files can score, their units, and ROC AUC of each file.
 
     The last are ROC AUC on resamples (n,) of the rows.

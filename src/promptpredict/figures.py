@@ -80,8 +80,8 @@ class Figures:
         )
         return row, drawn["roc_auc"]
 
-    def units(self, outcomes: Sequence[Outcome]) -> int:
-        """Return the test rows, or their groups, of the label that has the fewest."""
+    def units(self, outcomes: Sequence[Outcome]) -> float:
+        """Return how many independent units the test rows are, as intervals count them."""
         rows = [row for outcome in outcomes for row in outcome.draw.test]
         groups = groups_of([self.records[row] for row in rows])
         return units_of([self.y[row] for row in rows], groups)

@@ -24,7 +24,7 @@ from promptpredict.values import Value
 ALONE = 0.98  # ROC AUC from which one column gives the answer, whatever its name
 NAMED = 0.65  # and from which one does whose name says that it is known only afterwards
 MIN_ROWS = 10  # of a label, and of the others: with fewer, chance alone parts them
-MOST_ROWS = 20_000  # more change no ROC AUC that matters here
+MOST_ROWS = 20_000  # more change no ROC AUC of a column that matters here
 FEW_VALUES = 20  # of a column, which repeat in every table
 MIN_TEXTS = 5
 IGNORE = "possible: ignore it in the prompt file"
@@ -40,6 +40,7 @@ def find_leaks(records: Sequence[Record], y: Sequence[str], prompt_file: PromptF
     have left stand mostly with one label (English ones); and values that repeat in rows of one
     label alone.
     """
+    every, labels = records, y
     if len(records) > MOST_ROWS:
         chosen = np.sort(np.random.default_rng(0).permutation(len(records))[:MOST_ROWS])
         records, y = [records[at] for at in chosen], [y[at] for at in chosen]
@@ -62,8 +63,7 @@ def find_leaks(records: Sequence[Record], y: Sequence[str], prompt_file: PromptF
     for column in texts:
         flags += _afterwards(column, shown[column], y)
     found = {flag.column for flag in flags}
-    rest = {column: cells for column, cells in shown.items() if column not in found}
-    return [*flags, *_copied(rest, y)]
+    return [*flags, *_copied(every, labels, [each for each in shown if each not in found])]
 
 
 def repeated(
@@ -250,30 +250,41 @@ def _latest(
                 yield Flag(kind="leak", column=column, text=text)
 
 
-def _copied(shown: dict[str, list[Value]], y: Sequence[str]) -> Iterator[Flag]:
-    """Yield a flag where values repeat among rows of one label alone, in the column that shows it best.
+def _copied(records: Sequence[Record], y: Sequence[str], columns: Sequence[str]) -> Iterator[Flag]:
+    """Yield a flag where values repeat among rows of one label, in the column that shows it best.
 
     A table whose rare label was multiplied has its copies on both sides of a split. They need not be
-    whole rows: another date, or another channel, and the premium to the cent tells them still.
+    whole rows: another date, or another channel, and the premium to the cent tells them still. Rows
+    of one group count once, as they stand on one side. Judged on all records, since a sample of
+    them loses the copies.
     """
-    from sklearn.metrics import roc_auc_score
+    from scipy.stats import rankdata
 
+    keys = np.array(y)
+    hits = {label: keys == label for label in sorted(set(y))}
     found: list[tuple[float, str, str]] = []
-    for column, cells in shown.items():
-        counts = Counter(cells)
-        if len(counts) <= FEW_VALUES:
+    for column in columns:
+        cells = [record.values[column] for record in records]
+        units = {
+            (cell, record.group or record.row) for cell, record in zip(cells, records, strict=True)
+        }
+        counts: Counter[Value] = Counter(cell for cell, _ in units if cell is not None)
+        copies = sum(count for count in counts.values() if count > 1)
+        # One value for very many is a default, or a round sum.
+        if len(counts) <= FEW_VALUES or max(counts.values()) > copies / 2:
             continue
-        repeats = [counts[cell] if cell is not None else 1 for cell in cells]
-        for label in sorted(set(y)):
-            of = np.array([key == label for key in y])
-            if min(of.sum(), (~of).sum()) >= MIN_ROWS:
-                found.append((float(roc_auc_score(of, repeats)), column, label))
+        ranks = rankdata([counts.get(cell, 1) for cell in cells])
+        for label, hit in hits.items():
+            count, rest = int(hit.sum()), int((~hit).sum())
+            if min(count, rest) >= MIN_ROWS:  # Mann and Whitney's U
+                auc = (ranks[hit].sum() - count * (count + 1) / 2) / (count * rest)
+                found.append((float(auc), column, label))
     auc, column, label = max(found, default=(0.0, "", ""))
     if auc > ALONE:
         text = (
-            f"values of '{column}' repeat in rows of the label '{label}' and in no others (ROC AUC "
-            f"{auc:.3f} of how often, on {len(y):,} training rows): its rows may be copies of one "
-            f"another, which flatters what is fitted; possible: --group with a column that tells "
+            f"values of '{column}' repeat in rows of the label '{label}' and hardly in others (ROC "
+            f"AUC {auc:.3f} of how often, on {len(y):,} training rows): its rows may be copies of one "
+            "another, which flatters what is fitted; possible: --group with a column that tells "
             "them, or one row of each"
         )
         yield Flag(kind="duplicates", column=column, text=text)

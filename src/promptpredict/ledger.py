@@ -87,7 +87,10 @@ class Ledger:
             raise self._fault("written", error) from None
 
     def spent(self) -> tuple[int, float, float]:
-        """Return the prompts that were read, their tokens, and the seconds that it took."""
+        """Return the prompts that were read, their own tokens, and the seconds that these took.
+
+        What prompts begin with in common, such as shots, is read once for many, and not among them.
+        """
         try:
             found = self._file.execute(
                 "select count(*), total(shared), total(shared * rate) from scores"

@@ -106,9 +106,15 @@ class Plan:
 
     @property
     def wanted(self) -> list[str]:
-        """The approaches, each once, and behind them those that the stack joins."""
-        members = STACKED if STACK in self.approaches else ()
-        return list(dict.fromkeys((*self.approaches, *members)))
+        """The approaches, each once, and behind them those that the stack joins, where it can run."""
+        return list(dict.fromkeys((*self.approaches, *(STACKED if self.stacks else ()))))
+
+    @property
+    def stacks(self) -> bool:
+        """Whether there is a stack, and a budget that is large enough for it."""
+        budgets = self.budgets_of.get(STACK, self.budgets)
+        enough = any(budget == "all" or budget >= LEAST_OF[STACK] for budget in budgets)
+        return STACK in self.approaches and enough
 
     @property
     def needs_lm(self) -> bool:
@@ -171,7 +177,7 @@ class Plan:
                     f"no row has the label '{lacking[0]}', and balanced shots need every label"
                 )
         members = [name for name in names if name in STACKED and not why.get(name)]
-        if len(members) < 2:
+        if self.stacks and len(members) < 2:
             why[STACK] = f"it joins two or more of {', '.join(STACKED)}"
         added = [name for name in members if name not in self.approaches]
         notes = [f"{name} is left out: {why[name]}" for name in names if why.get(name)]

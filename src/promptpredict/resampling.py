@@ -101,8 +101,7 @@ def t_interval(
 ) -> tuple[float, float]:
     """Return ``value`` ± the quantile of Student's t times the ``deviation`` of its resamples.
 
-    ``units`` are the independent rows (or groups of rows) of the label that has the fewest: its t
-    has one degree of freedom less. Resamples of 2 positives among 100 rows hardly differ: by the
+    ``units`` are the independent ones of ``units_of``: the t has one degree of freedom less. Resamples of 2 positives among 100 rows hardly differ: by the
     normal quantile noise is better or worse in 28 % of samples, by t in fewer than 1. Those of one
     unit say nothing. Meant for paired differences, which have no end to lean to. With 40 positives
     their percentiles cover too little (benchmarks/intervals.py), and with a thousand resamples say
@@ -117,13 +116,21 @@ def t_interval(
     return value - quantile * deviation, value + quantile * deviation
 
 
-def units_of(truth: Sequence[Any], groups: Sequence[Any] | None = None) -> int:
-    """Return how many rows (n,), or groups of them, the label has that has the fewest."""
+def units_of(truth: Sequence[Any], groups: Sequence[Any] | None = None) -> float:
+    """Return how many independent units stand behind a ROC AUC of rows (n,), as ``t_interval`` counts.
+
+    The rows, or groups of rows, of the label that has the fewest. With more than two labels it is
+    the mean over them, and one of them with few rows says little of it: Satterthwaite's degrees of
+    freedom, as if each label's own varied as much, and one more.
+    """
     own = range(len(truth)) if groups is None else groups
     found: dict[Any, set[Any]] = {}
     for label, unit in zip(truth, own, strict=True):
         found.setdefault(label, set()).add(unit)
-    return min(map(len, found.values()), default=0)
+    counts = [len(units) for units in found.values()]
+    if len(counts) <= 2:
+        return min(counts, default=0)
+    return 1 + len(counts) ** 2 / sum(1 / max(count - 1, 0.5) for count in counts)
 
 
 def log_odds_interval(

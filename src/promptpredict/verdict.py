@@ -32,17 +32,18 @@ class Gap:
     value: float
     resampled: Floats  # (n,), NaN where a resample has no such metric
     units: float = np.inf  # rows (or groups) that test, of the label with the fewest
-    perfect: bool = False  # whether one of the two ranks without a fault, or with nothing else
+    perfect: int = 0  # how many of the two rank without a fault, or with nothing else
 
     @property
     def deviation(self) -> float:
         """The deviation of the resamples.
 
         Those of a few rows in perfect order are all in perfect order, and would have it that they
-        prove it: what no resample changes then still hangs on one of the ``units``.
+        prove it: what no resample changes then still hangs on half of one of the ``units``, for
+        each of the two that is so.
         """
         found = float(np.nanstd(self.resampled))
-        return 1 / max(self.units, 1) if self.perfect and found < _NONE else found
+        return self.perfect / (2 * max(self.units, 1)) if found < _NONE and self.perfect else found
 
     def ends(self, level: float) -> tuple[float, float]:
         """Return the t interval (low, high) of a level around the value, a difference of shares."""
@@ -173,7 +174,7 @@ def crossovers(
                     value=float(np.nanmean(pair[0] - pair[1])),
                     resampled=pair[0] - pair[1],
                     units=units,
-                    perfect=perfect(pair),
+                    perfect=sum(perfect([each]) for each in pair),
                 )
                 if not gap.ends(1 - ALPHA)[0] > -MARGIN:
                     break
