@@ -147,8 +147,7 @@ def _typical(column: str, cells: Sequence[Value]) -> Value:
     days = [cell for cell in known if isinstance(cell, date)]
     if known and len(days) == len(known):
         day = sorted(days, key=str)[(len(days) - 1) // 2]  # ISO: as text they are in order
-        clock = {"hour": 0, "minute": 0, "second": 0, "microsecond": 0}
         # The first of its month: no customer's own day.
-        return day.replace(day=1, **clock) if isinstance(day, datetime) else day.replace(day=1)
+        return datetime(day.year, day.month, 1) if isinstance(day, datetime) else day.replace(day=1)
     [(cell, count)] = Counter(map(str, known)).most_common(1) or [("", 0)]
     return cell if count >= COMMON else f"‹{column}›"
