@@ -5,9 +5,9 @@
 Two correlated normal scores (correlation .6 within a label) rank the positives with a known ROC
 AUC; each row is positive with the base rate, so the number of positives varies as in a random test
 set. Reports the interval of one ROC AUC (on log-odds) and that of the paired difference of the two
-scores (true difference 0 and .05), both by Student's t, each beside the percentiles of the same 1,000 resamples,
-and how wide they are on average. Prints a Markdown table; exit code 1 where an interval in use
-covers less than 93 or more than 97 %. Took 8 minutes of CPU.
+scores (true difference 0 and .05), both by Student's t, each beside the percentiles of the same
+1,000 resamples, and how wide they are on average. Prints a Markdown table; exit code 1 where an
+interval in use covers less than 93 or more than 97 %. Took 8 minutes of CPU.
 """
 
 from __future__ import annotations
