@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from promptpredict.metrics import resample
-from promptpredict.resampling import interval, intervals, t_interval
+from promptpredict.resampling import interval, intervals, t_interval, units_of
 
 RATES, AUCS, GAPS = (0.1, 0.5), (0.7, 0.9), (0.0, 0.05)
 BAND = (0.93, 0.97)
@@ -66,7 +66,7 @@ def one_sample(
         for score in scores
     ]
     values = [roc_auc(hit, score) for score in scores]
-    units = min(hit.sum(), (~hit).sum())
+    units = units_of(hit.tolist())
     one = intervals({"roc_auc": values[0]}, {"roc_auc": drawn[0]}, units=units)["roc_auc"]
     apart = drawn[0] - drawn[1]
     paired = t_interval(values[0] - values[1], apart.std(), units=units)

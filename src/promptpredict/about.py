@@ -113,7 +113,8 @@ def prompt_text(
 
     Of a record that stands for all: medians of numbers, the month in the middle of dates, the most
     frequent of words that at least five records share, and the column's name in place of anything
-    else; with ``keep`` of the first record itself. The reason stands in its place where the wording cannot show such a record.
+    else; with ``keep`` of the first record itself. The reason stands in its place where the wording
+    cannot show such a record.
     """
     record = records[0] if keep else masked(records, prompt_file)
     try:
@@ -127,7 +128,7 @@ def prompt_text(
 
 
 def masked(records: Sequence[Record], prompt_file: PromptFile) -> Record:
-    """Return a record that stands for all and is nobody: a middle number or date, a common word."""
+    """Return a record that stands for all and is nobody: a middle number or month, a common word."""
     values: dict[str, Value] = {}
     for column in records[0].values:
         cells = [record.values[column] for record in records]

@@ -64,14 +64,10 @@ class Benchmark:
         """Split the records."""
         plan.check()
         rate = prompt_file.front.base_rate if plan.base_rate is None else plan.base_rate
-        if rate is not None and prompt_file.front.positive is None:
-            raise DataError(
-                f"a base rate needs two labels; {prompt_file.name} has {len(prompt_file.words)}"
-            )
-        if plan.value_saved is not None and prompt_file.front.positive is None:
-            raise DataError(
-                f"captured value needs two labels; {prompt_file.name} has {len(prompt_file.words)}"
-            )
+        for what, given in (("a base rate", rate), ("captured value", plan.value_saved)):
+            if given is not None and prompt_file.front.positive is None:
+                count = len(prompt_file.words)
+                raise DataError(f"{what} needs two labels; {prompt_file.name} has {count}")
         numbers = [record.row for record in records]
         if groups is not None:
             groups = cell_texts(groups, numbers, "group")
@@ -170,11 +166,15 @@ class Benchmark:
         cases = self._cases(draws)
         money = self.plan.value_saved, self.plan.offer_cost
         figures = Figures(self.records, self.y, self.labels, self.positive, money)
-        given = {"table": self.table, "prompt": Path(self.prompt_file.name).name}
+        found.units = figures.units(next(iter(cases.values()), []))  # all have the same test rows
+        given: dict[str, Any] = {
+            "table": self.table,
+            "prompt": Path(self.prompt_file.name).name,
+            "units": found.units,
+        }
         for key, outcomes in sorted(cases.items(), key=lambda case: case[0][1:]):
             model = self._model(members(outcomes) or [key[0]])
             row, found.resampled[key] = figures.row(key, outcomes, model=model, **given)
-            found.units = figures.units(outcomes)  # the test rows of all cases are the same
             found.rows.append(row)
             found.predictions += figures.predictions(key, outcomes)
             if key[0] in self.approaches:

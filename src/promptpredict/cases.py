@@ -82,8 +82,8 @@ class Outcome:
 class Comparison:
     """What was found: rows and differences, the predictions behind them, and what was seen.
 
-    ``resampled`` holds ROC AUC (resamples,) of each approach, budget and seed; ``units`` are the test
-    rows, or their groups, of the label that has the fewest.
+    ``resampled`` holds ROC AUC (resamples,) of each approach, budget and seed; ``units`` says how
+    many independent units its test rows are (resampling.units_of).
     """
 
     rows: list[Row] = field(default_factory=list)

@@ -36,7 +36,14 @@ class Figures:
     money: tuple[float | None, float | None]
 
     def row(
-        self, key: Key, outcomes: Sequence[Outcome], *, table: str, prompt: str, model: str
+        self,
+        key: Key,
+        outcomes: Sequence[Outcome],
+        *,
+        table: str,
+        prompt: str,
+        model: str,
+        units: float,
     ) -> tuple[Row, Probabilities]:
         """Return the row of an approach, and ROC AUC on resamples of its test rows.
 
@@ -60,7 +67,7 @@ class Figures:
         values = evaluate(y, probabilities, **given)
         tested = [self.records[row] for outcome in outcomes for row in outcome.draw.test]
         drawn = resample(y, probabilities, groups=groups_of(tested), **given)
-        ends = intervals(values, drawn, units=self.units(outcomes))
+        ends = intervals(values, drawn, units=units)
         metrics = {name: Value.of(value, *ends[name]) for name, value in values.items()}
         if self.positive is not None:
             metrics["threshold"] = Value.of(float(np.mean(thresholds)))

@@ -31,7 +31,7 @@ class Gap:
     metric: str
     value: float
     resampled: Floats  # (n,), NaN where a resample has no such metric
-    units: float = np.inf  # rows (or groups) that test, of the label with the fewest
+    units: float = np.inf  # independent ones among what tests (resampling.units_of)
     perfect: int = 0  # how many of the two rank without a fault, or with nothing else
 
     @property
