@@ -4,9 +4,10 @@ Knows records, prompts and ``score``; knows nothing of labels or approaches. A r
 shown up to a column, and the row's own value stands against another of the column: once below the
 row's own values, once below values mixed from all rows. What the own ones add is knowledge of the
 row (the idea of arXiv:2404.06209). Other things that could add are kept out as far as can be: the
-column holds many numbers or dates, and the other value is a near one, which no ordinary correlation
-tells apart (a city goes with its state, and which words are near nobody knows: columns of words are
-not asked); and a value that stands among those shown is left out, since it could be copied.
+column holds many numbers or dates, and the other value is a near one of as many digits, which no
+ordinary correlation tells apart (a city goes with its state, and which words are near nobody knows:
+columns of words are not asked; a row of fractions goes on with a fraction, .0667 and not .07); and a
+value that stands among those shown is left out, since it could be copied.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MIN_ROWS = 20
 COLUMNS = 3
 MIN_VALUES = 20  # of a column: between few values, ordinary correlation decides
 BEFORE = 2  # columns to be shown in front of one
-NEAR = 5  # places that the other value is away at most, in the order of the column's values
+NEAR = 10  # places that the other value is away at most, in the order of the column's values
 # The own row makes its value e^0.5 = 1.6 times as likely against a near one. A model that has not
 # read the table is at 0, give or take the interval, which must lie above 0 besides.
 LARGE = 0.5
@@ -151,12 +152,17 @@ def _in_order(cells: Sequence[Value]) -> list[str]:
 
 
 def _near(order: Sequence[str], real: str, rng: np.random.Generator) -> str | None:
-    """Return another value to stand against one; None where there is none."""
+    """Return another value, written alike, to stand against one; None where there is none."""
     if real not in order:
         return None
     at = order.index(real)
-    others = [text for text in order[max(0, at - NEAR) : at + NEAR + 1] if text != real]
+    near = order[max(0, at - NEAR) : at + NEAR + 1]
+    others = [text for text in near if text != real and _shape(text) == _shape(real)]
     return str(rng.choice(others)) if others else None
+
+
+def _shape(text: str) -> str:
+    return re.sub(r"\d", "0", text)
 
 
 def _prompt(values: Sequence[tuple[str, str]], column: str) -> Prompt:
