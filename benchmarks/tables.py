@@ -1,6 +1,6 @@
 """Every approach on every real table, at every label budget: the campaign.
 
-    python benchmarks/tables.py --data DIR [--table NAME ...] [--plan | --cost] [--out benchmarks/results]
+    python benchmarks/tables.py --data DIR --jobs 2 [--table NAME ...] [--plan | --cost]
 
 Reads DIR/NAME.csv.gz (sources and SHA-256: benchmarks/DATA.md) and the prompt files beside this
 script, and runs what `promptpredict benchmark` runs, up to four times a table on the same training rows:
@@ -15,21 +15,26 @@ script, and runs what `promptpredict benchmark` runs, up to four times a table o
   out of 64 labels, 200 test rows
 
 What the language model has read stands in WORK/NAME.sqlite, so an interrupted campaign goes on
-where it was; a run whose results are there already is left alone unless --again. --plan says how
-many prompts and tokens are left to read, and what that takes at the rate measured now; --cost what was
-read and how long it took. Two of these side by side, each with OMP_NUM_THREADS=1 and half of the
-tables, read more on two cores than one with two threads (LOG.md). Predictions are not kept: the ids of
+where it was; a run whose results are there already is left alone unless --again. --jobs N works on N
+tables at a time, with as large a part of the cores each: on two cores two tables with a thread each are
+read faster than one with two (LOG.md). --plan says how many prompts and tokens are left to read, and how
+long that takes: some of the prompts are read to know, as many at a time as --jobs; --cost says what was
+read and how long it took. Predictions are not kept: the ids of
 some tables are those of real people.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from promptpredict.about import about_run
@@ -53,6 +58,7 @@ PROMPTS = sorted((HERE / "prompts").glob("*.jinja"))
 TABLES = [path.stem for path in PROMPTS if not path.stem.endswith("-bare")]
 BUDGETS = (0, 4, 16, 64, 256, 1024)
 NEAREST = "few-shot-nearest"
+SAMPLES, SAMPLE = 4, 48  # of a run: the stretches that a plan reads, and the prompts in one
 MAIN = Plan(
     approaches=[name for name in APPROACHES if name not in ("few-shot-random", NEAREST)],
     budgets=(*BUDGETS, "all"),
@@ -93,37 +99,60 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results")
     parser.add_argument("--work", type=Path, default=HERE / "work", help="folder of the ledgers")
     parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--jobs", type=int, default=1, help="tables at a time")
     parser.add_argument("--plan", action="store_true", help="say what is left to read, and stop")
     parser.add_argument("--again", action="store_true", help="also what has results already")
     parser.add_argument("--cost", action="store_true", help="say what reading took, and stop")
     options = parser.parse_args()
+    tables = options.table or TABLES
     if options.cost:
-        say_cost(options.work, options.table or TABLES)
+        say_cost(options.work, tables)
         return
+    options.work.mkdir(parents=True, exist_ok=True)
+    # The workers begin anew, and see this before torch does.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // options.jobs)))
+    with ProcessPoolExecutor(
+        options.jobs, mp_context=get_context("spawn"), max_tasks_per_child=1
+    ) as workers:
+        left = list(workers.map(partial(run_table, options), tables))
+    if options.plan:
+        tokens, seconds = sum(each[0] for each in left), [each[1] for each in left]
+        print(
+            f"{tokens:,} tokens to read, in {makespan(seconds, options.jobs) / 3600:.1f} hours at "
+            f"the rates measured now, with --jobs {options.jobs}; fits come on top"
+        )
+
+
+def run_table(options: argparse.Namespace, name: str) -> tuple[int, float]:
+    """Run, or plan, one table; return the tokens that a plan leaves to read, and the seconds."""
     source = find(options.model)
     lm = load_language_model(source, say=print)
-    options.work.mkdir(parents=True, exist_ok=True)
-    left = 0
-    for name in options.table or TABLES:
-        memo = memo_of(lm, source, options.work / f"{name}.sqlite")
-        embedder = Embedder()
-        for run in options.run or RUNS:
-            folder = options.out / name if run == "main" else options.out / name / run
-            if (folder / "results.json").exists() and not (options.again or options.plan):
-                continue
-            if not options.plan:  # each run counts what it needs itself
-                memo = memo_of(lm, source, options.work / f"{name}.sqlite")
-            benchmark = prepared(name, run, options.data, memo, embedder)
-            if all(budget > benchmark.most for budget in benchmark.plan.budgets if budget != "all"):
-                print(f"{name}, {run}: no budget is left, of {benchmark.most:,} training rows")
-                continue
-            if options.plan:
-                left += planned(name, run, benchmark)
-            else:
-                write(folder, benchmark)
-    if options.plan:
-        rate = tokens_a_second(lm)
-        print(f"{left:,} tokens to read; at {rate:,.0f} a second {left / rate / 3600:.1f} hours")
+    memo = memo_of(lm, source, options.work / f"{name}.sqlite")
+    embedder = Embedder()
+    tokens, seconds = 0, 0.0
+    for run in options.run or RUNS:
+        folder = options.out / name if run == "main" else options.out / name / run
+        if (folder / "results.json").exists() and not (options.again or options.plan):
+            continue
+        if not options.plan:  # each run counts what it needs itself
+            memo = memo_of(lm, source, options.work / f"{name}.sqlite")
+        benchmark = prepared(name, run, options.data, memo, embedder)
+        if all(budget > benchmark.most for budget in benchmark.plan.budgets if budget != "all"):
+            print(f"{name}, {run}: no budget is left, of {benchmark.most:,} training rows")
+        elif options.plan:
+            more = planned(name, run, benchmark)
+            tokens, seconds = tokens + more[0], seconds + more[1]
+        else:
+            write(folder, benchmark)
+    return tokens, seconds
+
+
+def makespan(seconds: Sequence[float], jobs: int) -> float:
+    """Return how long tables take where the next one goes to whoever is free first."""
+    busy = [0.0] * jobs
+    for each in seconds:
+        busy[busy.index(min(busy))] += each
+    return max(busy)
 
 
 def say_cost(work: Path, tables: Sequence[str]) -> None:
@@ -161,13 +190,26 @@ def prepared(name: str, run: str, data: Path, memo: Memo, embedder: Embedder) ->
     return Benchmark(records, prompt_file, plan, lm=memo, embedder=embedder, table=name)
 
 
-def planned(name: str, run: str, benchmark: Benchmark) -> int:
-    """Say what a run has to read; return the tokens."""
-    count = benchmark.collect()
-    assert benchmark.memo is not None
-    tokens = benchmark.memo.count_new()
-    print(f"{name}, {run}: {count:,} distinct prompts, {tokens:,} tokens to read", flush=True)
-    return tokens
+def planned(name: str, run: str, benchmark: Benchmark) -> tuple[int, float]:
+    """Say what a run has to read; return the tokens, and the seconds as far as a sample tells."""
+    count, memo = benchmark.collect(), benchmark.memo
+    assert memo is not None
+    tokens, seconds = memo.count_new(), 0.0
+    if tokens:
+        lm, read, new = memo.lm, 0, memo.new()
+        for part in range(SAMPLES):  # neighbours, as what they share is what makes a rate
+            at = len(new) * (2 * part + 1) // (2 * SAMPLES)
+            prompts, labels = zip(*new[at : at + SAMPLE], strict=True)
+            begun = time.perf_counter()
+            read += lm.score(prompts, labels).tokens
+            seconds += time.perf_counter() - begun
+        seconds *= tokens / max(read, 1)
+    print(
+        f"{name}, {run}: {count:,} distinct prompts, {tokens:,} tokens to read, "
+        f"{seconds / 60:,.0f} minutes",
+        flush=True,
+    )
+    return tokens, seconds
 
 
 def write(folder: Path, benchmark: Benchmark) -> None:
@@ -197,21 +239,6 @@ def commit() -> str:
     """Return the commit of the code."""
     git = ["git", "-C", str(HERE), "rev-parse", "--short=12", "HEAD"]
     return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def tokens_a_second(lm: CausalLM) -> float:
-    """Return how many tokens a second the model reads, on made-up customers."""
-    from promptpredict.rendered import Prompt
-    from promptpredict.scores import Labels
-
-    texts = [
-        f"Customer {n}\n" + "The parcel was late and nobody answered. " * 10 for n in range(64)
-    ]
-    prompts = [Prompt("You judge customers.", (), text, "The customer feels") for text in texts]
-    labels = Labels({"1": ["angry"], "0": ["happy"]})
-    lm.score(prompts[:8], labels)
-    start = time.perf_counter()
-    return lm.score(prompts, labels).tokens / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":

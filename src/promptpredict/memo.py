@@ -108,8 +108,9 @@ class Memo:
         return len(self._wanted)
 
     def new(self) -> list[tuple[Prompt, Labels]]:
-        """Return what was collected and is not known yet."""
-        return list(self._new(self._wanted).values())
+        """Return what was collected and is not known yet, in the order in which it is read."""
+        chunks = self._chunks(self._new(self._wanted))
+        return [each for part in chunks for each in part.values()]
 
     @property
     def count(self) -> int:
