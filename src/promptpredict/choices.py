@@ -67,10 +67,10 @@ def differences(
     """Compare approaches on identical test rows, the mean over the seeds: ROC AUC.
 
     ``resampled`` holds it for each approach, budget and seed on the same resamples of the test
-    rows, so that intervals are paired; ``units`` are the independent ones among the test rows. Each approach with a language model stands against the
-    choice without one (without choices, the baseline); those are one family, and the choices
-    themselves, against one another and the stack against a single approach, are another. Several
-    models stand in the same two families.
+    rows, so that intervals are paired; ``units`` are the independent ones among the test rows.
+    Each approach with a language model stands against the choice without one (without choices, the
+    baseline); those are one family, and the choices themselves, against one another and the stack
+    against a single approach, are another. Several models stand in the same two families.
     """
     seeds = _seeds(rows)
     models = dict.fromkeys(name.removeprefix(base_of(name)) for name, _ in seeds)
