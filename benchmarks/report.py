@@ -121,6 +121,8 @@ def results_part(found: Found) -> str:
             "## What helps",
             *_helps(found),
             sides_part(found),
+            *_stack_part(found),
+            *_selection_part(found),
             *(_section(name, runs) for name, runs in found.items()),
             _about(found),
         ]
@@ -159,6 +161,39 @@ def _added(tables: Mapping[str, Results], approach: str, budget: int) -> str:
     words = Counter(each.verdict for each in pairs)
     said = ", ".join(f"{words[word]} {word}" for word in WORDS if words[word])
     return f"{_signed(mean(each.value for each in pairs))} ({said})"
+
+
+def _stack_part(found: Found) -> list[str]:
+    """Return how the stack stands against a single approach where it was tested on more rows."""
+    lines = []
+    for name, runs in found.items():
+        if "stack" in runs:
+            results = runs["stack"]
+            groups = {group.approach: group for group in summarise(results.rows)}
+            spreads = [
+                _spread(groups[each].metrics["roc_auc"], groups[each].seeds)
+                for each in ("stack", "chosen-single")
+            ]
+            (against,) = _pair(results, "stack", "chosen-single")
+            lines.append([name, f"{results.rows[0].n_test:,}", *spreads, against.describe()])
+    head = ["ROC AUC, 1,024 labels", "test rows", "`stack`", "the single choice", "difference"]
+    return ["## The stack against one approach", _table(head, lines)] if lines else []
+
+
+def _selection_part(found: Found) -> list[str]:
+    """Return how four shots are best chosen."""
+    ways = ("few-shot", "few-shot-random", "few-shot-nearest")
+    lines = []
+    for name, runs in found.items():
+        if "selection" in runs:
+            groups = {group.approach: group for group in summarise(runs["selection"].rows)}
+            known = [groups.get(way) for way in ways]
+            spreads = [
+                _spread(each.metrics["roc_auc"], each.seeds) if each else "" for each in known
+            ]
+            lines.append([name, *spreads])
+    head = ["ROC AUC, 64 labels, 4 shots", "balanced", "at random", "the nearest"]
+    return ["## How shots are chosen", _table(head, lines)] if lines else []
 
 
 def _section(name: str, runs: Mapping[str, Results]) -> str:
