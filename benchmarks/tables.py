@@ -19,8 +19,7 @@ where it was; a run whose results are there already is left alone unless --again
 tables at a time, with as large a part of the cores each: on two cores two tables with a thread each are
 read faster than one with two (LOG.md). --plan says how many prompts and tokens are left to read, and how
 long that takes: some of the prompts are read to know, as many at a time as --jobs; --cost says what was
-read and how long it took. Predictions are not kept: the ids of
-some tables are those of real people.
+read and how long it took. Predictions are not kept: the ids of some tables are those of real people.
 """
 
 from __future__ import annotations
@@ -108,9 +107,11 @@ def main() -> None:
     if options.cost:
         say_cost(options.work, tables)
         return
+    if options.jobs < 1:
+        parser.error(f"--jobs {options.jobs}; possible: 1 or more")
     options.work.mkdir(parents=True, exist_ok=True)
-    # The workers begin anew, and see this before torch does.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // options.jobs)))
+    if options.jobs > 1:  # the workers begin anew, and see this before torch does
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // options.jobs)))
     with ProcessPoolExecutor(
         options.jobs, mp_context=get_context("spawn"), max_tasks_per_child=1
     ) as workers:
@@ -217,8 +218,9 @@ def write(folder: Path, benchmark: Benchmark) -> None:
     begun, memo, code = time.perf_counter(), benchmark.memo, commit()
     assert memo is not None
     name, count = benchmark.table, benchmark.collect()
-    print(f"{name}: {count:,} distinct prompts, {len(memo.new()):,} of them to read", flush=True)
-    with Progress(name, len(memo.new())) as progress:
+    new = len(memo.new())
+    print(f"{name}: {count:,} distinct prompts, {new:,} of them to read", flush=True)
+    with Progress(name, new) as progress:
         benchmark.read(progress.advance)
     found = benchmark.run(lambda line: print(name, line, flush=True))
     seconds = time.perf_counter() - begun
