@@ -4,8 +4,8 @@ Knows records, prompts and ``score``; knows nothing of labels or approaches. A r
 shown up to a column, and the row's own value stands against another of the column: once below the
 row's own values, once below values mixed from all rows. What the own ones add is knowledge of the
 row (the idea of arXiv:2404.06209). Other things that could add are kept out as far as can be: the
-column holds many numbers or dates, and the other value is a near one of as many digits, which no
-ordinary correlation tells apart (a city goes with its state, and which words are near nobody knows:
+column holds many numbers or dates, and the other value is a near one of as many digits, which few
+ordinary correlations tell apart (a city goes with its state, and which words are near nobody knows:
 columns of words are not asked; a row of fractions goes on with a fraction, .0667 and not .07); and a
 value that stands among those shown is left out, since it could be copied.
 """
