@@ -14,6 +14,7 @@ from promptpredict.records import Record
 from promptpredict.rendered import Bin, Prompt, Turn
 from promptpredict.shipped import copy
 from promptpredict.spacing import joiner
+from promptpredict.template import Blocks
 
 GOLDEN = Path(__file__).parent / "golden"
 DESIGN = """---
@@ -341,6 +342,24 @@ def test_the_panel_asks_in_place_of_the_question():
     assert (prompt.shots, prompt.n_words, prompt.answer) == ((), 3, "The price was")
     assert prompt.user.endswith("Feedback: my }} mails.\nWas the price fair or high?")
     assert prompt.shrink(0, 2).user.endswith("Feedback: mails.\nWas the price fair or high?")
+
+
+def test_a_customer_is_rendered_once_for_all_questions(monkeypatch):
+    rendered = []
+    render = Blocks.render
+
+    def counted(self, parts, *given, **more):
+        rendered.append(tuple(parts))
+        return render(self, parts, *given, **more)
+
+    monkeypatch.setattr(Blocks, "render", counted)
+    file = design()
+    prompts = [file.render_panel(LATE, name) for name in [*file.front.panel, *file.front.panel]]
+    assert len(prompts) > 1
+    assert rendered == [("system", "customer")]
+    file.render_panel(LATE, "price", drop_words=1)
+    file.render_panel(Record(9, "c", LATE.values), "price")
+    assert len(rendered) == 3, "fewer words, or another record of the same values, is another text"
 
 
 def test_a_prompt_can_lose_its_first_shots_and_its_first_words():

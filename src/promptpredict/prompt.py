@@ -69,7 +69,7 @@ class PromptFile:
             if column not in self.needed
         ]
         # A shot stands in thousands of prompts, and a customer in many of a comparison.
-        self._rendered = lru_cache(maxsize=8192)(self._render_once)
+        self._once = lru_cache(maxsize=16_384)(self._render_once)
         self._never = {self.front.target, *self.front.ignore}
         self._apart = {*self._never, *self.front.text, self.front.id}  # not in customer.fields
 
@@ -216,12 +216,12 @@ class PromptFile:
 
     def render_customer(self, record: Record) -> str:
         """Render the customer block alone, which is what the sentence encoder reads."""
-        return self._parts(["customer"], record, self.bins(), 0)[0]
+        return self._parts(("customer",), record, self.bins(), 0)[0]
 
     def render_panel(self, record: Record, question: str, *, drop_words: int = 0) -> Prompt:
         """Render a record with one question of the panel in place of the file's own."""
         aside = self.front.panel[question]
-        system, customer = self._parts(["system", "customer"], record, self.bins(), drop_words)
+        system, customer = self._parts(("system", "customer"), record, self.bins(), drop_words)
         user = f"{customer}\n{aside.question}".strip()
 
         def shorter(_: int, words: int) -> Prompt:
@@ -236,12 +236,6 @@ class PromptFile:
         return sum(len(WORD.findall(text)) for text in texts if isinstance(text, str))
 
     def _render(self, record: Record, bins: Sequence[Bin], drop_words: int) -> tuple[str, str, str]:
-        return self._rendered(Same(record), tuple(bins), drop_words)
-
-    def _render_once(
-        self, same: Same, bins: Sequence[Bin], drop_words: int
-    ) -> tuple[str, str, str]:
-        record = same.record
         system, customer, question, answer = self._parts(PARTS, record, bins, drop_words)
         return system, f"{customer}\n{question}".strip(), answer
 
@@ -254,8 +248,14 @@ class PromptFile:
         return Turn(user, f"{answer}{joiner(answer, word, self.front.join)}{word}")
 
     def _parts(
-        self, parts: Sequence[str], record: Record, bins: Sequence[Bin], drop_words: int
+        self, parts: tuple[str, ...], record: Record, bins: Sequence[Bin], drop_words: int
     ) -> list[str]:
+        return self._once(parts, Same(record), tuple(bins), drop_words)
+
+    def _render_once(
+        self, parts: tuple[str, ...], same: Same, bins: Sequence[Bin], drop_words: int
+    ) -> list[str]:
+        record = same.record
         if "bins" in self._blocks.names and not bins:
             raise PromptError(
                 f"{self.name}: a block shows 'bins', which need 'bins.edges', or edges from "

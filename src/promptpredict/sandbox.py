@@ -130,6 +130,8 @@ class Environment(ImmutableSandboxedEnvironment):
         """Reach a column by its name, even one called ``items`` or ``_x``."""
         if isinstance(obj, Customer):
             return obj.fields if attribute == "fields" else obj.values[attribute]
+        if isinstance(obj, Cell) and attribute in Cell.__slots__:
+            return getattr(obj, attribute)  # what the sandbox would say, a hundred times a prompt
         return super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
