@@ -20,6 +20,7 @@ from promptpredict.attention import behind, can_merge, use_merged
 from promptpredict.batching import Fitted, batches, fit
 from promptpredict.encoding import Encoded, Encoder
 from promptpredict.errors import ModelError, PromptPredictError
+from promptpredict.gated import work_in_place
 from promptpredict.outputs import Outputs, by_label, entry_logprobs
 from promptpredict.prefix import Prefix, attention_masks, mean_state, read_prefix
 from promptpredict.rendered import Prompt
@@ -66,6 +67,7 @@ class CausalLM:
         self._merges = can_merge(self.model)
         if self._merges:
             use_merged(self.model)
+        work_in_place(self.model)
         trial = self.encoder.ids(_TRIAL)[-16:]
         self._outputs.check(trial, name)
         check_sharing(self.model, self._forward, trial, name)
