@@ -57,7 +57,8 @@ PROMPTS = sorted((HERE / "prompts").glob("*.jinja"))
 TABLES = [path.stem for path in PROMPTS if not path.stem.endswith("-bare")]
 BUDGETS = (0, 4, 16, 64, 256, 1024)
 NEAREST = "few-shot-nearest"
-SAMPLES, SAMPLE = 4, 48  # of a run: the stretches that a plan reads, and the prompts in one
+SELECTIONS = ("few-shot", "few-shot-random", NEAREST, "probe", "embedding")
+SAMPLES, SAMPLE = 2, 96  # of a run: the stretches that a plan reads, and the prompts in one
 MAIN = Plan(
     approaches=[name for name in APPROACHES if name not in ("few-shot-random", NEAREST)],
     budgets=(*BUDGETS, "all"),
@@ -78,8 +79,9 @@ RUNS = {
     ),
     "selection": replace(
         MAIN,
-        approaches=("few-shot", "few-shot-random", NEAREST, "probe", "embedding"),
-        budgets=(64,),
+        approaches=SELECTIONS,
+        budgets=BUDGETS,  # the draws of main, whose balanced shots have been read then
+        budgets_of=dict.fromkeys(SELECTIONS, (64,)),
         shots=4,
         max_test=200,
         memory_rows=0,
