@@ -8,6 +8,8 @@ import torch
 from conftest import build_model
 from promptpredict import attention
 from promptpredict.lm import CausalLM
+from promptpredict.rendered import Prompt, Turn
+from promptpredict.scores import Labels
 
 ROWS, WIDTH, PREFIX, SIZE = 3, 5, 7, 16
 
@@ -48,6 +50,49 @@ def test_it_equals_attention_over_prefix_and_row_at_once(kv, scale):
     assert weights is None
     assert found.shape == (ROWS, WIDTH, heads, SIZE)
     torch.testing.assert_close(found, expected.transpose(1, 2), atol=1e-5, rtol=1e-5)
+
+
+def test_without_a_mask_each_token_sees_those_before_it():
+    query, key, value = (states(4, WIDTH, seed) for seed in range(3))
+    other = [(states(4, PREFIX, 3, rows=1), states(4, PREFIX, 4, rows=1))] * 2
+    causal = torch.full((WIDTH, WIDTH), torch.finfo(torch.float32).min).triu(1)
+    with attention.behind(other):
+        found, _ = attention._attend(Layer, query, key, value, None, scaling=0.5)
+        expected, _ = attention._attend(
+            Layer, query, key, value, causal.expand(ROWS, 1, -1, -1), scaling=0.5
+        )
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shots", [0, 2], ids=["nothing in front", "behind a prefix"])
+@pytest.mark.parametrize("branches", [False, True], ids=["words of a token", "of several"])
+def test_rows_of_different_lengths_need_no_mask(tokenizers, monkeypatch, shots, branches):
+    lm = CausalLM(build_model(), tokenizers["chatml"], name="watched")
+    turns = tuple(Turn(f"Customer {at}", "Answer: no") for at in range(shots))
+    prompts = [
+        Prompt("Judge.", turns, f"Customer {'late ' * words}", "Answer:", shots)
+        for words in (1, 9, 4)
+    ]
+    labels = Labels(
+        {"yes": ["late again" if branches else "a"], "no": ["good but" if branches else "b"]}
+    )
+    masks = []
+    sdpa, flash = attention.sdpa_attention_forward, attention._flash
+
+    def watched_sdpa(module, query, key, value, mask, **given):
+        masks.append(mask)
+        return sdpa(module, query, key, value, mask, **given)
+
+    def watched_flash(query, key, value, **given):
+        masks.extend([given["attn_mask"]] if "attn_mask" in given else [])
+        return flash(query, key, value, **given)
+
+    lm.score(prompts, labels)  # reads the prefix, which the next time is kept
+    monkeypatch.setattr(attention, "sdpa_attention_forward", watched_sdpa)
+    monkeypatch.setattr(attention, "_flash", watched_flash)
+    lm.score(prompts, labels)
+    assert masks
+    assert all((mask is not None) == branches for mask in masks)
 
 
 def test_a_prefix_ends_with_its_block():

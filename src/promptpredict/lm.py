@@ -279,14 +279,17 @@ class CausalLM:
         """
         width = max(map(len, trees))
         ids = torch.zeros(len(trees), width, dtype=torch.long)  # (b, s)
-        positions = torch.zeros(len(trees), width, dtype=torch.long)  # (b, s)
+        # Padding goes on counting: positions that begin anew are taken for a second sequence in
+        # the row, and cost a mask where none is needed.
+        deepest = max(max(tree.depths) for tree in trees)
+        positions = torch.arange(width).clamp(max=deepest).repeat(len(trees), 1)  # (b, s)
         for row, tree in enumerate(trees):
             ids[row, : len(tree)] = torch.tensor(tree.tokens)
             positions[row, : len(tree)] = torch.tensor(tree.depths)
         positions += len(prefix.ids)
         given = {"input_ids": ids.to(self.device), "position_ids": positions.to(self.device)}
         if prefix.ids and self._merges:
-            mask = attention_masks(self.model, trees, positions, 0, always=True)
+            mask = attention_masks(self.model, trees, positions, 0)
             with behind(prefix.layers):
                 output = self._decoder(**given, attention_mask=mask, use_cache=False)
         else:

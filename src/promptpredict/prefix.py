@@ -82,23 +82,18 @@ def mean_state(
 
 
 def attention_masks(
-    model: Any,
-    trees: Sequence[TokenTree],
-    positions: torch.Tensor,
-    prefix: int,
-    *,
-    always: bool = False,
+    model: Any, trees: Sequence[TokenTree], positions: torch.Tensor, prefix: int
 ) -> torch.Tensor | dict[str, torch.Tensor] | None:
     """Return what a batch's tokens may see: additive masks (b, 1, s, p + s), 0 or the least number.
 
     ``trees`` are the batch's rows, ``positions`` (b, s) the token positions. Models with layers of
     several kinds get one mask per kind. None stands for plain causal attention: right padding is
-    seen by no real token; ``always`` gives a mask for it, too.
+    seen by no real token.
     """
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ())
     window: Any = getattr(config, "sliding_window", None)
-    if not prefix and not always and all(tree.is_chain for tree in trees):
+    if not prefix and all(tree.is_chain for tree in trees):
         return None
     seen = _visible(trees, positions.shape[1], prefix)  # (b, s, p + s)
     if "sliding_attention" in kinds:
