@@ -63,8 +63,8 @@ def _attend(
 ) -> tuple[torch.Tensor, None]:
     """Return what queries (b, heads, s, d) see of the prefix and of their own row: (b, s, heads, d).
 
-    ``key`` and ``value`` (b, kv heads, s, d) are those of the row; ``attention_mask`` (b, 1, s, s), None
-    where each token sees what stands before it in its row.
+    ``key`` and ``value`` (b, kv heads, s, d) are those of the row. ``attention_mask`` (b, 1, s, s)
+    is None where each token sees those before it in its row.
     """
     layers = _prefix.get()
     if layers is None:
@@ -84,7 +84,7 @@ def _attend(
     far = far.view(*shape, size).permute(2, 0, 1, 3, 4).reshape(rows, heads, width, size)
     far_sum = far_sum.view(shape).permute(2, 0, 1, 3).reshape(rows, heads, width)
     own = [each.repeat_interleave(heads // kv, dim=1) for each in (key, value)]
-    plain = attention_mask is None  # one sequence a row: each token sees those before it
+    plain = attention_mask is None
     near, near_sum = _flash(query, *own, is_causal=plain, attn_mask=attention_mask, scale=scaling)
     share = torch.sigmoid(far_sum - near_sum)[..., None]  # of the prefix, (b, heads, s, 1), float32
     merged = near.float() + share * (far.float() - near.float())

@@ -141,10 +141,11 @@ class CausalLM:
         for index, item in fitted.items():
             draft.truncated[index] = item.truncated
         progress(len(faults))
-        tokens = 0
         keys = {row: list(labels[row].words) for row in fitted}
-        for rows, shared in self._groups(fitted):
-            tokens += self._score_group(rows, shared, fitted, keys, draft, progress)
+        tokens = sum(
+            self._score_group(rows, shared, fitted, keys, draft, progress)
+            for rows, shared in self._groups(fitted)
+        )
         for index in fitted:
             if not np.isfinite(draft.logprobs[index]).all():
                 faults[index] = "the language model gave logits that are not finite"
@@ -281,8 +282,8 @@ class CausalLM:
         ids = torch.zeros(len(trees), width, dtype=torch.long)  # (b, s)
         # Padding goes on counting: positions that begin anew are taken for a second sequence in
         # the row, and cost a mask where none is needed.
-        deepest = max(max(tree.depths) for tree in trees)
-        positions = torch.arange(width).clamp(max=deepest).repeat(len(trees), 1)  # (b, s)
+        counted = torch.arange(width).clamp(max=max(max(tree.depths) for tree in trees))
+        positions = counted.repeat(len(trees), 1)  # (b, s)
         for row, tree in enumerate(trees):
             ids[row, : len(tree)] = torch.tensor(tree.tokens)
             positions[row, : len(tree)] = torch.tensor(tree.depths)

@@ -131,7 +131,7 @@ class Environment(ImmutableSandboxedEnvironment):
         if isinstance(obj, Customer):
             return obj.fields if attribute == "fields" else obj.values[attribute]
         if isinstance(obj, Cell) and attribute in Cell.__slots__:
-            return getattr(obj, attribute)  # what the sandbox would say, a hundred times a prompt
+            return getattr(obj, attribute)  # as the sandbox would, without its search
         return super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
