@@ -142,10 +142,9 @@ class CausalLM:
             draft.truncated[index] = item.truncated
         progress(len(faults))
         keys = {row: list(labels[row].words) for row in fitted}
-        tokens = sum(
-            self._score_group(rows, shared, fitted, keys, draft, progress)
-            for rows, shared in self._groups(fitted)
-        )
+        tokens = 0
+        for rows, shared in self._groups(fitted):
+            tokens += self._score_group(rows, shared, fitted, keys, draft, progress)
         for index in fitted:
             if not np.isfinite(draft.logprobs[index]).all():
                 faults[index] = "the language model gave logits that are not finite"
@@ -282,20 +281,21 @@ class CausalLM:
         ids = torch.zeros(len(trees), width, dtype=torch.long)  # (b, s)
         # Padding goes on counting: positions that begin anew are taken for a second sequence in
         # the row, and cost a mask where none is needed.
-        counted = torch.arange(width).clamp(max=max(max(tree.depths) for tree in trees))
-        positions = counted.repeat(len(trees), 1)  # (b, s)
+        deepest = max(max(tree.depths) for tree in trees)
+        positions = torch.arange(width).clamp(max=deepest).repeat(len(trees), 1)  # (b, s)
         for row, tree in enumerate(trees):
             ids[row, : len(tree)] = torch.tensor(tree.tokens)
             positions[row, : len(tree)] = torch.tensor(tree.depths)
         positions += len(prefix.ids)
         given = {"input_ids": ids.to(self.device), "position_ids": positions.to(self.device)}
+        decoder = self.model.get_decoder()
         if prefix.ids and self._merges:
             mask = attention_masks(self.model, trees, positions, 0)
             with behind(prefix.layers):
-                output = self._decoder(**given, attention_mask=mask, use_cache=False)
+                output = decoder(**given, attention_mask=mask, use_cache=False)
         else:
             mask = attention_masks(self.model, trees, positions, len(prefix.ids))
-            output = self._decoder(
+            output = decoder(
                 **given,
                 attention_mask=mask,
                 past_key_values=prefix.cache(),
@@ -303,12 +303,6 @@ class CausalLM:
             )
         states: torch.Tensor = output.last_hidden_state
         return states
-
-    # -- the model -------------------------------------------------------------------------
-
-    @property
-    def _decoder(self) -> Any:
-        return self.model.get_decoder()
 
 
 class _Draft:
