@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from promptpredict import attention
 from promptpredict.lm import CausalLM
 from promptpredict.rendered import Prompt, Turn
 from promptpredict.scores import Labels
+from reference import reference_scores
 
 ROWS, WIDTH, PREFIX, SIZE = 3, 5, 7, 16
 
@@ -77,19 +79,20 @@ def test_rows_of_different_lengths_need_no_mask(tokenizers, monkeypatch, shots, 
         {"yes": ["late again" if branches else "a"], "no": ["good but" if branches else "b"]}
     )
     masks = []
-    sdpa, flash = attention.sdpa_attention_forward, attention._flash
+    sdpa, kernel = attention.sdpa_attention_forward, attention._kernel
 
     def watched_sdpa(module, query, key, value, mask, **given):
         masks.append(mask)
         return sdpa(module, query, key, value, mask, **given)
 
-    def watched_flash(query, key, value, **given):
-        masks.extend([given["attn_mask"]] if "attn_mask" in given else [])
-        return flash(query, key, value, **given)
+    def watched_kernel(query, key, value, **given):
+        far = len(given) == 1  # of queries, all of which see all of the prefix
+        masks.extend([] if far else [given.get("attn_mask")])
+        return kernel(query, key, value, **given)
 
     lm.score(prompts, labels)  # reads the prefix, which the next time is kept
     monkeypatch.setattr(attention, "sdpa_attention_forward", watched_sdpa)
-    monkeypatch.setattr(attention, "_flash", watched_flash)
+    monkeypatch.setattr(attention, "_kernel", watched_kernel)
     lm.score(prompts, labels)
     assert masks
     assert all((mask is not None) == branches for mask in masks)
@@ -101,33 +104,135 @@ def test_a_prefix_ends_with_its_block():
     assert attention._prefix.get() is None
 
 
+def seen_by(query, keys, values, scale):
+    """What queries see by a softmax over all keys in float64, and its log sums."""
+    scores = query.double() @ keys.double().mT * scale
+    return torch.softmax(scores, -1) @ values.double(), torch.logsumexp(scores, -1)
+
+
+@pytest.mark.parametrize("block", [1, 300, 1 << 21], ids=["a query", "two queries", "all"])
+@pytest.mark.parametrize("sink", [1.0, -60.0], ids=["usual", "the first keys have no share"])
+def test_products_in_blocks_see_what_one_softmax_sees(monkeypatch, block, sink):
+    monkeypatch.setattr(attention, "_BLOCK", block)
+    query, keys, values = (
+        states(2, length, seed, rows=1).bfloat16() for seed, length in enumerate((9, 150, 150))
+    )
+    query[..., 0] = 8.0
+    keys[:, :, : attention._FIRST, 0] = sink
+    found, sums = attention._in_blocks(query, keys, values, 0.25)
+    expected, totals = seen_by(query, keys, values, 0.25)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), expected, atol=2e-2, rtol=2e-2)
+    torch.testing.assert_close(sums.double(), totals, atol=2e-2, rtol=0)
+    assert sums.isfinite().all()
+
+
+def test_a_long_prefix_in_bfloat16_is_seen_by_products(monkeypatch):
+    query, key, value = (states(4, WIDTH, seed).bfloat16() for seed in range(3))
+    other = [
+        tuple(states(2, length, seed, rows=1).bfloat16() for seed in (3, 4))
+        for length in (attention._LONG - 1, attention._LONG)
+    ]
+    called = []
+    blocks = attention._in_blocks
+    monkeypatch.setattr(attention, "_in_blocks", lambda *given: called.append(1) or blocks(*given))
+    for layers, expected in zip(other, ([], [1]), strict=True):
+        with attention.behind([layers, layers]):
+            attention._attend(Layer, query, key[:, :2], value[:, :2], None)
+        assert called == expected
+
+
+def test_a_mask_without_the_kernel_hides_what_it_hides_with_it():
+    query = states(4, WIDTH, 0)
+    key, value = states(2, WIDTH, 1), states(2, WIDTH, 2)
+    expected = attention._near(query, key, value, mask(), 0.5)
+    found = attention._masked(query, key, value, mask(), 0.5)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
-    ("kind", "changes", "merges"),
+    ("kind", "changes", "why"),
     [
-        ("llama", {}, True),
-        ("qwen3", {}, True),
-        ("phi", {}, True),
-        ("mistral", {"sliding_window": 24}, False),
-        ("mistral", {"sliding_window": None}, True),
-        ("gemma2", {"sliding_window": 24}, False),
-        ("gemma3", {"sliding_window": 24}, False),
+        ("llama", {}, None),
+        ("qwen3", {}, None),
+        ("phi", {}, None),
+        ("mistral", {"sliding_window": 24}, None),
+        ("gemma2", {}, "it caps its attention scores"),
+        ("gemma3", {"sliding_window": 24}, None),
     ],
 )
-def test_windows_and_soft_caps_keep_the_way_of_the_cache(tokenizers, kind, changes, merges):
+def test_soft_caps_keep_the_way_of_the_cache(tokenizers, kind, changes, why):
     lm = CausalLM(build_model(kind, **changes), tokenizers["chatml"], name=kind)
-    assert lm._merges == merges
-    assert (lm.model.config._attn_implementation == attention.NAME) == merges
+    assert lm.copied == why
+    assert (lm.model.config._attn_implementation == attention.NAME) == (why is None)
+
+
+@pytest.mark.parametrize("kind", ["mistral", "gemma3"])
+def test_a_prefix_is_seen_in_place_as_long_as_every_window_holds_it(tokenizers, monkeypatch, kind):
+    ask = Labels({"yes": ["a"], "no": ["b"]})
+    asked = [Prompt("Judge.", (), f"Customer {'late ' * words}", "Answer:") for words in (1, 9, 4)]
+    lm = CausalLM(build_model(kind), tokenizers["chatml"], name=kind)
+    fitted, _ = lm.passes.fit(asked, [ask] * 3)
+    longest = max(item.encoded.positions for item in fitted.values())
+    behind, used = attention.behind, []
+    monkeypatch.setattr("promptpredict.lm.behind", lambda each: used.append(1) or behind(each))
+    for window, whole in ((longest, True), (longest - 1, False)):
+        lm = CausalLM(build_model(kind, sliding_window=window), tokenizers["chatml"], name=kind)
+        used.clear()
+        found = lm.score(asked, ask)
+        assert bool(used) == whole
+        expected, _ = reference_scores(lm, asked, ask)
+        np.testing.assert_allclose(found.logprobs, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("fault", ["raises", "is wrong"])
+def test_a_kernel_that_does_not_serve_is_known_before_anything_is_scored(
+    tokenizers, monkeypatch, fault
+):
+    kernel = attention._kernel
+
+    def broken(query, key, value, **given):
+        if fault == "raises":
+            raise RuntimeError("no kernel for this")
+        seen, sums = kernel(query, key, value, **given)
+        return seen, sums * 3 + 1
+
+    ask = Labels({"yes": ["a"], "no": ["b"]})
+    asked = [Prompt("Judge.", (), f"Customer {at}", "Answer:") for at in range(3)]
+    monkeypatch.setattr(attention, "_kernel", broken)
+    lm = CausalLM(build_model(), tokenizers["chatml"], name="tiny")
+    assert lm.copied == (
+        "the architecture LlamaForCausalLM cannot read texts that share a beginning "
+        "(no kernel for this)"
+        if fault == "raises"
+        else "the architecture LlamaForCausalLM reads texts that share a beginning otherwise than "
+        "each by itself; possible: models with attention to given positions"
+    )
+    expected, _ = reference_scores(lm, asked, ask)
+    np.testing.assert_allclose(lm.score(asked, ask).logprobs, expected, atol=1e-4)
 
 
 def test_another_attention_than_that_of_torch_is_left_alone(tokenizers):
     model = build_model()
     model.set_attn_implementation("eager")
     lm = CausalLM(model, tokenizers["chatml"], name="eager")
-    assert not lm._merges
+    assert lm.copied == "its attention is 'eager', not 'sdpa'"
     assert lm.model.config._attn_implementation == "eager"
+
+
+def test_without_a_kernel_on_a_device_a_prefix_is_copied(tokenizers):
+    class OnGpu:
+        config = build_model().config
+        device = torch.device("cuda")
+        dtype = torch.float32
+
+    assert attention.why_copied(OnGpu) == "there is no kernel for it in float32 on cuda"
+    OnGpu.dtype = torch.bfloat16
+    assert attention.why_copied(OnGpu) is None
 
 
 def test_loading_a_model_twice_is_no_fault(tokenizers):
     model = build_model()
     for _ in range(2):
-        assert CausalLM(model, tokenizers["chatml"], name="twice")._merges
+        assert CausalLM(model, tokenizers["chatml"], name="twice").copied is None

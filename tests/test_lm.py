@@ -13,7 +13,7 @@ from conftest import build_model, build_tokenizer
 from promptpredict.errors import ModelError
 from promptpredict.lm import CausalLM
 from promptpredict.rendered import Prompt, Turn
-from promptpredict.scores import Labels
+from promptpredict.scores import Labels, each_labels
 from reference import reference_scores
 
 SINGLE = Labels({"1": ["Yes"], "0": ["No"]})
@@ -276,7 +276,7 @@ def test_a_prompt_that_is_too_long_is_known_before_it_is_read(tiny_lm, monkeypat
         found = tiny_lm.score([prompt], SINGLE).faults.get(0)
         assert tiny_lm.fault(prompt, SINGLE) == found
     assert found is None
-    monkeypatch.setattr(tiny_lm, "_fit", None)  # short ones are not even encoded
+    monkeypatch.setattr(tiny_lm.passes, "fit", None)  # short ones are not even encoded
     assert tiny_lm.fault(prompts(1)[0], SINGLE) is None
 
 
@@ -291,6 +291,77 @@ def test_a_token_that_the_weights_lack_is_a_fault(tokenizers):
         0: f"short: its tokenizer writes token {last}, and its weights have {last} tokens; "
         "they do not belong together"
     }
+
+
+def short_of_memory(lm, monkeypatch, room, error):
+    """Let passes of more than ``room`` tokens fail; return how many tokens those had that did not."""
+    plain, passed = lm._forward, []
+
+    def forward(trees, prefix):
+        size = len(trees) * max(map(len, trees))
+        if size > room:
+            raise error
+        passed.append(size)
+        return plain(trees, prefix)
+
+    monkeypatch.setattr(lm, "_forward", forward)
+    return passed
+
+
+def lengths(lm, asked, labels):
+    """How many tokens each prompt takes by itself, its label words included."""
+    share, lm.passes.share = lm.passes.share, False
+    fitted, _ = lm.passes.fit(asked, each_labels(labels, len(asked)))
+    (group,) = lm.passes.groups(fitted)
+    lm.passes.share = share
+    return [len(branches.tree) for branches in group.trees]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+    ids=["cuda", "cpu", "python"],
+)
+@pytest.mark.parametrize("asked", [prompts(), panel(2)], ids=["customers", "one of many questions"])
+def test_where_memory_runs_out_batches_are_halved(tokenizers, monkeypatch, error, asked):
+    asked, labels = asked if isinstance(asked, tuple) else (asked, SINGLE)
+    lm = CausalLM(build_model(), tokenizers["chatml"], name="tiny")
+    expected = lm.score(asked, labels)
+    passed = short_of_memory(lm, monkeypatch, max(lengths(lm, asked, labels)), error)
+    done = []
+    scores = lm.score(asked, labels, progress=done.append)
+    np.testing.assert_allclose(scores.logprobs, expected.logprobs, atol=1e-4)
+    np.testing.assert_allclose(scores.hidden, expected.hidden, atol=1e-4)
+    assert not scores.faults
+    assert len(passed) > 1
+    assert lm.batch_tokens < 2_048
+    assert sum(done) == len(asked)
+
+
+def test_a_prompt_that_memory_does_not_hold_by_itself_is_a_fault(tokenizers, monkeypatch):
+    lm = CausalLM(build_model(), tokenizers["chatml"], name="tiny", share_prefix=False)
+    expected = lm.score(prompts(), SINGLE)
+    sizes = lengths(lm, prompts(), SINGLE)
+    short_of_memory(lm, monkeypatch, max(sizes) - 1, MemoryError())
+    done = []
+    scores = lm.score(prompts(), SINGLE, progress=done.append)
+    longest = [row for row, size in enumerate(sizes) if size == max(sizes)]
+    assert scores.faults == dict.fromkeys(longest, "there is not enough memory to read its prompt")
+    assert np.isnan(scores.logprobs[longest]).all()
+    others = [row for row in range(len(sizes)) if row not in longest]
+    np.testing.assert_allclose(scores.logprobs[others], expected.logprobs[others], atol=1e-4)
+    assert sum(done) == len(sizes)
+
+
+def test_another_error_than_a_lack_of_memory_is_not_taken_for_one(tokenizers, monkeypatch):
+    lm = CausalLM(build_model(), tokenizers["chatml"], name="tiny")
+    short_of_memory(lm, monkeypatch, 0, RuntimeError("a fault of ours"))
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        lm.score(prompts(), SINGLE)
 
 
 def test_one_prompt_with_other_shots_does_not_cost_the_others_their_prefix(tiny_lm):

@@ -1,8 +1,24 @@
 """Attention to a shared prefix that is never copied: each row's own tokens apart, the two merged.
 
-Knows tensors and transformers' attention interface; knows nothing of prompts or batches. A batch's
-queries go through the prefix as one long sequence, without a mask; what they see of their own row
-goes apart; the two are weighed by the log of their softmax sums (as in Hydragen, 2402.05099).
+Knows tensors and transformers' attention interface; knows nothing of prompts or batches.
+
+                  the prefix, once          own tokens, row by row
+                  k k k k k k k k           k k k
+    row 1    q    x x x x x x x x      q    x
+             q    x x x x x x x x      q    x x
+             q    x x x x x x x x      q    x x x
+                                            k k k
+    row 2    q    x x x x x x x x      q    x
+             q    x x x x x x x x      q    x x
+             q    x x x x x x x x      q    x . x      a branch does not see another
+
+    far: all queries of the batch as       near: a mask for trees,
+    one long sequence, without a mask      plain causal attention for chains
+
+    what a query sees = share * far + (1 - share) * near,  share = sigmoid(log sum far - log sum near)
+
+The log sums are those of the softmax on either side (as in Hydragen, 2402.05099), so that the
+result is that of one softmax over both.
 """
 
 from __future__ import annotations
@@ -18,21 +34,30 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 Layers = Sequence[tuple[torch.Tensor, torch.Tensor]]
+Seen = tuple[
+    torch.Tensor, torch.Tensor
+]  # what queries see (b, heads, s, d), log sums (b, heads, s)
 NAME = "promptpredict"
-_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_BLOCK = 1 << 21  # scores that are there at once: 4 MB of bfloat16, what caches hold
+_LONG = 256  # tokens of a prefix from which blocks of products are faster than the kernel
+_FIRST = 16  # keys among which one is looked for whose share tells the sum
+_LEAST = 1e-30  # of such a share; bfloat16 ends at 1e-38
+_on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_on_cuda = torch.ops.aten._scaled_dot_product_flash_attention
 _prefix: ContextVar[Layers | None] = ContextVar("prefix", default=None)
 
 
-def can_merge(model: Any) -> bool:
-    """Whether a model's attention is what is merged here: plain, full, on a CPU."""
+def why_copied(model: Any) -> str | None:
+    """Return why a model's layers need a prefix copied to each row; None where they do not."""
     config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ())
-    windowed = getattr(config, "sliding_window", None) and not kinds
-    capped = getattr(config, "attn_logit_softcapping", None)
-    plain = kinds <= {"full_attention"} and not windowed and not capped
-    return bool(
-        model.device.type == "cpu" and config._attn_implementation in ("sdpa", NAME) and plain
-    )
+    kind, half = model.device.type, model.dtype in (torch.bfloat16, torch.float16)
+    if getattr(config, "attn_logit_softcapping", None):
+        return "it caps its attention scores"
+    if config._attn_implementation not in ("sdpa", NAME):
+        return f"its attention is '{config._attn_implementation}', not 'sdpa'"
+    if kind != "cpu" and not (kind == "cuda" and half):
+        return f"there is no kernel for it in {str(model.dtype).removeprefix('torch.')} on {kind}"
+    return None
 
 
 def use_merged(model: Any) -> None:
@@ -44,7 +69,7 @@ def use_merged(model: Any) -> None:
 
 @contextmanager
 def behind(layers: Layers) -> Iterator[None]:
-    """Put keys and values (1, heads, p, d) of every layer in front of all rows."""
+    """Put keys and values (1, kv heads, p, d) of every layer in front of all rows."""
     token = _prefix.set(layers)
     try:
         yield
@@ -72,20 +97,88 @@ def _attend(
             module, query, key, value, attention_mask, scaling=scaling, **given
         )
         return found
+    scale = query.shape[3] ** -0.5 if scaling is None else scaling
     before, values = layers[module.layer_idx]
     rows, heads, width, size = query.shape
     kv = before.shape[1]
     # One sequence a key head: the query heads that share it stand behind one another, so that
     # neither they nor the rows need a copy of the prefix.
     flat = query.view(rows, kv, heads // kv, width, size).permute(1, 2, 0, 3, 4)
-    flat = flat.reshape(1, kv, -1, size)
-    far, far_sum = _flash(flat, before, values, scale=scaling)
+    far, far_sum = _far(flat.reshape(1, kv, -1, size), before, values, scale)
     shape = (kv, heads // kv, rows, width)
     far = far.view(*shape, size).permute(2, 0, 1, 3, 4).reshape(rows, heads, width, size)
     far_sum = far_sum.view(shape).permute(2, 0, 1, 3).reshape(rows, heads, width)
-    own = [each.repeat_interleave(heads // kv, dim=1) for each in (key, value)]
-    plain = attention_mask is None
-    near, near_sum = _flash(query, *own, is_causal=plain, attn_mask=attention_mask, scale=scaling)
+    near, near_sum = _near(query, key, value, attention_mask, scale)
     share = torch.sigmoid(far_sum - near_sum)[..., None]  # of the prefix, (b, heads, s, 1), float32
     merged = near.float() + share * (far.float() - near.float())
     return merged.to(query.dtype).transpose(1, 2).contiguous(), None
+
+
+def _far(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float) -> Seen:
+    """Return what queries (1, kv heads, m, d) see of a prefix (1, kv heads, p, d), all of it."""
+    on_cpu = query.device.type == "cpu"
+    if on_cpu and query.dtype == torch.bfloat16 and keys.shape[2] >= _LONG:
+        return _in_blocks(query, keys, values, scale)
+    return _kernel(query, keys, values, scale=scale)
+
+
+def _near(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scale: float,
+) -> Seen:
+    """Return what queries (b, heads, s, d) see of their own row (b, kv heads, s, d)."""
+    if mask is None:
+        return _kernel(query, key, value, is_causal=True, scale=scale)
+    if query.device.type == "cpu":
+        return _kernel(query, key, value, attn_mask=mask, scale=scale)
+    return _masked(query, key, value, mask, scale)
+
+
+def _kernel(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, **given: Any) -> Seen:
+    """Return what the flash kernel of the device does; a key head serves several query heads."""
+    flash = _on_cpu if query.device.type == "cpu" else _on_cuda
+    seen, sums, *_ = flash(query, key, value, **given)
+    return seen, sums
+
+
+def _in_blocks(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float) -> Seen:
+    """Return what ``_far`` does, by matrix products of so many queries that the scores stay cached.
+
+    The CPU's flash kernel takes its bfloat16 products from a BLAS that is slow at them on some
+    processors (benchmarks/LOG.md). Scores are rounded to bfloat16 here, as in eager attention.
+    """
+    query = query * scale
+    seen = torch.empty_like(query)
+    sums = torch.empty(query.shape[:3], dtype=torch.float32)
+    step = max(_BLOCK // keys.shape[2], 1)
+    for head in range(query.shape[1]):
+        key, value = keys[0, head].T, values[0, head]
+        for start in range(0, query.shape[2], step):
+            rows = slice(start, start + step)
+            scores = query[0, head, rows] @ key  # (m, p)
+            first = scores[:, :_FIRST].float()
+            shares = torch.softmax(scores, dim=-1, out=scores)
+            torch.mm(shares, value, out=seen[0, head, rows])
+            # A score less the log of its share is the log sum, whichever key it is.
+            share, at = shares[:, :_FIRST].float().max(dim=-1, keepdim=True)
+            sums[0, head, rows] = (first.gather(1, at) - share.log())[:, 0]
+            if share.min() < _LEAST:
+                scores = query[0, head, rows] @ key
+                sums[0, head, rows] = torch.logsumexp(scores.float(), dim=-1)
+    return seen, sums
+
+
+def _masked(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scale: float
+) -> Seen:
+    """Return what ``_near`` does behind a mask (b, 1, s, s), which CUDA's flash kernel does not take."""
+    rows, heads, width, size = query.shape
+    kv = key.shape[1]
+    grouped = query.view(rows, kv, -1, size)  # (b, kv heads, heads / kv heads * s, d)
+    scores = (grouped @ key.mT).float() * scale
+    scores = scores.view(rows, heads, width, width) + mask
+    shares = torch.softmax(scores, dim=-1).to(value.dtype).view(rows, kv, -1, width)
+    return (shares @ value).view(query.shape), torch.logsumexp(scores, dim=-1)

@@ -8,39 +8,49 @@ in float32, because label mass needs the log-sum-exp over the vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from promptpredict.architectures import check_layers, check_sharing
-from promptpredict.attention import behind, can_merge, use_merged
-from promptpredict.batching import Fitted, batches, fit
-from promptpredict.encoding import Encoded, Encoder
-from promptpredict.errors import ModelError, PromptPredictError
+from promptpredict.attention import behind, use_merged, why_copied
+from promptpredict.batching import Fitted, batches
+from promptpredict.encoding import Encoder
+from promptpredict.errors import ModelError
 from promptpredict.gated import work_in_place
+from promptpredict.hardware import batch_tokens as tokens_of_a_batch
+from promptpredict.hardware import out_of_memory
 from promptpredict.outputs import Outputs, by_label, entry_logprobs
-from promptpredict.prefix import Prefix, attention_masks, mean_state, read_prefix
+from promptpredict.passes import BLOCK_ROWS, Branches, Group, Passes
+from promptpredict.prefix import (
+    Prefix,
+    attention_masks,
+    mean_states,
+    read_prefix,
+    sent,
+    sliding_window,
+)
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels, Scores, each_labels
-from promptpredict.sharing import prefix_groups
-from promptpredict.trees import TokenTree, clusters
-from promptpredict.words import WordIds
+from promptpredict.trees import TokenTree
+from promptpredict.words import Ids, WordIds
 
-BLOCK_ROWS = 1024
-_BESIDE = 512  # tokens of a chat template and a label word, amply
 _TRIAL = Prompt("", (), "A customer", "")
+_NO_ROOM = "there is not enough memory to read its prompt"
+_T = TypeVar("_T")
 
 
 class CausalLM:
     """A causal language model of transformers, with its tokenizer.
 
-    ``batch_tokens`` bounds rows x longest of a batch (default: 2,048 on a CPU, 32,768 on a GPU).
-    ``share_prefix=False`` reads every prompt whole. Raises ModelError for an architecture whose
-    logits cannot be reproduced from its last hidden state, or whose attention is not causal
-    attention over keys and values.
+    ``batch_tokens`` bounds rows x longest of a batch (default: what the device has room for, at
+    most 2,048 on a CPU and 32,768 on a GPU). ``share_prefix=False`` reads every prompt whole.
+    ``copied`` says why a shared prefix is copied to each row of a batch; None where it is not.
+    Raises ModelError for an architecture whose logits cannot be reproduced from its last hidden
+    state, or whose attention is not causal attention over keys and values.
     """
 
     def __init__(
@@ -57,20 +67,26 @@ class CausalLM:
         self.model = model.eval()
         self.encoder = Encoder(tokenizer, name=name)
         self.device = model.device
-        self.batch_tokens = batch_tokens or (2_048 if self.device.type == "cpu" else 32_768)
-        self.share_prefix = share_prefix
+        self.batch_tokens = batch_tokens or tokens_of_a_batch(model)
         config = model.config.get_text_config()
         self.context = int(getattr(config, "max_position_embeddings", 0) or 1 << 20)
+        self._window = sliding_window(config)
         self._prefix = Prefix.empty()
         self._outputs = Outputs(self.model)
+        self.passes = Passes(
+            self.encoder,
+            context=self.context,
+            vocabulary=self._outputs.vocabulary,
+            batch_tokens=self.batch_tokens,
+            share=share_prefix,
+        )
         check_layers(config, name)
-        self._merges = can_merge(self.model)
-        if self._merges:
-            use_merged(self.model)
         work_in_place(self.model)
         trial = self.encoder.ids(_TRIAL)[-16:]
         self._outputs.check(trial, name)
-        check_sharing(self.model, self._forward, trial, name)
+        self.copied = why_copied(self.model) or self._try_merging(trial)
+        if self.copied:
+            check_sharing(self.model, self._forward, trial, name)
 
     def __sklearn_clone__(self) -> CausalLM:
         """Return itself: a clone of an estimator shares the weights."""
@@ -91,7 +107,7 @@ class CausalLM:
         """
         if not prompts:
             count = len(labels.words) if isinstance(labels, Labels) else 0
-            return _Draft(0, count, 2 * self._outputs.width).scores({}, 0)
+            return _Draft(0, count, 2 * self._outputs.width, {}).scores({}, 0)
         every = each_labels(labels, len(prompts))
         parts = []
         for start in range(0, len(prompts), BLOCK_ROWS):
@@ -102,30 +118,23 @@ class CausalLM:
 
     def count(self, prompts: Sequence[Prompt], labels: Labels | Sequence[Labels]) -> int:
         """Return how many tokens ``score`` would read; a prompt that has a fault has none."""
-        tokens, prefix = 0, self._prefix.ids
-        every = each_labels(labels, len(prompts))
-        for start in range(0, len(prompts), BLOCK_ROWS):
-            block = slice(start, start + BLOCK_ROWS)
-            fitted, _ = self._fit(prompts[block], every[block])
-            for rows, shared in self._groups(fitted):
-                trees = self._trees(rows, shared, fitted)
-                ids = fitted[rows[0]].encoded.ids[:shared]
-                tokens += len(ids) * (ids != prefix) + sum(len(tree) for tree, _ in trees)
-                prefix = ids
-        return tokens
+        return self.passes.count(prompts, labels, self._prefix.ids)
 
     def fault(self, prompt: Prompt, labels: Labels) -> str | None:
-        """Return why a prompt is too long to be read; None where it may be read.
+        """Return why a prompt is too long to be read; None where it may be read."""
+        return self.passes.fault(prompt, labels)
 
-        Quick for prompts that are short without the shots that they can lose, as nearly all are.
-        """
-        kept = [text for turn in prompt.shots[prompt.n_shots :] for text in (turn.user, turn.reply)]
-        texts = (prompt.system, *kept, prompt.user, prompt.answer)
-        # A tokenizer makes at most one token of a byte, but for a few signs that it spells out.
-        if sum(len(text.encode()) for text in texts) + _BESIDE <= self.context:
-            return None
-        _, faults = self._fit([prompt], [labels])
-        return faults.get(0)
+    def _try_merging(self, trial: Sequence[int]) -> str | None:
+        """Attend to prefixes in place from now on; return why not, where scores would be others."""
+        plain = self.model.config._attn_implementation
+        use_merged(self.model)
+        self.copied = None
+        try:
+            check_sharing(self.model, self._forward, trial, self.name)
+        except ModelError as error:
+            self.model.set_attn_implementation(plain)
+            return str(error).removeprefix(f"{self.name}: ")
+        return None
 
     # -- one block -------------------------------------------------------------------------
 
@@ -136,140 +145,114 @@ class CausalLM:
         progress: Callable[[int], object],
         start: int,
     ) -> Scores:
-        fitted, faults = self._fit(prompts, labels)
-        draft = _Draft(len(prompts), len(labels[0].words), 2 * self._outputs.width)
+        fitted, faults = self.passes.fit(prompts, labels)
+        draft = _Draft(len(prompts), len(labels[0].words), 2 * self._outputs.width, faults)
         for index, item in fitted.items():
             draft.truncated[index] = item.truncated
         progress(len(faults))
         keys = {row: list(labels[row].words) for row in fitted}
         tokens = 0
-        for rows, shared in self._groups(fitted):
-            tokens += self._score_group(rows, shared, fitted, keys, draft, progress)
-        for index in fitted:
+        for group in self.passes.groups(fitted):
+            tokens += self._score_group(group, fitted, keys, draft, progress)
+        for index in fitted.keys() - faults.keys():
             if not np.isfinite(draft.logprobs[index]).all():
                 faults[index] = "the language model gave logits that are not finite"
-        return draft.scores({start + index: fault for index, fault in faults.items()}, tokens)
-
-    def _fit(
-        self, prompts: Sequence[Prompt], labels: Sequence[Labels]
-    ) -> tuple[dict[int, Fitted], dict[int, str]]:
-        fitted: dict[int, Fitted] = {}
-        faults: dict[int, str] = {}
-        for index, (prompt, asked) in enumerate(zip(prompts, labels, strict=True)):
-            try:
-                fitted[index] = fit(prompt, partial(self._encode, labels=asked), self.context)
-            except PromptPredictError as error:
-                faults[index] = str(error)
-        return fitted, faults
-
-    def _encode(self, prompt: Prompt, labels: Labels) -> Encoded:
-        """Encode a prompt; ModelError for a token that the weights do not have."""
-        encoded = self.encoder.encode(prompt, labels.words, labels.join)
-        # Some vocabularies are longer than their model's matrix, and some matrices padded.
-        most = max(*encoded.ids, *(max(entry.ids) for entry in encoded.words.entries))
-        if most >= self._outputs.vocabulary:
-            raise ModelError(
-                f"{self.name}: its tokenizer writes token {most:,}, and its weights have "
-                f"{self._outputs.vocabulary:,} tokens; they do not belong together"
-            )
-        return encoded
-
-    def _groups(self, fitted: Mapping[int, Fitted]) -> Iterator[tuple[list[int], int]]:
-        """Yield the rows that go through the model together, and how many first ids they share."""
-        rows = list(fitted)
-        if not self.share_prefix:
-            yield rows, 0
-            return
-        sequences = [fitted[row].encoded.ids for row in rows]
-        for shared, members in prefix_groups(sequences, self.batch_tokens):
-            yield [rows[member] for member in members], shared
-
-    def _trees(
-        self, rows: Sequence[int], shared: int, fitted: Mapping[int, Fitted]
-    ) -> list[tuple[TokenTree, dict[int, list[int]]]]:
-        """Return the trees of the rows of a group, and for each of its rows the nodes to read."""
-        suffixes = [fitted[row].encoded.ids[shared:] for row in rows]
-        apart = [[at] for at in range(len(rows))]
-        together = clusters(suffixes, self.batch_tokens) if self.share_prefix else apart
-        found = []
-        for members in together:
-            tree = TokenTree()
-            places = {
-                rows[at]: tree.place(suffixes[at], fitted[rows[at]].encoded.words.tree())
-                for at in members
-            }
-            found.append((tree, places))
-        return found
+        return draft.scores({start + index: faults[index] for index in sorted(faults)}, tokens)
 
     @torch.inference_mode()
     def _score_group(
         self,
-        rows: Sequence[int],
-        shared: int,
+        group: Group,
         fitted: Mapping[int, Fitted],
         keys: Mapping[int, list[str]],
         draft: _Draft,
         progress: Callable[[int], object],
     ) -> int:
         """Score the rows of a group into ``draft``; return the tokens read."""
-        prefix, read = self._shared_prefix(fitted[rows[0]].encoded.ids[:shared])
-        trees = self._trees(rows, shared, fitted)
-        for batch in batches([len(tree) for tree, _ in trees], self.batch_tokens):
-            states = self._forward([trees[index][0] for index in batch], prefix)  # (b, s, d)
-            nodes: dict[int, tuple[int, list[int]]] = {}  # row → its tree's place, its nodes
-            for at, index in enumerate(batch):
-                tree, places = trees[index]
-                for row, found in places.items():
-                    nodes[row] = at, found
-                    path = tree.path(found[0])
-                    pooled = mean_state(states[at], path, prefix, fitted[row].encoded.start)
-                    draft.hidden[row, self._outputs.width :] = pooled.cpu().numpy()
-                    alone = len(fitted[row].encoded.ids) - shared + len(found) - 1
-                    draft.read[row] = alone, len(tree) / len(places)
-            self._read(states, nodes, fitted, keys, draft)
-            progress(len(nodes))
-        return read + sum(len(tree) for tree, _ in trees)
+        read = len(group.prefix) * (group.prefix != self._prefix.ids)
+        sizes = [len(branches.tree) for branches in group.trees]
+        todo = [[group.trees[at] for at in batch] for batch in batches(sizes, self.batch_tokens)]
+        waiting: list[_Part] = []  # of the batch before: a GPU works on the next one meanwhile
+        while todo:
+            batch = todo.pop(0)
+            try:
+                found = self._read(batch, self._shared_prefix(group.prefix), fitted, keys)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                self.batch_tokens = max(self.batch_tokens // 2, 1)  # of the groups to come
+                todo[:0] = self._halved(batch, group, fitted)
+                if sum(len(branches.nodes) for branches in batch) == 1:
+                    draft.faults |= dict.fromkeys(batch[0].nodes, _NO_ROOM)
+                    progress(1)
+                continue
+            draft.take(waiting)
+            waiting = found
+            for branches in batch:
+                draft.note(branches, len(group.prefix), fitted)
+            progress(sum(len(branches.nodes) for branches in batch))
+        draft.take(waiting)
+        return read + group.own
+
+    def _halved(
+        self, batch: Sequence[Branches], group: Group, fitted: Mapping[int, Fitted]
+    ) -> list[list[Branches]]:
+        """Return a batch in two parts, a single tree in two trees; nothing of a single prompt."""
+        if len(batch) > 1:
+            return _halves(batch)
+        rows = list(batch[0].nodes)
+        parts = _halves(rows) if len(rows) > 1 else []
+        return [self.passes.trees(part, len(group.prefix), fitted) for part in parts]
 
     def _read(
         self,
-        states: torch.Tensor,
-        nodes: Mapping[int, tuple[int, list[int]]],
+        batch: Sequence[Branches],
+        prefix: Prefix,
         fitted: Mapping[int, Fitted],
         keys: Mapping[int, list[str]],
-        draft: _Draft,
-    ) -> None:
-        """Read the logits of a batch's states (b, s, d) into ``draft``.
-
-        ``nodes`` say for each row where it stands in the batch, and its nodes there.
-        """
+    ) -> list[_Part]:
+        """Read a batch, and the logits of its label words; nothing leaves the device yet."""
+        states = self._forward([branches.tree for branches in batch], prefix)  # (b, s, d)
         width = states.shape[1]
-        places = {row: [at * width + node for node in own] for row, (at, own) in nodes.items()}
+        places: dict[int, list[int]] = {}  # row → its nodes in the flattened batch
+        paths = []
+        for at, branches in enumerate(batch):
+            for row, nodes in branches.nodes.items():
+                places[row] = [at * width + node for node in nodes]
+                paths.append((at, branches.tree.path(nodes[0]), fitted[row].encoded.start))
+        pooled = mean_states(states, paths, prefix)  # (r, d)
         # Side questions have words of their own, and many of the places in common: the output
         # matrix is gone through once for all of them.
         distinct = sorted({place for own in places.values() for place in own})
         index = {place: at for at, place in enumerate(distinct)}
         groups: dict[WordIds, list[int]] = {}
-        for row in nodes:
-            groups.setdefault(fitted[row].encoded.words, []).append(row)
+        for at, row in enumerate(places):
+            groups.setdefault(fitted[row].encoded.words, []).append(at)
         wanted = sorted({t for words in groups for path in words.tree().steps for _, t in path})
-        hidden = states.flatten(0, 1)[distinct]  # (p, d)
+        hidden = states.flatten(0, 1)[sent(np.array(distinct), states)]  # (p, d)
         logprobs = self._outputs.logprobs(hidden, wanted)  # (p, wanted)
-        for words, rows in groups.items():
-            at = torch.tensor([[index[place] for place in places[row]] for row in rows])
-            entries = entry_logprobs(logprobs[at], wanted, words.tree())  # (m, entries)
-            labels = keys[rows[0]]
+        rows, parts = list(places), []
+        for words, members in groups.items():
+            own = [[index[place] for place in places[rows[member]]] for member in members]
+            of = sent(np.array(own), states)  # (m, 1 + nodes)
+            entries = entry_logprobs(logprobs[of], wanted, words.tree())  # (m, entries)
+            labels = keys[rows[members[0]]]
             columns = [labels.index(entry.label) for entry in words.entries]
-            answers = hidden[at[:, 0]].float().cpu().numpy()
-            draft.hidden[rows, : self._outputs.width] = answers
-            draft.logprobs[rows] = by_label(entries, columns, len(labels)).cpu().numpy()
-            draft.mass[rows] = torch.logsumexp(entries, dim=1).exp().cpu().numpy()
+            parts.append(
+                _Part(
+                    rows=[rows[member] for member in members],
+                    logprobs=by_label(entries, columns, len(labels)),
+                    mass=torch.logsumexp(entries, dim=1).exp(),
+                    hidden=torch.cat([hidden[of[:, 0]].float(), pooled[members]], dim=1),
+                )
+            )
+        return parts
 
-    def _shared_prefix(self, ids: tuple[int, ...]) -> tuple[Prefix, int]:
-        """Return the keys and values of a prefix, and how many tokens had to be read for it."""
-        if self._prefix.ids == ids:
-            return self._prefix, 0
-        self._prefix = read_prefix(self.model, ids)
-        return self._prefix, len(ids)
+    def _shared_prefix(self, ids: Ids) -> Prefix:
+        """Return the keys and values of a prefix; the last one is kept."""
+        if self._prefix.ids != ids:
+            self._prefix = read_prefix(self.model, ids)
+        return self._prefix
 
     def _forward(self, trees: Sequence[TokenTree], prefix: Prefix) -> torch.Tensor:
         """Return the hidden states (b, s, d) of the nodes of every tree, padded at the right.
@@ -289,7 +272,9 @@ class CausalLM:
         positions += len(prefix.ids)
         given = {"input_ids": ids.to(self.device), "position_ids": positions.to(self.device)}
         decoder = self.model.get_decoder()
-        if prefix.ids and self._merges:
+        # Behind a window the prefix is not seen whole: masks know how to say that.
+        whole = self._window is None or len(prefix.ids) + deepest < self._window
+        if prefix.ids and not self.copied and whole:
             mask = attention_masks(self.model, trees, positions, 0)
             with behind(prefix.layers):
                 output = decoder(**given, attention_mask=mask, use_cache=False)
@@ -305,20 +290,53 @@ class CausalLM:
         return states
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What was read of some rows of a block, on the device of the model.
+
+    ``logprobs`` (m, k), ``mass`` (m,) and ``hidden`` (m, 2d), as in ``Scores``.
+    """
+
+    rows: list[int]
+    logprobs: torch.Tensor
+    mass: torch.Tensor
+    hidden: torch.Tensor
+
+
 class _Draft:
     """Arrays of a block's scores, filled batch by batch."""
 
-    def __init__(self, rows: int, labels: int, width: int) -> None:
+    def __init__(self, rows: int, labels: int, width: int, faults: dict[int, str]) -> None:
         self.logprobs = np.full((rows, labels), np.nan, dtype=np.float32)
         self.mass = np.full(rows, np.nan, dtype=np.float32)
         self.hidden = np.full((rows, width), np.nan, dtype=np.float32)
         self.truncated = np.zeros(rows, dtype=bool)
         self.read = np.zeros((rows, 2), dtype=np.float32)
+        self.faults = faults
+
+    def take(self, parts: Sequence[_Part]) -> None:
+        """Take what was read from the device; this waits for it."""
+        for part in parts:
+            self.logprobs[part.rows] = part.logprobs.cpu().numpy()
+            self.mass[part.rows] = part.mass.cpu().numpy()
+            self.hidden[part.rows] = part.hidden.cpu().numpy()
+
+    def note(self, branches: Branches, shared: int, fitted: Mapping[int, Fitted]) -> None:
+        """Note how many tokens the rows of a tree took, each by itself and as its part of all."""
+        for row, nodes in branches.nodes.items():
+            alone = len(fitted[row].encoded.ids) - shared + len(nodes) - 1
+            self.read[row] = alone, len(branches.tree) / len(branches.nodes)
 
     def scores(self, faults: dict[int, str], tokens: int) -> Scores:
+        """Return the scores, with faults by their place in the whole run."""
         return Scores(
             self.logprobs, self.mass, self.hidden, self.truncated, faults, tokens, self.read
         )
+
+
+def _halves(items: Sequence[_T]) -> list[list[_T]]:
+    middle = (len(items) + 1) // 2
+    return [list(items[:middle]), list(items[middle:])]
 
 
 def _joined(parts: Sequence[Scores]) -> Scores:

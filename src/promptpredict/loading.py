@@ -48,7 +48,10 @@ def load_language_model(
         )
         _check_whole(found)
         model = model.to(device)
-    return CausalLM(model, tokenizer, name=source.name, batch_tokens=batch_tokens)
+    lm = CausalLM(model, tokenizer, name=source.name, batch_tokens=batch_tokens)
+    if lm.copied:
+        say(f"what prompts share is copied to each of them, which is slower: {lm.copied}")
+    return lm
 
 
 def load_tokenizer(source: Source) -> Any:

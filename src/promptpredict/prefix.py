@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
@@ -66,19 +68,39 @@ def read_prefix(model: Any, ids: tuple[int, ...]) -> Prefix:
     return Prefix(ids, layers, output.last_hidden_state[0])
 
 
-def mean_state(
-    states: torch.Tensor, path: Sequence[int], prefix: Prefix, start: int
+def mean_states(
+    states: torch.Tensor, paths: Sequence[tuple[int, Sequence[int], int]], prefix: Prefix
 ) -> torch.Tensor:
-    """Return the mean (d,) of a prompt's states from its position ``start`` on, in float32.
+    """Return the mean (r, d) of prompts' states, each from a position of its own on, in float32.
 
-    ``states`` (s, d) are those of the prompt's tree, ``path`` its nodes there; what stands in the
-    shared prefix counts alike, so the mean does not depend on what was shared.
+    ``states`` (b, s, d) are those of a batch's trees. A path is a prompt's tree, its nodes there,
+    and the position; what stands in the shared prefix counts alike, so the mean does not depend on
+    what was shared.
     """
     shared = len(prefix.ids)
-    own = states[list(path[max(start - shared, 0) :])].float()  # (own, d)
-    if start >= shared:
-        return own.mean(0)
-    return torch.cat([prefix.states[start:].float(), own]).mean(0)
+    trees = [tree for tree, _, _ in paths]
+    within = [trees[:row].count(tree) for row, tree in enumerate(trees)]
+    own = np.zeros((len(states), max(within) + 1, states.shape[1]), dtype=np.float32)
+    starts = sorted({start for _, _, start in paths if start < shared})
+    before = np.zeros((len(paths), len(starts)), dtype=np.float32)
+    for row, (tree, nodes, start) in enumerate(paths):
+        weight = 1 / (shared + len(nodes) - start)
+        own[tree, within[row], list(nodes[max(start - shared, 0) :])] = weight
+        if start < shared:
+            before[row, starts.index(start)] = weight
+    means = torch.bmm(sent(own, states), states.float())[trees, within]  # (r, d)
+    if starts:
+        sums = torch.stack([prefix.states[start:].float().sum(0) for start in starts])
+        means += sent(before, states) @ sums
+    return means
+
+
+def sent(array: npt.NDArray[Any], like: torch.Tensor) -> torch.Tensor:
+    """Return an array on the device of a tensor; a GPU is not waited for."""
+    tensor = torch.from_numpy(array)
+    if like.device.type != "cuda":
+        return tensor.to(like.device)
+    return tensor.pin_memory().to(like.device, non_blocking=True)
 
 
 def attention_masks(
@@ -92,19 +114,27 @@ def attention_masks(
     """
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ())
-    window: Any = getattr(config, "sliding_window", None)
+    window = sliding_window(config)
     if not prefix and all(tree.is_chain for tree in trees):
         return None
     seen = _visible(trees, positions.shape[1], prefix)  # (b, s, p + s)
-    if "sliding_attention" in kinds:
+    if window and kinds:
         near = _near(positions, prefix, window)
         return {
             "full_attention": _additive(seen, model),
             "sliding_attention": _additive(seen & near, model),
         }
-    if window and not kinds and getattr(config, "use_sliding_window", True):
+    if window:
         seen &= _near(positions, prefix, window)
     return _additive(seen, model)
+
+
+def sliding_window(config: Any) -> int | None:
+    """Return how many tokens a layer looks back at least; None where every layer sees all."""
+    window: int | None = getattr(config, "sliding_window", None)
+    kinds = set(getattr(config, "layer_types", None) or ())
+    slides = "sliding_attention" in kinds if kinds else getattr(config, "use_sliding_window", True)
+    return window if slides else None
 
 
 def _visible(trees: Sequence[TokenTree], width: int, prefix: int) -> torch.Tensor:

@@ -1,0 +1,137 @@
+"""What goes through a language model of a block of prompts: fitted, behind prefixes, as trees.
+
+Knows tokenizers and token ids; knows nothing of weights, and does not import torch, so that what a
+run would read can be told before a model is loaded. Prompts share tokens only within their block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from promptpredict.batching import Fitted, fit
+from promptpredict.encoding import Encoded, Encoder
+from promptpredict.errors import ModelError, PromptPredictError
+from promptpredict.rendered import Prompt
+from promptpredict.scores import Labels, each_labels
+from promptpredict.sharing import prefix_groups
+from promptpredict.trees import TokenTree, clusters
+from promptpredict.words import Ids
+
+BLOCK_ROWS = 1024
+_BESIDE = 512  # tokens of a chat template and a label word, amply
+
+
+@dataclass(frozen=True)
+class Branches:
+    """A tree, and for each row of the block that it holds the nodes whose logits are read."""
+
+    tree: TokenTree
+    nodes: Mapping[int, Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of a block behind one prefix, as trees."""
+
+    prefix: Ids
+    rows: Sequence[int]
+    trees: Sequence[Branches]
+
+    @property
+    def own(self) -> int:
+        """How many tokens are read behind the prefix."""
+        return sum(len(branches.tree) for branches in self.trees)
+
+
+class Passes:
+    """How prompts go through a model that reads ``context`` tokens and knows ``vocabulary`` of them.
+
+    A tree has at most ``batch_tokens`` tokens; ``share=False`` reads every prompt whole.
+    """
+
+    def __init__(
+        self, encoder: Encoder, *, context: int, vocabulary: int, batch_tokens: int, share: bool
+    ) -> None:
+        """Keep what is given."""
+        self.encoder, self.context, self.vocabulary = encoder, context, vocabulary
+        self.batch_tokens, self.share = batch_tokens, share
+
+    def fit(
+        self, prompts: Sequence[Prompt], labels: Sequence[Labels]
+    ) -> tuple[dict[int, Fitted], dict[int, str]]:
+        """Return the prompts of a block, encoded so that they fit, and why others do not."""
+        fitted: dict[int, Fitted] = {}
+        faults: dict[int, str] = {}
+        for index, (prompt, asked) in enumerate(zip(prompts, labels, strict=True)):
+            try:
+                fitted[index] = fit(prompt, partial(self._encode, labels=asked), self.context)
+            except PromptPredictError as error:
+                faults[index] = str(error)
+        return fitted, faults
+
+    def groups(self, fitted: Mapping[int, Fitted]) -> Iterator[Group]:
+        """Yield the rows that are read behind one prefix, as trees."""
+        rows = list(fitted)
+        sequences = [fitted[row].encoded.ids for row in rows]
+        every = [(0, list(range(len(rows))))] if rows else []
+        parts = prefix_groups(sequences, self.batch_tokens) if self.share else every
+        for shared, members in parts:
+            chosen = [rows[member] for member in members]
+            prefix = fitted[chosen[0]].encoded.ids[:shared]
+            yield Group(prefix, chosen, self.trees(chosen, shared, fitted))
+
+    def trees(
+        self, rows: Sequence[int], shared: int, fitted: Mapping[int, Fitted]
+    ) -> list[Branches]:
+        """Return rows as trees of what stands behind their ``shared`` first ids."""
+        suffixes = [fitted[row].encoded.ids[shared:] for row in rows]
+        apart = [[at] for at in range(len(rows))]
+        found = []
+        for members in clusters(suffixes, self.batch_tokens) if self.share else apart:
+            tree = TokenTree()
+            nodes = {
+                rows[at]: tree.place(suffixes[at], fitted[rows[at]].encoded.words.tree())
+                for at in members
+            }
+            found.append(Branches(tree, nodes))
+        return found
+
+    def count(
+        self, prompts: Sequence[Prompt], labels: Labels | Sequence[Labels], kept: Ids = ()
+    ) -> int:
+        """Return how many tokens are read; a prompt that has a fault has none, ``kept`` is there."""
+        tokens, every = 0, each_labels(labels, len(prompts))
+        for start in range(0, len(prompts), BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            fitted, _ = self.fit(prompts[block], every[block])
+            for group in self.groups(fitted):
+                tokens += len(group.prefix) * (group.prefix != kept) + group.own
+                kept = group.prefix
+        return tokens
+
+    def fault(self, prompt: Prompt, labels: Labels) -> str | None:
+        """Return why a prompt is too long to be read; None where it may be read.
+
+        Quick for prompts that are short without the shots that they can lose, as nearly all are.
+        """
+        kept = [text for turn in prompt.shots[prompt.n_shots :] for text in (turn.user, turn.reply)]
+        texts = (prompt.system, *kept, prompt.user, prompt.answer)
+        # A tokenizer makes at most one token of a byte, but for a few signs that it spells out.
+        if sum(len(text.encode()) for text in texts) + _BESIDE <= self.context:
+            return None
+        _, faults = self.fit([prompt], [labels])
+        return faults.get(0)
+
+    def _encode(self, prompt: Prompt, labels: Labels) -> Encoded:
+        """Encode a prompt; ModelError for a token that the weights do not have."""
+        encoded = self.encoder.encode(prompt, labels.words, labels.join)
+        # Some vocabularies are longer than their model's matrix, and some matrices padded.
+        most = max(*encoded.ids, *(max(entry.ids) for entry in encoded.words.entries))
+        if most >= self.vocabulary:
+            raise ModelError(
+                f"{self.encoder.name}: its tokenizer writes token {most:,}, and its weights have "
+                f"{self.vocabulary:,} tokens; they do not belong together"
+            )
+        return encoded
