@@ -9,7 +9,6 @@ in float32, because label mass needs the log-sum-exp over the vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +17,7 @@ import torch
 from promptpredict.architectures import check_layers, check_sharing
 from promptpredict.attention import behind, use_merged, why_copied
 from promptpredict.batching import Fitted, batches
+from promptpredict.drafts import Draft, Part
 from promptpredict.encoding import Encoder
 from promptpredict.errors import ModelError
 from promptpredict.gated import work_in_place
@@ -107,14 +107,14 @@ class CausalLM:
         """
         if not prompts:
             count = len(labels.words) if isinstance(labels, Labels) else 0
-            return _Draft(0, count, 2 * self._outputs.width, {}).scores({}, 0)
+            return Draft(0, count, 2 * self._outputs.width, {}).scores({}, 0)
         every = each_labels(labels, len(prompts))
         parts = []
         for start in range(0, len(prompts), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
             said = progress or (lambda _: None)
             parts.append(self._score_block(prompts[block], every[block], said, start))
-        return _joined(parts)
+        return Scores.joined(parts)
 
     def count(self, prompts: Sequence[Prompt], labels: Labels | Sequence[Labels]) -> int:
         """Return how many tokens ``score`` would read; a prompt that has a fault has none."""
@@ -146,7 +146,7 @@ class CausalLM:
         start: int,
     ) -> Scores:
         fitted, faults = self.passes.fit(prompts, labels)
-        draft = _Draft(len(prompts), len(labels[0].words), 2 * self._outputs.width, faults)
+        draft = Draft(len(prompts), len(labels[0].words), 2 * self._outputs.width, faults)
         for index, item in fitted.items():
             draft.truncated[index] = item.truncated
         progress(len(faults))
@@ -165,14 +165,14 @@ class CausalLM:
         group: Group,
         fitted: Mapping[int, Fitted],
         keys: Mapping[int, list[str]],
-        draft: _Draft,
+        draft: Draft,
         progress: Callable[[int], object],
     ) -> int:
         """Score the rows of a group into ``draft``; return the tokens read."""
         read = len(group.prefix) * (group.prefix != self._prefix.ids)
         sizes = [len(branches.tree) for branches in group.trees]
         todo = [[group.trees[at] for at in batch] for batch in batches(sizes, self.batch_tokens)]
-        waiting: list[_Part] = []  # of the batch before: a GPU works on the next one meanwhile
+        waiting: list[Part] = []  # of the batch before: a GPU works on the next one meanwhile
         while todo:
             batch = todo.pop(0)
             try:
@@ -210,7 +210,7 @@ class CausalLM:
         prefix: Prefix,
         fitted: Mapping[int, Fitted],
         keys: Mapping[int, list[str]],
-    ) -> list[_Part]:
+    ) -> list[Part]:
         """Read a batch, and the logits of its label words; nothing leaves the device yet."""
         states = self._forward([branches.tree for branches in batch], prefix)  # (b, s, d)
         width = states.shape[1]
@@ -239,7 +239,7 @@ class CausalLM:
             labels = keys[rows[members[0]]]
             columns = [labels.index(entry.label) for entry in words.entries]
             parts.append(
-                _Part(
+                Part(
                     rows=[rows[member] for member in members],
                     logprobs=by_label(entries, columns, len(labels)),
                     mass=torch.logsumexp(entries, dim=1).exp(),
@@ -290,62 +290,6 @@ class CausalLM:
         return states
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What was read of some rows of a block, on the device of the model.
-
-    ``logprobs`` (m, k), ``mass`` (m,) and ``hidden`` (m, 2d), as in ``Scores``.
-    """
-
-    rows: list[int]
-    logprobs: torch.Tensor
-    mass: torch.Tensor
-    hidden: torch.Tensor
-
-
-class _Draft:
-    """Arrays of a block's scores, filled batch by batch."""
-
-    def __init__(self, rows: int, labels: int, width: int, faults: dict[int, str]) -> None:
-        self.logprobs = np.full((rows, labels), np.nan, dtype=np.float32)
-        self.mass = np.full(rows, np.nan, dtype=np.float32)
-        self.hidden = np.full((rows, width), np.nan, dtype=np.float32)
-        self.truncated = np.zeros(rows, dtype=bool)
-        self.read = np.zeros((rows, 2), dtype=np.float32)
-        self.faults = faults
-
-    def take(self, parts: Sequence[_Part]) -> None:
-        """Take what was read from the device; this waits for it."""
-        for part in parts:
-            self.logprobs[part.rows] = part.logprobs.cpu().numpy()
-            self.mass[part.rows] = part.mass.cpu().numpy()
-            self.hidden[part.rows] = part.hidden.cpu().numpy()
-
-    def note(self, branches: Branches, shared: int, fitted: Mapping[int, Fitted]) -> None:
-        """Note how many tokens the rows of a tree took, each by itself and as its part of all."""
-        for row, nodes in branches.nodes.items():
-            alone = len(fitted[row].encoded.ids) - shared + len(nodes) - 1
-            self.read[row] = alone, len(branches.tree) / len(branches.nodes)
-
-    def scores(self, faults: dict[int, str], tokens: int) -> Scores:
-        """Return the scores, with faults by their place in the whole run."""
-        return Scores(
-            self.logprobs, self.mass, self.hidden, self.truncated, faults, tokens, self.read
-        )
-
-
 def _halves(items: Sequence[_T]) -> list[list[_T]]:
     middle = (len(items) + 1) // 2
     return [list(items[:middle]), list(items[middle:])]
-
-
-def _joined(parts: Sequence[Scores]) -> Scores:
-    return Scores(
-        logprobs=np.concatenate([part.logprobs for part in parts]),
-        mass=np.concatenate([part.mass for part in parts]),
-        hidden=np.concatenate([part.hidden for part in parts]),
-        truncated=np.concatenate([part.truncated for part in parts]),
-        faults={index: fault for part in parts for index, fault in part.faults.items()},
-        tokens=sum(part.tokens for part in parts),
-        read=np.concatenate([part.read for part in parts if part.read is not None]),
-    )

@@ -53,6 +53,19 @@ class Scores:
     tokens: int
     read: Array | None = None
 
+    @classmethod
+    def joined(cls, parts: Sequence[Scores]) -> Scores:
+        """Return the scores of consecutive blocks as one; faults count from the first one's start."""
+        return cls(
+            logprobs=np.concatenate([part.logprobs for part in parts]),
+            mass=np.concatenate([part.mass for part in parts]),
+            hidden=np.concatenate([part.hidden for part in parts]),
+            truncated=np.concatenate([part.truncated for part in parts]),
+            faults={index: fault for part in parts for index, fault in part.faults.items()},
+            tokens=sum(part.tokens for part in parts),
+            read=np.concatenate([part.read for part in parts if part.read is not None]),
+        )
+
 
 class LanguageModel(Protocol):
     """Anything that scores label words."""
