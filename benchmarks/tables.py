@@ -58,7 +58,7 @@ TABLES = [path.stem for path in PROMPTS if not path.stem.endswith("-bare")]
 BUDGETS = (0, 4, 16, 64, 256, 1024)
 NEAREST = "few-shot-nearest"
 SELECTIONS = ("few-shot", "few-shot-random", NEAREST, "probe", "embedding")
-SAMPLES, SAMPLE = 2, 96  # of a run: the stretches that a plan reads, and the prompts in one
+SAMPLES, SAMPLE = 2, 384  # of a run: the stretches that a plan reads, and the most prompts in one
 MAIN = Plan(
     approaches=[name for name in APPROACHES if name not in ("few-shot-random", NEAREST)],
     budgets=(*BUDGETS, "all"),
@@ -200,9 +200,11 @@ def planned(name: str, run: str, benchmark: Benchmark) -> tuple[int, float]:
     tokens, seconds = memo.count_new(), 0.0
     if tokens:
         lm, read, new = memo.lm, 0, memo.new()
-        for part in range(SAMPLES):  # neighbours, as what they share is what makes a rate
+        # Neighbours, as what they share is what makes a rate, and enough of them to fill a batch.
+        size = min(SAMPLE, -(-len(new) // 12))
+        for part in range(SAMPLES):
             at = len(new) * (2 * part + 1) // (2 * SAMPLES)
-            prompts, labels = zip(*new[at : at + SAMPLE], strict=True)
+            prompts, labels = zip(*new[at : at + size], strict=True)
             begun = time.perf_counter()
             read += lm.score(prompts, labels).tokens
             seconds += time.perf_counter() - begun

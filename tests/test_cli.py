@@ -15,7 +15,17 @@ from typer.testing import CliRunner
 
 from conftest import build_tokenizer
 from fakes import FakeLM
-from promptpredict import comparing, demo, drafting, loading, models, options, showing, walk
+from promptpredict import (
+    comparing,
+    demo,
+    drafting,
+    forecast,
+    loading,
+    models,
+    options,
+    showing,
+    walk,
+)
 from promptpredict.checking import ScoreOptions
 from promptpredict.cli import app
 from promptpredict.comparing import BenchmarkOptions
@@ -28,7 +38,7 @@ from promptpredict.walk import Summary
 
 HELP = Path(__file__).parent / "golden" / "help"
 COMMANDS = [
-    "", "score", "benchmark", "wordings", "render", "check", "demo", "prompts", "prompts list",
+    "", "score", "plan", "benchmark", "wordings", "render", "check", "demo", "prompts", "prompts list",
     "prompts copy", "prompts new", "models", "models list", "models pull",
 ]  # fmt: skip
 PROMPT = """---
@@ -498,6 +508,7 @@ def asked(monkeypatch):
         return called
 
     monkeypatch.setattr(walk, "score_table", take("score", Summary()))
+    monkeypatch.setattr(forecast, "forecast_table", take("plan", "the plan"))
     monkeypatch.setattr(comparing, "benchmark_table", take("benchmark", "the table"))
     monkeypatch.setattr(showing, "render_row", take("render", "the prompt"))
     monkeypatch.setattr(showing, "check_file", take("check", ("ok", ["beware"])))
@@ -512,6 +523,35 @@ def test_the_defaults_of_score_are_those_of_its_options(asked):
     expected = ScoreOptions(customers="customers.csv", prompt="p.jinja")
     assert dataclasses.replace(given, keep=()) == expected
     assert list(given.keep) == []
+
+
+def test_every_option_of_plan_arrives(asked):
+    assert result("plan", *SCORE[1:], *P) == (0, "the plan\n", "")
+    (given, _), options = asked["plan"]
+    assert given == ScoreOptions(customers="customers.csv", prompt="p.jinja")
+    assert options == {"rows": 2048, "reorder": False}
+    values = {
+        "train": "t.csv", "shots": 3, "select": "nearest", "model": "m", "encoder": "e",
+        "dtype": "float32", "device": "cuda:1", "limit": 7, "seed": 5, "delimiter": ";",
+        "encoding": "cp1252",
+    }  # fmt: skip
+    words = [word for name, value in values.items() for word in (f"--{name}", value)]
+    code, _, _ = result(
+        "plan", "-", "-p", "p.jinja", "-p", "q.jinja", *words, "--rows", 9, "--reorder"
+    )
+    assert code == 0
+    (given, _), options = asked["plan"]
+    assert given == ScoreOptions(customers="-", prompt="p.jinja", others=("q.jinja",), **values)
+    assert options == {"rows": 9, "reorder": True}
+
+
+def test_shots_of_a_plan_need_labelled_records():
+    assert result("plan", "customers.csv", *P, "--shots", 2) == (
+        2,
+        "",
+        "error: --shots needs labelled records; give them with --train LABELLED\n"
+        "see promptpredict plan --help\n",
+    )
 
 
 def test_every_option_of_score_arrives(asked):

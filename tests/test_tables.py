@@ -347,3 +347,20 @@ def test_a_gz_that_ends_early_is_said_when_its_rows_are_counted(tmp_path):
     path.write_bytes(whole[: len(whole) * 9 // 10])
     with pytest.raises(DataError, match=r"t\.csv\.gz cannot be read: Compressed file ended before"):
         count_rows(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("t.csv", "a,b\n1,2\n3,4\n", 2),
+        ("t.csv", "a,b\n1,2\n3,4", 2),  # the last line is not ended
+        ("t.csv.gz", "a,b\n1,2\n", 1),
+        ("t.csv", "a,b\n", 0),
+        ("t.csv", "", 0),
+        ("t.jsonl", '{"a": 1}\n{"a": 2}\n', 2),  # there is no header
+    ],
+)
+def test_rows_are_counted_without_the_header(name, text, expected):
+    path = write(name, text)
+    assert count_rows(path) == expected
+    assert count_rows(path, limit=1) == min(expected, 1)

@@ -91,6 +91,46 @@ def score(
 
 
 @app.command()
+def plan(
+    context: typer.Context,
+    customers: options.Customers,
+    prompt: options.AveragedPrompts,
+    train: options.Train = None,
+    shots: options.Shots = 0,
+    select: options.Select = "balanced",
+    model: options.Model = "auto",
+    encoder: options.Encoder = "minilm",
+    dtype: options.Dtype = "auto",
+    device: options.Device = "auto",
+    rows: options.LookedRows = 2048,
+    reorder: options.Reorder = False,  # noqa: FBT002
+    limit: options.Limit = None,
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
+    seed: options.Seed = 0,
+) -> None:
+    """Say what score would read, before anything is spent.
+
+    \b
+    promptpredict plan customers.csv --prompt churn-shop
+    promptpredict plan customers.csv --prompt mine.jinja --train labelled.csv --shots 8
+    promptpredict plan customers.csv --prompt mine.jinja --reorder
+
+    Counts the tokens of the first rows, says what their prompts share and which columns none of
+    them shows, and scores some of them for the time and the memory that all will take.
+    """
+    if train is None and shots:
+        raise _needs_train("--shots")
+    from promptpredict.checking import ScoreOptions
+    from promptpredict.forecast import forecast_table
+
+    first, *others = prompt
+    given = {name: value for name, value in context.params.items() if name not in options.LOOKED}
+    asked = ScoreOptions(**given | {"prompt": first, "others": tuple(others)})
+    typer.echo(forecast_table(asked, say, rows=rows, reorder=reorder))
+
+
+@app.command()
 def benchmark(
     context: typer.Context,
     labelled: options.LabelledTable,

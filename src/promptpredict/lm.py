@@ -180,6 +180,8 @@ class CausalLM:
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
+                draft.take(waiting)
+                waiting = []
                 self.batch_tokens = max(self.batch_tokens // 2, 1)  # of the groups to come
                 todo[:0] = self._halved(batch, group, fitted)
                 if sum(len(branches.nodes) for branches in batch) == 1:
@@ -229,12 +231,12 @@ class CausalLM:
         for at, row in enumerate(places):
             groups.setdefault(fitted[row].encoded.words, []).append(at)
         wanted = sorted({t for words in groups for path in words.tree().steps for _, t in path})
-        hidden = states.flatten(0, 1)[sent(np.array(distinct), states)]  # (p, d)
+        hidden = states.flatten(0, 1)[sent(np.array(distinct), self.device)]  # (p, d)
         logprobs = self._outputs.logprobs(hidden, wanted)  # (p, wanted)
         rows, parts = list(places), []
         for words, members in groups.items():
             own = [[index[place] for place in places[rows[member]]] for member in members]
-            of = sent(np.array(own), states)  # (m, 1 + nodes)
+            of = sent(np.array(own), self.device)  # (m, 1 + nodes)
             entries = entry_logprobs(logprobs[of], wanted, words.tree())  # (m, entries)
             labels = keys[rows[members[0]]]
             columns = [labels.index(entry.label) for entry in words.entries]
@@ -270,7 +272,10 @@ class CausalLM:
             ids[row, : len(tree)] = torch.tensor(tree.tokens)
             positions[row, : len(tree)] = torch.tensor(tree.depths)
         positions += len(prefix.ids)
-        given = {"input_ids": ids.to(self.device), "position_ids": positions.to(self.device)}
+        given = {
+            "input_ids": sent(ids, self.device),
+            "position_ids": sent(positions, self.device),
+        }
         decoder = self.model.get_decoder()
         # Behind a window the prefix is not seen whole: masks know how to say that.
         whole = self._window is None or len(prefix.ids) + deepest < self._window

@@ -69,6 +69,7 @@ Target = Annotated[str, _option("COLUMN", "Column that holds the outcome.")]
 # Rows and columns
 Row = Annotated[int, _option("N", "Which row, from 1.", min=1)]
 Rows = Annotated[int, _option("N", "Most rows to render.", min=1)]
+LookedRows = Annotated[int, _option("N", "Most rows to look at.", min=1)]
 Limit = Annotated[int | None, _option("N", "Score only the first N rows.", min=1)]
 Keep = Annotated[list[str] | None, _option("COLUMNS", "Columns to copy into the output: A,B.")]
 
@@ -85,6 +86,11 @@ Dtype = Annotated[
 ]
 Device = Annotated[str, _option("DEVICE", "auto, cpu, cuda or mps.", callback=_device)]
 Tokens = Annotated[bool, typer.Option("--tokens", help="Count tokens too (may import torch).")]
+
+Reorder = Annotated[
+    bool,
+    typer.Option("--reorder", help="What columns with few values first would save, and move."),
+]
 
 # Labelled records
 Train = Annotated[
@@ -175,6 +181,7 @@ PLANNED = (
 COMPARED = (
     "labelled", "out", "encoder", "group", "time", "keep_prompts", "dry_run", "delimiter", "encoding"
 )  # fmt: skip
+LOOKED = ("rows", "reorder")  # of plan's options, those that score does not have
 
 
 def names(given: Sequence[str] | None) -> list[str]:

@@ -88,19 +88,19 @@ def mean_states(
         own[tree, within[row], list(nodes[max(start - shared, 0) :])] = weight
         if start < shared:
             before[row, starts.index(start)] = weight
-    means = torch.bmm(sent(own, states), states.float())[trees, within]  # (r, d)
+    means = torch.bmm(sent(own, states.device), states.float())[trees, within]  # (r, d)
     if starts:
         sums = torch.stack([prefix.states[start:].float().sum(0) for start in starts])
-        means += sent(before, states) @ sums
+        means += sent(before, states.device) @ sums
     return means
 
 
-def sent(array: npt.NDArray[Any], like: torch.Tensor) -> torch.Tensor:
-    """Return an array on the device of a tensor; a GPU is not waited for."""
-    tensor = torch.from_numpy(array)
-    if like.device.type != "cuda":
-        return tensor.to(like.device)
-    return tensor.pin_memory().to(like.device, non_blocking=True)
+def sent(values: npt.NDArray[Any] | torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return values on a device; what a GPU does meanwhile is not waited for."""
+    tensor = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def attention_masks(
@@ -157,4 +157,4 @@ def _near(positions: torch.Tensor, prefix: int, window: int) -> torch.Tensor:
 def _additive(seen: torch.Tensor, model: Any) -> torch.Tensor:
     # Floats serve every attention implementation; a boolean mask only some.
     mask = torch.zeros(seen.shape, dtype=model.dtype)
-    return mask.masked_fill_(~seen, torch.finfo(model.dtype).min)[:, None].to(model.device)
+    return sent(mask.masked_fill_(~seen, torch.finfo(model.dtype).min)[:, None], model.device)

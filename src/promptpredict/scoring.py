@@ -37,14 +37,7 @@ def score_records(
     called with the number of records done since its last call.
     """
     files = [prompt_file, *others]
-    shown = shots.choose(records) if shots else [()] * len(records)
-    prompts: dict[int, list[Prompt]] = {}
-    faults: dict[int, str] = {}
-    for index, record in enumerate(records):
-        try:
-            prompts[index] = [file.render(record, shown[index]) for file in files]
-        except PromptPredictError as error:
-            faults[index] = str(error)
+    prompts, faults = render_records(files, records, shots)
     progress(len(faults))
     asked = [Labels(file.words, file.front.join) for file in files]
     every = [prompt for each in prompts.values() for prompt in each]
@@ -54,6 +47,21 @@ def score_records(
     else:
         scores = lm.score(every, asked[0], progress=progress)
     return _spread(scores, list(prompts), len(records), faults)
+
+
+def render_records(
+    files: Sequence[PromptFile], records: Sequence[Record], shots: Shots | None = None
+) -> tuple[dict[int, list[Prompt]], dict[int, str]]:
+    """Return each record's prompts, one a file, by its index, and the reasons of those without."""
+    shown = shots.choose(records) if shots else [()] * len(records)
+    prompts: dict[int, list[Prompt]] = {}
+    faults: dict[int, str] = {}
+    for index, record in enumerate(records):
+        try:
+            prompts[index] = [file.render(record, shown[index]) for file in files]
+        except PromptPredictError as error:
+            faults[index] = str(error)
+    return prompts, faults
 
 
 def score_panel(

@@ -95,7 +95,7 @@ def check_file(
         which = f"the first {count}" if more else count
         note = " (--rows renders more)" if more else ""
         lines.append(f"{table_name(customers)}: {which} rendered{note}")
-        warnings = [*prompt_file.warnings, *rejected, *_unused(prompt_file, header)]
+        warnings = [*prompt_file.warnings, *rejected, *unused(prompt_file, header)]
     return "\n".join([*lines, "ok"]), warnings
 
 
@@ -137,7 +137,7 @@ def _check_rows(
     return done, [f"{count} would be rejected, the first is row {first.row}: {first.reason}"]
 
 
-def _unused(prompt_file: PromptFile, header: Sequence[str]) -> list[str]:
+def unused(prompt_file: PromptFile, header: Sequence[str]) -> list[str]:
     """Return one line that names the columns that no prompt shows, though they might."""
     if prompt_file.uses_fields:
         return []

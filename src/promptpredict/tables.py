@@ -335,5 +335,10 @@ def count_rows(path: str | Path, limit: int | None = None) -> int | None:
     else:
         opener: Any = gzip.open if str(path).endswith(".gz") else open
         with _readable(str(path)), opener(path, "rb") as stream:
-            rows = sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 20), b""))
+            rows, last = 0, b"\n"
+            for chunk in iter(lambda: stream.read(1 << 20), b""):
+                rows, last = rows + chunk.count(b"\n"), chunk[-1:]
+        rows += last != b"\n"
+        if not str(path).removesuffix(".gz").endswith(".jsonl"):
+            rows = max(rows - 1, 0)  # the header
     return rows if limit is None else min(rows, limit)

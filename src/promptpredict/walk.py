@@ -144,7 +144,7 @@ class _Run:
         self.given, self.options, self.say = given, given.options, say
         self.source = source
         self.embedder = Embedder(self.options.encoder, device=self.options.device)
-        self.shots = _shots(given, self.embedder) if source and self.options.shots else None
+        self.shots = shots_of(given, self.embedder) if source else None
         self.fallback = _fallback(given, self.embedder)
         self.lm = self._language_model()
 
@@ -314,10 +314,13 @@ class _Run:
         return labels[column if probabilities[column] >= self.options.threshold else 1 - column]
 
 
-def _shots(given: Given, embedder: Embedder) -> Shots:
+def shots_of(given: Given, embedder: Embedder) -> Shots | None:
+    """Return the shots of a run; None where none are asked for."""
     from promptpredict.shots import Shots
 
     options = given.options
+    if not options.shots:
+        return None
     embed = embedder if options.select == "nearest" else None
     return Shots(
         given.prompt_file, given.labelled, options.shots, options.select, options.seed, embed
