@@ -7,7 +7,8 @@
 The prompts are made up: instructions, shots that all customers share, and customers of about 117
 tokens. Ways take turns; each round has other shots, so that no way keeps a prefix of the round
 before, and a way scores as many customers as it can in --seconds, ours all of them, its prefix
-included. Log-odds are compared with ours. The floor is what the multiplications of one customer take
+included. Log-odds are compared with ours, which count other spellings of the words (Yes beside yes) as
+well: without shots that is what they are off by. The floor is what the multiplications of one customer take
 at the rate of a large matrix product, measured in the same run. A table, a profile of ours, and one
 line of JSON, the last, with seconds per customer, medians over the rounds.
 """
