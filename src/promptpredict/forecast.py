@@ -46,7 +46,8 @@ class Forecast:
     ``whole`` are the tokens of all prompts, each by itself, and ``read`` those that go through the
     model; ``in_front`` stand in prefixes that are kept, of which there are ``prefixes``, and
     ``alike`` are saved behind them where customers or questions begin alike. ``same`` prompts are
-    asked twice in a block. ``fields`` are the columns that prompts list, in order, and ``seconds`` were spent on rendering.
+    asked twice in a block. ``fields`` are the columns that prompts list, in order; ``seconds`` were
+    spent on rendering.
     """
 
     rows: int = 0
@@ -90,12 +91,12 @@ def forecast_table(
         check_order(given)
     for note in given.notes:
         say(note)
-    lm = load_language_model(
-        pick(options.model, say), dtype=options.dtype, device=options.device, say=say
-    )
-    blocks = list(_first_blocks(given, rows))
+    source = pick(options.model, say)
     embedder = Embedder(options.encoder, device=options.device)
-    found = forecast(lm, given, blocks, shots_of(given, embedder))
+    shots = shots_of(given, embedder)  # which may have a fault, before the model loads
+    blocks = list(_first_blocks(given, rows))
+    lm = load_language_model(source, dtype=options.dtype, device=options.device, say=say)
+    found = forecast(lm, given, blocks, shots)
     trial = tried(lm, given, found)
     times = 1.0 if found.rows < rows else _times(options, found.rows)
     lines = [*_said(given, found, times), _cost(found, trial, times)]
@@ -171,11 +172,9 @@ def _add(found: Forecast, lm: CausalLM, fitted: Mapping[int, Fitted]) -> None:
         every = [fitted[row].encoded for row in group.rows]
         alone = sum(len(each.ids) + len(each.words.tree().tokens) for each in every)
         found.whole += alone
-        if group.prefix != found.kept:
-            found.read += size
-            found.prefixes += 1
+        found.read += group.tokens(found.kept)
+        found.prefixes += group.prefix != found.kept
         found.kept = group.prefix
-        found.read += group.own
         found.in_front += size * len(group.rows)
         found.alike += alone - size * len(group.rows) - group.own
 

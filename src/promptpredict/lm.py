@@ -169,7 +169,7 @@ class CausalLM:
         progress: Callable[[int], object],
     ) -> int:
         """Score the rows of a group into ``draft``; return the tokens read."""
-        read = len(group.prefix) * (group.prefix != self._prefix.ids)
+        tokens = group.tokens(self._prefix.ids)
         sizes = [len(branches.tree) for branches in group.trees]
         todo = [[group.trees[at] for at in batch] for batch in batches(sizes, self.batch_tokens)]
         waiting: list[Part] = []  # of the batch before: a GPU works on the next one meanwhile
@@ -194,7 +194,7 @@ class CausalLM:
                 draft.note(branches, len(group.prefix), fitted)
             progress(sum(len(branches.nodes) for branches in batch))
         draft.take(waiting)
-        return read + group.own
+        return tokens
 
     def _halved(
         self, batch: Sequence[Branches], group: Group, fitted: Mapping[int, Fitted]

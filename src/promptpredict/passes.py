@@ -44,6 +44,10 @@ class Group:
         """How many tokens are read behind the prefix."""
         return sum(len(branches.tree) for branches in self.trees)
 
+    def tokens(self, kept: Ids) -> int:
+        """Return how many tokens are read in all, where the prefix ``kept`` is there already."""
+        return len(self.prefix) * (self.prefix != kept) + self.own
+
 
 class Passes:
     """How prompts go through a model that reads ``context`` tokens and knows ``vocabulary`` of them.
@@ -107,7 +111,7 @@ class Passes:
             block = slice(start, start + BLOCK_ROWS)
             fitted, _ = self.fit(prompts[block], every[block])
             for group in self.groups(fitted):
-                tokens += len(group.prefix) * (group.prefix != kept) + group.own
+                tokens += group.tokens(kept)
                 kept = group.prefix
         return tokens
 
