@@ -6,9 +6,8 @@
 
 The prompts are made up: instructions, shots that all customers share, and customers of about 117
 tokens. Ways take turns; each round has other shots, so that no way keeps a prefix of the round
-before, and a way scores as many customers as it can in --seconds, ours all of them, its prefix
-included. Log-odds are compared with ours, which count other spellings of the words (Yes beside yes) as
-well: without shots that is what they are off by. The floor is what the multiplications of one customer take
+before. A way that keeps a prefix scores all customers, its prefix included; the others take as long
+for each, and score as many as they can in --seconds. Log-odds are compared with ours. The floor is what the multiplications of one customer take
 at the rate of a large matrix product, measured in the same run. A table, a profile of ours, and one
 line of JSON, the last, with seconds per customer, medians over the rounds.
 """
@@ -33,9 +32,11 @@ from promptpredict.models import find
 from promptpredict.rendered import Prompt, Turn
 from promptpredict.scores import Labels
 from promptpredict.words import begin_alike
-from ways import Job, Odds, Setting, Way, ways
+from ways import SHARING, Job, Odds, Setting, Way, ways
 
-LABELS = Labels({"yes": ["yes"], "no": ["no"]})
+# Ours counts other spellings with a word (Yes with yes), which other tools would have to ask for one
+# by one. As a label of their own they stand apart: what is compared is yes against no alone.
+LABELS = Labels({"yes": ["yes"], "no": ["no"], "other spellings": ["Yes", "No"]})
 SYSTEM = (
     "You read what a customer of a phone company wrote and judge whether the customer will leave."
 )
@@ -47,6 +48,7 @@ WORDS_OF = (
 )
 VOCABULARY = WORDS_OF.split(" ")
 OPERATIONS = 10  # of a profile
+BATCH = 8  # customers of which a way scores whole batches, if it has the time
 WORDS = 80  # of feedback: a customer is about 117 tokens
 CONFIGS: dict[str, dict[str, int]] = {
     "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
@@ -74,7 +76,12 @@ def main() -> None:
             print(f"{name} is left out: {error}")
     seconds: dict[str, list[float]] = {name: [] for name in ready}
     trial = made(setting, options.customers, options.shots, seed=-1)
-    counts = {name: affordable(way, trial, options.seconds) for name, way in ready.items()}
+    counts = {
+        name: len(trial) if name in SHARING else affordable(way, trial, options.seconds)
+        for name, way in ready.items()
+    }
+    for name in SHARING & ready.keys():
+        ready[name](trial[:1])
     gaps: dict[str, float] = dict.fromkeys(ready, 0.0)
     rates = []
     for turn in range(options.rounds):
@@ -103,7 +110,7 @@ def asked() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--shots", type=int, default=16)
-    parser.add_argument("--customers", type=int, default=64)
+    parser.add_argument("--customers", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=20, help="about, of a way in a round")
     parser.add_argument("--way", action="append", help="all, if not given")
@@ -188,11 +195,11 @@ def made(setting: Setting, customers: int, shots: int, *, seed: int) -> list[Job
 
 def affordable(way: Way, jobs: Sequence[Job], seconds: float) -> int:
     """Return how many customers a way scores in so many seconds; this warms it up, too."""
-    few = min(8, len(jobs))
-    took, _ = timed(way, jobs[:few], "cpu")
-    alone = min(took, timed(way, jobs[:few], "cpu")[0]) / few if took < seconds else took / few
-    many = max(few if alone * few < 2 * seconds else 1, int(seconds / alone))
-    return min(len(jobs), many - many % few if many >= few else many)
+    took, _ = timed(way, jobs[:1], "cpu")
+    if took < seconds:
+        took, _ = timed(way, jobs[:1], "cpu")
+    many = max(1, int(seconds / took))
+    return min(len(jobs), many - many % BATCH if many > BATCH else many)
 
 
 def timed(way: Way, jobs: Sequence[Job], device: str) -> tuple[float, Odds]:

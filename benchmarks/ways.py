@@ -51,11 +51,15 @@ class Setting:
 
 
 Way = Callable[[Sequence[Job]], Odds]
+OURS = "promptpredict"
+LLAMA = "llama.cpp, prefix kept"
+LLAMA_BATCHES = f"{LLAMA}, batches of 16"
+SHARING = {OURS, LLAMA, LLAMA_BATCHES}  # read the prefix once for all jobs
 
 
 def ways(setting: Setting) -> dict[str, Callable[[], Way]]:
     """Return how each way is prepared, by name; ImportError there for a tool that is not installed."""
-    found: dict[str, Callable[[], Way]] = {"promptpredict": partial(_ours, setting)}
+    found: dict[str, Callable[[], Way]] = {OURS: partial(_ours, setting)}
     for size in setting.sizes:
         batches = f", batches of {size}" if size > 1 else ""
         found |= {
@@ -65,8 +69,8 @@ def ways(setting: Setting) -> dict[str, Callable[[], Way]]:
         }
     found["skorch"] = partial(_skorch, setting)
     if setting.gguf:
-        found["llama.cpp, prefix kept"] = partial(_llama, setting, 1)
-        found["llama.cpp, prefix kept, batches of 16"] = partial(_llama, setting, 16)
+        found[LLAMA] = partial(_llama, setting, 1)
+        found[LLAMA_BATCHES] = partial(_llama, setting, 16)
     return found
 
 
@@ -165,42 +169,39 @@ def _llama(setting: Setting, size: int) -> Way:
     """A sequence a customer; the cells of the prefix are those of all sequences."""
     import llama_cpp as cpp
 
-    most = setting.context * 2 + 2_048
-    llm = cpp.Llama(
-        model_path=str(setting.gguf),
-        n_ctx=most,
-        n_batch=most,
-        n_ubatch=512,
-        n_threads=setting.threads,
-        n_threads_batch=setting.threads,
-        n_seq_max=size + 1,
-        kv_unified=True,
-        verbose=False,
+    logging.getLogger("llama-cpp-python").setLevel(logging.ERROR)
+    cpp.llama_backend_init()
+    model = cpp.llama_model_load_from_file(
+        str(setting.gguf).encode(), cpp.llama_model_default_params()
     )
-    return partial(_llama_score, setting, cpp, llm, size)
+    given = cpp.llama_context_default_params()
+    given.n_ctx = given.n_batch = setting.context + 2_048
+    given.n_threads = given.n_threads_batch = setting.threads
+    given.n_seq_max, given.kv_unified = size + 1, True
+    return partial(_llama_score, setting, cpp, cpp.llama_init_from_model(model, given), size)
 
 
-def _llama_score(setting: Setting, cpp: Any, llm: Any, size: int, jobs: Sequence[Job]) -> Odds:
-    memory = cpp.llama_get_memory(llm.ctx)
+def _llama_score(setting: Setting, cpp: Any, context: Any, size: int, jobs: Sequence[Job]) -> Odds:
+    memory = cpp.llama_get_memory(context)
     cpp.llama_memory_clear(memory, True)  # noqa: FBT003
     shared = jobs[0].shared
     if shared:
-        _decode(cpp, llm, [(0, 0, jobs[0].ids[:shared])])
+        _decode(cpp, context, [(0, 0, jobs[0].ids[:shared])])
     odds = []
     for batch in _batches(jobs, size):
         for at in range(1, len(batch) + 1):
             cpp.llama_memory_seq_cp(memory, 0, at, -1, -1)
         parts = [(at + 1, shared, job.ids[shared:]) for at, job in enumerate(batch)]
-        rows = _decode(cpp, llm, parts)
+        rows = _decode(cpp, context, parts)
         for row in rows:
-            logits = cpp.llama_get_logits_ith(llm.ctx, row)
+            logits = cpp.llama_get_logits_ith(context, row)
             odds.append(logits[setting.word_ids[0]] - logits[setting.word_ids[1]])
         for at in range(1, len(batch) + 1):
             cpp.llama_memory_seq_rm(memory, at, -1, -1)
     return np.array(odds)
 
 
-def _decode(cpp: Any, llm: Any, parts: Sequence[tuple[int, int, Sequence[int]]]) -> list[int]:
+def _decode(cpp: Any, context: Any, parts: Sequence[tuple[int, int, Sequence[int]]]) -> list[int]:
     """Read sequences (id, position of the first token, tokens); return the rows of the last logits."""
     count = sum(len(ids) for _, _, ids in parts)
     batch = cpp.llama_batch_init(count, 0, 1)
@@ -212,7 +213,7 @@ def _decode(cpp: Any, llm: Any, parts: Sequence[tuple[int, int, Sequence[int]]])
             batch.logits[row] = at == len(ids) - 1
             row += 1
         last.append(row - 1)
-    code = cpp.llama_decode(llm.ctx, batch)
+    code = cpp.llama_decode(context, batch)
     cpp.llama_batch_free(batch)
     if code:
         raise RuntimeError(f"llama_decode returned {code}")

@@ -119,6 +119,7 @@ def test_a_way_scores_as_many_as_it_can_in_the_time(scripts, monkeypatch):
     assert throughput.affordable(way(0.01), jobs, 20) == 64
     assert throughput.affordable(way(1.0), jobs, 20) == 16  # whole batches of 8
     assert throughput.affordable(way(10.0), jobs, 20) == 2
+    assert throughput.affordable(way(30.0), jobs, 20) == 1
 
 
 @pytest.mark.weights

@@ -39,7 +39,7 @@ Seen = tuple[
 ]  # what queries see (b, heads, s, d), log sums (b, heads, s)
 NAME = "promptpredict"
 _BLOCK = 1 << 21  # scores that are there at once: 4 MB of bfloat16, what caches hold
-_LONG = 256  # tokens of a prefix from which blocks of products are faster than the kernel
+_LONG = 128  # tokens of a prefix from which blocks of products are faster than the kernel
 _FIRST = 16  # keys among which one is looked for whose share tells the sum
 _LEAST = 1e-30  # of such a share; bfloat16 ends at 1e-38
 _on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
