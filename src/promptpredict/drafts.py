@@ -13,7 +13,7 @@ import torch
 
 from promptpredict.batching import Fitted
 from promptpredict.passes import Branches
-from promptpredict.scores import Scores
+from promptpredict.scores import Journal, Scores
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,20 @@ class Part:
 
 
 class Draft:
-    """Arrays of a block's scores, filled batch by batch: ``rows`` prompts, ``labels``, states of ``width``."""
+    """Arrays of a block's scores, filled batch by batch: ``rows`` prompts, ``labels``, states of ``width``.
 
-    def __init__(self, rows: int, labels: int, width: int, faults: dict[int, str]) -> None:
+    A ``journal`` counts rows from the first of the run; those of this block begin at ``start``.
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        labels: int,
+        width: int,
+        faults: dict[int, str],
+        journal: Journal | None = None,
+        start: int = 0,
+    ) -> None:
         """Begin with nothing scored, but for the faults that there are."""
         self.logprobs = np.full((rows, labels), np.nan, dtype=np.float32)
         self.mass = np.full(rows, np.nan, dtype=np.float32)
@@ -40,13 +51,26 @@ class Draft:
         self.truncated = np.zeros(rows, dtype=bool)
         self.read = np.zeros((rows, 2), dtype=np.float32)
         self.faults = faults
+        self.held: set[int] = set()  # rows that the journal has, and that are not read
+        self._journal, self._start = journal, start
+
+    def holds(self, rows: Sequence[int]) -> bool:
+        """Whether rows need not be read, as the journal has them all."""
+        if not self._journal or not self._journal.holds([self._start + row for row in rows]):
+            return False
+        self.held |= set(rows)
+        return True
 
     def take(self, parts: Sequence[Part]) -> None:
-        """Take what was read from the device; this waits for it."""
+        """Take what was read from the device, which is waited for; the journal keeps it."""
         for part in parts:
             self.logprobs[part.rows] = part.logprobs.cpu().numpy()
             self.mass[part.rows] = part.mass.cpu().numpy()
             self.hidden[part.rows] = part.hidden.cpu().numpy()
+        rows = [row for part in parts for row in part.rows]
+        if self._journal and rows:
+            kept = self._scores({}, 0, rows)
+            self._journal.keep([self._start + row for row in rows], kept)
 
     def note(self, branches: Branches, shared: int, fitted: Mapping[int, Fitted]) -> None:
         """Note how many tokens the rows of a tree took, each by itself and as its part of all."""
@@ -54,8 +78,22 @@ class Draft:
             alone = len(fitted[row].encoded.ids) - shared + len(nodes) - 1
             self.read[row] = alone, len(branches.tree) / len(branches.nodes)
 
-    def scores(self, faults: dict[int, str], tokens: int) -> Scores:
+    def scores(self, tokens: int) -> Scores:
         """Return the scores, with faults by their place in the whole run."""
+        read = set(range(len(self.mass))) - self.held - self.faults.keys()
+        for row in read:
+            if not np.isfinite(self.logprobs[row]).all():
+                self.faults[row] = "the language model gave logits that are not finite"
+        faults = {self._start + row: self.faults[row] for row in sorted(self.faults)}
+        return self._scores(faults, tokens, slice(None))
+
+    def _scores(self, faults: dict[int, str], tokens: int, rows: list[int] | slice) -> Scores:
         return Scores(
-            self.logprobs, self.mass, self.hidden, self.truncated, faults, tokens, self.read
+            self.logprobs[rows],
+            self.mass[rows],
+            self.hidden[rows],
+            self.truncated[rows],
+            faults,
+            tokens,
+            self.read[rows],
         )

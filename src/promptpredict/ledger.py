@@ -1,15 +1,21 @@
 """The ledger: a durable record of what a language model said of prompts, in one SQLite file.
 
 Knows keys, arrays and SQLite; knows nothing of prompts or models. A key is a digest of both, so
-the file holds no customer's text. What is put stays, however the run ends.
+the file holds no customer's text. What is put stays, however the run ends. Runs that hold a ledger
+are numbered, so that one that was interrupted can tell what it wrote from what was there before.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from socket import gethostname
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +26,14 @@ _SCHEMA = """
 create table if not exists scores (
     key blob primary key, logprobs blob not null, hidden blob not null, mass real,
     truncated integer not null, fault text, alone real not null, shared real not null,
-    rate real not null
-) without rowid
+    rate real not null, run integer not null default 0
+) without rowid;
+create table if not exists runs (
+    number integer primary key, identity text not null, holder text not null,
+    finished integer not null default 0
+)
 """
+_NEWER = "alter table scores add column run integer not null default 0"  # of a file without runs
 _AT_ONCE = 500  # keys in one question to SQLite, which takes 999 at least
 Array = npt.NDArray[np.float32]
 
@@ -32,7 +43,7 @@ class Entry:
     """What is known of one prompt: ``logprobs`` (k,), ``hidden`` (2d,), label mass, fault if any.
 
     ``alone`` and ``shared`` are its tokens by itself and as part of a customer's questions;
-    ``rate`` the seconds a token when it was read.
+    ``rate`` the seconds a token when it was read; ``run`` the number of the run that put it.
     """
 
     logprobs: Array
@@ -43,24 +54,93 @@ class Entry:
     alone: float
     shared: float
     rate: float
+    run: int = 0
 
 
 class Ledger:
     """Entries by key, in a file or, without a path, in memory.
 
-    Raises DataError for a file that is no ledger, or that cannot be read or written.
+    ``run`` is the number of the run at hand, 0 where none has begun. Raises DataError for a file
+    that is no ledger, or that cannot be read or written.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
         """Open a ledger, or begin one."""
-        self.path = path
+        self.path, self.run = path, 0
+        self._lock: Any = None
         try:
             self._file = sqlite3.connect(str(path or ":memory:"), isolation_level=None)
             self._file.execute("pragma journal_mode = wal")
             self._file.execute("pragma synchronous = normal")
-            self._file.execute(_SCHEMA)
+            self._file.executescript(_SCHEMA)
+            names = [row[1] for row in self._file.execute("pragma table_info(scores)")]
+            if "run" not in names:
+                self._file.execute(_NEWER)
         except sqlite3.Error as error:
             raise self._fault("opened", error) from None
+
+    @classmethod
+    def held(cls, path: Path, *, restart: bool = False) -> Ledger:
+        """Open a ledger that no other process may hold until it is closed, or this one ends.
+
+        ``restart`` begins it anew. Raises DataError, with who holds it, where one does.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(f"{path}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise DataError(
+                f"{path} is held by {cls._holder(path)}; possible: wait for it, or another --out"
+            ) from None
+        except OSError as error:
+            raise DataError(f"{path}.lock cannot be written ({error.strerror})") from None
+        if restart:
+            for file in (path, *(Path(f"{path}{end}") for end in ("-wal", "-shm"))):
+                file.unlink(missing_ok=True)
+        ledger = cls(path)
+        ledger._lock = lock
+        return ledger
+
+    @classmethod
+    def _holder(cls, path: Path) -> str:
+        try:
+            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
+                found = file.execute(
+                    "select holder from runs order by number desc limit 1"
+                ).fetchone()
+        except sqlite3.Error:
+            found = None
+        return found[0] if found else "another run, which has just begun"
+
+    def begin(self, identity: str) -> bool:
+        """Begin a run, or go on with the last one if it is the same and was not finished.
+
+        Returns whether it goes on. ``identity`` says what is run: the same for a run that ends with
+        the same output.
+        """
+        now = datetime.now().astimezone().isoformat(" ", "seconds")
+        holder = f"process {os.getpid()} on {gethostname()}, since {now}"
+        try:
+            last = self._file.execute(
+                "select number, identity, finished from runs order by number desc limit 1"
+            ).fetchone()
+            goes_on = bool(last) and last[1] == identity and not last[2]
+            self.run = last[0] + (not goes_on) if last else 1
+            self._file.execute(
+                "insert or replace into runs values (?, ?, ?, 0)", (self.run, identity, holder)
+            )
+        except sqlite3.Error as error:
+            raise self._fault("written", error) from None
+        return goes_on
+
+    def finish(self) -> None:
+        """Note that the run at hand is finished."""
+        try:
+            self._file.execute("update runs set finished = 1 where number = ?", (self.run,))
+        except sqlite3.Error as error:
+            raise self._fault("written", error) from None
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Entry]:
         """Return the entries of those keys that are known."""
@@ -81,7 +161,8 @@ class Ledger:
             with self._file:
                 self._file.execute("begin immediate")
                 self._file.executemany(
-                    "insert or replace into scores values (?,?,?,?,?,?,?,?,?)", _rows(entries)
+                    "insert or replace into scores values (?,?,?,?,?,?,?,?,?,?)",
+                    _rows(entries, self.run),
                 )
         except sqlite3.Error as error:
             raise self._fault("written", error) from None
@@ -100,8 +181,10 @@ class Ledger:
         return int(found[0]), float(found[1]), float(found[2])
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and let others hold it."""
         self._file.close()
+        if self._lock:
+            self._lock.release()
 
     def _fault(self, what: str, error: sqlite3.Error) -> DataError:
         return DataError(
@@ -116,7 +199,7 @@ def _entry(
     mass: float | None,
     truncated: int,
     fault: str | None,
-    *read: float,
+    *read: Any,
 ) -> Entry:
     return Entry(
         np.frombuffer(logprobs, np.float32),
@@ -128,7 +211,7 @@ def _entry(
     )
 
 
-def _rows(entries: Iterable[tuple[bytes, Entry]]) -> Iterator[tuple[object, ...]]:
+def _rows(entries: Iterable[tuple[bytes, Entry]], run: int) -> Iterator[tuple[object, ...]]:
     for key, entry in entries:
         yield (
             key,
@@ -140,4 +223,5 @@ def _rows(entries: Iterable[tuple[bytes, Entry]]) -> Iterator[tuple[object, ...]
             float(entry.alone),
             float(entry.shared),
             float(entry.rate),
+            run,
         )

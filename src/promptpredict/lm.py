@@ -9,7 +9,7 @@ in float32, because label mass needs the log-sum-exp over the vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,13 +34,12 @@ from promptpredict.prefix import (
     sliding_window,
 )
 from promptpredict.rendered import Prompt
-from promptpredict.scores import Labels, Scores, each_labels
+from promptpredict.scores import Journal, Labels, Scores, each_labels
 from promptpredict.trees import TokenTree
 from promptpredict.words import Ids, WordIds
 
 _TRIAL = Prompt("", (), "A customer", "")
 _NO_ROOM = "there is not enough memory to read its prompt"
-_T = TypeVar("_T")
 
 
 class CausalLM:
@@ -52,6 +51,8 @@ class CausalLM:
     Raises ModelError for an architecture whose logits cannot be reproduced from its last hidden
     state, or whose attention is not causal attention over keys and values.
     """
+
+    journals = True
 
     def __init__(
         self,
@@ -98,22 +99,24 @@ class CausalLM:
         labels: Labels | Sequence[Labels],
         *,
         progress: Callable[[int], object] | None = None,
+        journal: Journal | None = None,
     ) -> Scores:
         """Return the label log-probabilities of every prompt, in the order given.
 
         ``labels`` are the same for all, or one for each prompt. Prompts share batches only within
         a block of 1,024 of them; what those of one customer begin with is read once.
-        ``progress`` is called with the number of prompts done since its last call.
+        ``progress`` is called with the number of prompts done since its last call. A batch that
+        ``journal`` holds is not read: which prompts share a batch depends on ``prompts`` alone.
         """
         if not prompts:
             count = len(labels.words) if isinstance(labels, Labels) else 0
-            return Draft(0, count, 2 * self._outputs.width, {}).scores({}, 0)
+            return Draft(0, count, 2 * self._outputs.width, {}).scores(0)
         every = each_labels(labels, len(prompts))
         parts = []
         for start in range(0, len(prompts), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
             said = progress or (lambda _: None)
-            parts.append(self._score_block(prompts[block], every[block], said, start))
+            parts.append(self._score_block(prompts[block], every[block], said, journal, start))
         return Scores.joined(parts)
 
     def count(self, prompts: Sequence[Prompt], labels: Labels | Sequence[Labels]) -> int:
@@ -143,10 +146,12 @@ class CausalLM:
         prompts: Sequence[Prompt],
         labels: Sequence[Labels],
         progress: Callable[[int], object],
+        journal: Journal | None,
         start: int,
     ) -> Scores:
         fitted, faults = self.passes.fit(prompts, labels)
-        draft = Draft(len(prompts), len(labels[0].words), 2 * self._outputs.width, faults)
+        shape = (len(prompts), len(labels[0].words), 2 * self._outputs.width)
+        draft = Draft(*shape, faults, journal, start)
         for index, item in fitted.items():
             draft.truncated[index] = item.truncated
         progress(len(faults))
@@ -154,10 +159,7 @@ class CausalLM:
         tokens = 0
         for group in self.passes.groups(fitted):
             tokens += self._score_group(group, fitted, keys, draft, progress)
-        for index in fitted.keys() - faults.keys():
-            if not np.isfinite(draft.logprobs[index]).all():
-                faults[index] = "the language model gave logits that are not finite"
-        return draft.scores({start + index: faults[index] for index in sorted(faults)}, tokens)
+        return draft.scores(tokens)
 
     @torch.inference_mode()
     def _score_group(
@@ -169,9 +171,12 @@ class CausalLM:
         progress: Callable[[int], object],
     ) -> int:
         """Score the rows of a group into ``draft``; return the tokens read."""
-        tokens = group.tokens(self._prefix.ids)
         sizes = [len(branches.tree) for branches in group.trees]
-        todo = [[group.trees[at] for at in batch] for batch in batches(sizes, self.batch_tokens)]
+        every = [[group.trees[at] for at in batch] for batch in batches(sizes, self.batch_tokens)]
+        todo = [batch for batch in every if not draft.holds(_rows(batch))]
+        left = Group(group.prefix, group.rows, [branches for batch in todo for branches in batch])
+        tokens = left.tokens(self._prefix.ids) if todo else 0
+        progress(len(group.rows) - len(_rows(left.trees)))
         waiting: list[Part] = []  # of the batch before: a GPU works on the next one meanwhile
         while todo:
             batch = todo.pop(0)
@@ -183,28 +188,19 @@ class CausalLM:
                 draft.take(waiting)
                 waiting = []
                 self.batch_tokens = max(self.batch_tokens // 2, 1)  # of the groups to come
-                todo[:0] = self._halved(batch, group, fitted)
-                if sum(len(branches.nodes) for branches in batch) == 1:
+                todo[:0] = self.passes.halved(batch, len(group.prefix), fitted)
+                if len(_rows(batch)) == 1:
                     draft.faults |= dict.fromkeys(batch[0].nodes, _NO_ROOM)
                     progress(1)
                 continue
-            draft.take(waiting)
-            waiting = found
+            # What a CPU has read is there, and kept at once.
+            ready, waiting = (found, []) if self.device.type == "cpu" else (waiting, found)
+            draft.take(ready)
             for branches in batch:
                 draft.note(branches, len(group.prefix), fitted)
-            progress(sum(len(branches.nodes) for branches in batch))
+            progress(len(_rows(batch)))
         draft.take(waiting)
         return tokens
-
-    def _halved(
-        self, batch: Sequence[Branches], group: Group, fitted: Mapping[int, Fitted]
-    ) -> list[list[Branches]]:
-        """Return a batch in two parts, a single tree in two trees; nothing of a single prompt."""
-        if len(batch) > 1:
-            return _halves(batch)
-        rows = list(batch[0].nodes)
-        parts = _halves(rows) if len(rows) > 1 else []
-        return [self.passes.trees(part, len(group.prefix), fitted) for part in parts]
 
     def _read(
         self,
@@ -295,6 +291,5 @@ class CausalLM:
         return states
 
 
-def _halves(items: Sequence[_T]) -> list[list[_T]]:
-    middle = (len(items) + 1) // 2
-    return [list(items[:middle]), list(items[middle:])]
+def _rows(batch: Sequence[Branches]) -> list[int]:
+    return [row for branches in batch for row in branches.nodes]

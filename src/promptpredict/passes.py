@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from promptpredict.batching import Fitted, fit
 from promptpredict.encoding import Encoded, Encoder
@@ -20,6 +21,7 @@ from promptpredict.trees import TokenTree, clusters
 from promptpredict.words import Ids
 
 BLOCK_ROWS = 1024
+_T = TypeVar("_T")
 _BESIDE = 512  # tokens of a chat template and a label word, amply
 
 
@@ -102,6 +104,16 @@ class Passes:
             found.append(Branches(tree, nodes))
         return found
 
+    def halved(
+        self, batch: Sequence[Branches], shared: int, fitted: Mapping[int, Fitted]
+    ) -> list[list[Branches]]:
+        """Return a batch in two parts, a single tree in two trees; nothing of a single prompt."""
+        if len(batch) > 1:
+            return _halves(batch)
+        rows = list(batch[0].nodes)
+        parts = _halves(rows) if len(rows) > 1 else []
+        return [self.trees(part, shared, fitted) for part in parts]
+
     def count(
         self, prompts: Sequence[Prompt], labels: Labels | Sequence[Labels], kept: Ids = ()
     ) -> int:
@@ -139,3 +151,8 @@ class Passes:
                 f"{self.vocabulary:,} tokens; they do not belong together"
             )
         return encoded
+
+
+def _halves(items: Sequence[_T]) -> list[list[_T]]:
+    middle = (len(items) + 1) // 2
+    return [list(items[:middle]), list(items[middle:])]

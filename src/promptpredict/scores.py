@@ -67,8 +67,22 @@ class Scores:
         )
 
 
+class Journal(Protocol):
+    """What is kept of prompts while others are still read; rows are indices among those asked for."""
+
+    def holds(self, rows: Sequence[int]) -> bool:
+        """Whether all of these rows were kept before, and need not be read."""
+
+    def keep(self, rows: Sequence[int], scores: Scores) -> None:
+        """Keep the scores of rows, in the order of ``rows``."""
+
+
 class LanguageModel(Protocol):
-    """Anything that scores label words."""
+    """Anything that scores label words.
+
+    One that has ``journals = True`` takes a ``journal`` as well, and gives it each batch as it is
+    read; what the journal held stays NaN in the scores.
+    """
 
     name: str
 
