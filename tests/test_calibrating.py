@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -90,7 +91,8 @@ NOT_USED = "--train is not used: --base-rate gives the level; possible: --shots,
 
 def find(found, scores, *, shots=None, lm=None):
     said = []
-    return find_calibration(found, lm or FakeLM(), shots, scores, said.append), said
+    parts = [SimpleNamespace(logprobs=scores[:5]), SimpleNamespace(logprobs=scores[5:])]
+    return find_calibration(found, lm or FakeLM(), shots, parts, said.append), said
 
 
 # --------------------------------------------------------------------------- order of preference

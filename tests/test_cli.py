@@ -34,7 +34,7 @@ from promptpredict.errors import DataError
 from promptpredict.plans import Plan
 from promptpredict.shipped import folder
 from promptpredict.showing import RenderOptions
-from promptpredict.walk import Summary
+from promptpredict.summary import Summary
 
 HELP = Path(__file__).parent / "golden" / "help"
 COMMANDS = [
@@ -565,17 +565,19 @@ def test_every_option_of_score_arrives(asked):
         word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value)
     ]
     code, out, _ = result(
-        "score", "-", "-p", "p.jinja", *words, "--keep", "a, b", "--keep", "c", "-p", "q.jinja"
-    )
+        "score", "-", "-p", "p.jinja", *words, "--keep", "a, b", "--keep", "c", "-p", "q.jinja",
+        "--restart",
+    )  # fmt: skip
     assert (code, out) == (0, "")
     given = asked["score"][0][0]
     expected = ScoreOptions(
-        customers="-", prompt="p.jinja", others=("q.jinja",), keep=["a", "b", "c"], **values
-    )
+        customers="-", prompt="p.jinja", others=("q.jinja",), keep=["a", "b", "c"], restart=True,
+        **values,
+    )  # fmt: skip
     assert given == expected
     # every field has been given, so a new one has to be given here
     names = {field.name for field in dataclasses.fields(ScoreOptions)}
-    assert names == {"customers", "prompt", "others", "keep", *values}
+    assert names == {"customers", "prompt", "others", "keep", "restart", *values}
 
 
 def test_the_defaults_of_benchmark_are_those_of_its_options_and_plan(asked):

@@ -7,7 +7,7 @@ found from numbers, `calibration` knows.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from promptpredict.records import Record
 from promptpredict.scores import LanguageModel
 from promptpredict.scoring import score_records
 from promptpredict.shots import Shots
+from promptpredict.spool import NumberFile, Scored
 
 MIN_LABELLED = 8  # labelled records from which a calibration on labels is tried
 MAX_LABELLED = 256  # labelled records that are scored for it, at most
@@ -66,10 +67,10 @@ def find_calibration(
     given: Given,
     lm: LanguageModel,
     shots: Shots | None,
-    logprobs: npt.NDArray[np.float32],
+    scored: Iterable[Scored],
     say: Say,
 ) -> Calibration:
-    """Find the calibration of a run from its own label log-probabilities (n, k).
+    """Find the calibration of a run from its own label log-probabilities, block by block.
 
     By the first of these that there is: --base-rate, labelled records that are no shots, the
     prompt file's base_rate. What cannot be found is said, and the run is not calibrated.
@@ -81,28 +82,31 @@ def find_calibration(
             say(
                 "--train is not used: --base-rate gives the level; possible: --shots, or one of them"
             )
-        found = _by_base_rate(given, given.options.base_rate, logprobs, say)
+        found = _by_base_rate(given, given.options.base_rate, scored, say)
     else:
         if given.labelled:
             found = _by_labels(given, lm, shots, say)
         if found is None and front.base_rate is not None:
-            found = _by_base_rate(given, front.base_rate, logprobs, say)
+            found = _by_base_rate(given, front.base_rate, scored, say)
     return found or calibration.none(given.labels, given.positive)
 
 
 def _by_base_rate(
-    given: Given, rate: float, logprobs: npt.NDArray[np.float32], say: Say
+    given: Given, rate: float, scored: Iterable[Scored], say: Say
 ) -> Calibration | None:
     assert given.positive is not None
-    scored = int(np.isfinite(logprobs).all(axis=1).sum())
-    if scored < calibration.MIN_ROWS:
+    file = NumberFile()
+    for block in scored:
+        odds = calibration.log_odds(block.logprobs, given.labels, given.positive)
+        file.append(odds[np.isfinite(odds)])
+    if file.count < calibration.MIN_ROWS:
         say(
-            f"not calibrated to the base rate {rate:g}: {scored} scored rows are too few to find "
+            f"not calibrated to the base rate {rate:g}: {file.count} scored rows are too few to find "
             f"a shift on ({calibration.MIN_ROWS} are needed); possible: --calibration FILE, from "
             "a larger run with --save-calibration FILE"
         )
         return None
-    return calibration.fit_base_rate(logprobs, rate, labels=given.labels, positive=given.positive)
+    return calibration.fit_shift(file.parts, rate, labels=given.labels, positive=given.positive)
 
 
 def _by_labels(

@@ -7,7 +7,7 @@ log space until the last step: float32 log-probabilities of -80 are ordinary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -127,31 +127,46 @@ def fit_base_rate(
     rate belongs. Raises DataError for fewer than MIN_ROWS finite rows, whose mean would be forced
     to the rate whoever they are: a single customer would score exactly the rate.
     """
+    _check_rate(rate, labels, positive)
+    odds = log_odds(logprobs, labels, positive)
+    finite = odds[np.isfinite(odds)]
+    return fit_shift(lambda: iter([finite]), rate, labels=labels, positive=positive)
+
+
+def fit_shift(
+    parts: Callable[[], Iterator[Floats]], rate: float, *, labels: Sequence[str], positive: str
+) -> Calibration:
+    """Do what ``fit_base_rate`` does from finite log-odds, which ``parts`` yields anew each time.
+
+    So millions of rows need not be in memory.
+    """
     from scipy.optimize import brentq
     from scipy.special import log_expit, logsumexp
 
     _check_rate(rate, labels, positive)
-    odds = _log_odds(logprobs, labels, positive)
-    odds = odds[np.isfinite(odds)]
-    if len(odds) < MIN_ROWS:
+    sizes = [(len(odds), odds.min(), odds.max()) for odds in parts() if len(odds)]
+    rows = sum(size for size, _, _ in sizes)
+    if rows < MIN_ROWS:
         raise DataError(
-            f"found {len(odds)} scored rows, but a shift to the base rate {rate} needs at least "
+            f"found {rows} scored rows, but a shift to the base rate {rate} needs at least "
             f"{MIN_ROWS}; possible: the calibration of a larger run"
         )
 
     def excess(shift: float) -> float:
-        return float(logsumexp(log_expit(odds + shift)) - np.log(len(odds)) - np.log(rate))
+        sums = [logsumexp(log_expit(odds + shift)) for odds in parts()]
+        return float(logsumexp(sums) - np.log(rows) - np.log(rate))
 
     # At the ends every row is below the rate, and every row above it; 1 makes it strictly so.
     level = _logit(rate)
-    shift = brentq(excess, level - odds.max() - 1, level - odds.min() + 1, xtol=1e-12)
+    low, high = level - max(high for _, _, high in sizes), level - min(low for _, low, _ in sizes)
+    shift = brentq(excess, low - 1, high + 1, xtol=1e-12)
     return Calibration(
         method="base_rate",
         labels=tuple(labels),
         positive=positive,
         shift=float(shift),
         base_rate=rate,
-        rows=len(odds),
+        rows=rows,
     )
 
 
@@ -175,7 +190,7 @@ def fit_platt(
         _check_rate(base_rate, labels, positive)
     if len(labels) > 2 or positive is None:
         return fit_temperature(logprobs, y, labels=labels, positive=positive)
-    odds = _log_odds(logprobs, labels, positive)
+    odds = log_odds(logprobs, labels, positive)
     scored = np.isfinite(odds)
     hit = columns_of(y, labels)[scored] == list(labels).index(positive)
     _check_labelled(hit)
@@ -273,7 +288,7 @@ def _table(logprobs: npt.ArrayLike, labels: Sequence[str]) -> Floats:
     return table
 
 
-def _log_odds(logprobs: npt.ArrayLike, labels: Sequence[str], positive: str) -> Floats:
+def log_odds(logprobs: npt.ArrayLike, labels: Sequence[str], positive: str) -> Floats:
     """Return the log-odds (n,) of ``positive`` against the one other label."""
     table = _table(logprobs, labels)
     column = list(labels).index(positive)

@@ -46,6 +46,7 @@ class ScoreOptions(Reading):
     threshold: float | None = None
     keep: Sequence[str] = ()
     limit: int | None = None
+    restart: bool = False
     seed: int = 0
 
 

@@ -56,6 +56,7 @@ def score(
     threshold: options.Threshold = None,
     keep: options.Keep = None,
     limit: options.Limit = None,
+    restart: options.Restart = False,  # noqa: FBT002
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
     seed: options.Seed = 0,
@@ -74,6 +75,9 @@ def score(
     Probabilities are calibrated by the first of these that there is: --calibration; --base-rate
     (one shift for all rows; 200 rows or more); the records of --train that are no shots (8 or
     more); base_rate in the prompt file; else not at all.
+
+    FILE.ledger keeps what the language model said (no text): the same command goes on after an
+    interruption, and a later run reads only the customers whose prompt is new.
     """
     if train is None and (shots or fallback == "embedding"):
         raise _needs_train("--shots" if shots else "--fallback embedding")

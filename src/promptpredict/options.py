@@ -71,6 +71,7 @@ Row = Annotated[int, _option("N", "Which row, from 1.", min=1)]
 Rows = Annotated[int, _option("N", "Most rows to render.", min=1)]
 LookedRows = Annotated[int, _option("N", "Most rows to look at.", min=1)]
 Limit = Annotated[int | None, _option("N", "Score only the first N rows.", min=1)]
+Restart = Annotated[bool, typer.Option("--restart", help="Forget what the ledger of --out holds.")]
 Keep = Annotated[list[str] | None, _option("COLUMNS", "Columns to copy into the output: A,B.")]
 
 # Models

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import hashlib
 import io
 import json
 import re
@@ -319,6 +320,14 @@ def _cells(column: Any) -> Iterable[Any]:
         # Python has no nanoseconds, and pyarrow would import pandas for them
         column = column.cast(pa.timestamp("us", kind.tz), safe=False)
     return column.to_pylist()  # type: ignore[no-any-return]
+
+
+def stamp(path: str | Path) -> str:
+    """Return what tells a table from its later versions: size and time; of stdin, a digest."""
+    if str(path) == "-":
+        return hashlib.sha256(_stdin()).hexdigest()
+    found = Path(path).stat()
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def count_rows(path: str | Path, limit: int | None = None) -> int | None:

@@ -1,75 +1,35 @@
 """The walk of `score`: a table and a prompt file in, predictions and rejects out.
 
 Knows the order of things and what is said about them; how each is done, the other modules know.
-The table is read in blocks; what stays in memory of a row is its id, its scores and its kept
-columns, until the calibration of the whole run is known and the rows can be written.
+The table is read in blocks; what is known of their rows waits on the disk until the calibration of
+the whole run is known and they can be written. What the language model said is in the ledger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 from promptpredict.checking import Given, ScoreOptions, check
 from promptpredict.errors import ModelError
-from promptpredict.records import Block, Reject, read_blocks
-from promptpredict.writing import Writer, write_rejects
+from promptpredict.records import Block, read_blocks
+from promptpredict.summary import Summary
+from promptpredict.writing import clear_drafts, ledger_of
 
 if TYPE_CHECKING:
     from promptpredict.calibration import Calibration
     from promptpredict.encoders import Embedder
     from promptpredict.fallback import Fallback
+    from promptpredict.ledger import Ledger
     from promptpredict.models import Source
     from promptpredict.scores import LanguageModel
     from promptpredict.shots import Shots
+    from promptpredict.spool import Scored, Spool
 
 BLOCK_ROWS = 1024
-NAMED_SHOTS = 16  # shots whose ids the summary names
 Say = Callable[[str], object]
-
-
-@dataclass
-class Summary:
-    """What a run did, for its last line on stderr and for callers.
-
-    ``rows`` is the sum of ``by_method`` and ``rejected``; ``shots`` are the ids of the shots
-    shown; ``cut`` counts the texts that were longer than the sentence encoder's window.
-    """
-
-    rows: int = 0
-    by_method: dict[str, int] = field(default_factory=dict)
-    rejected: int = 0
-    first_reject: Reject | None = None
-    rejects: Path | None = None
-    shots: list[str] = field(default_factory=list)
-    truncated: int = 0
-    cut: int = 0
-    masses: list[float] = field(default_factory=list)
-    calibration: str = "not calibrated"
-
-    def line(self) -> str:
-        """Return the summary line."""
-        methods = "".join(f", {count:,} by {name}" for name, count in self.by_method.items())
-        parts = [f"{self.rows:,} rows{methods}, {self.rejected:,} rejected"]
-        if self.first_reject:
-            where = f"{self.rejects}; " if self.rejects else ""
-            first = f"row {self.first_reject.row}: {self.first_reject.reason}"
-            parts[0] += f" ({where}the first is {first})"
-        if self.shots:
-            more = len(self.shots) - NAMED_SHOTS
-            named = ", ".join(self.shots[:NAMED_SHOTS])
-            parts.append(f"shots: {named}{f' and {more:,} more' if more > 0 else ''}")
-        if self.truncated:
-            parts.append(f"{self.truncated:,} prompts lost shots or feedback to fit")
-        if self.cut:
-            parts.append(f"{self.cut:,} texts were cut by the sentence encoder")
-        if self.masses:
-            middle = sorted(self.masses)[len(self.masses) // 2]
-            parts.append(f"median label mass {middle:.3g}")
-        parts.append(self.calibration)
-        return "; ".join(parts)
 
 
 def score_table(options: ScoreOptions, say: Say = lambda _: None) -> Summary:
@@ -86,11 +46,24 @@ def score_table(options: ScoreOptions, say: Say = lambda _: None) -> Summary:
     on_hub = source is not None and source.path is None  # its files are known once it is loaded
     saved = None if on_hub else _saved(given, source)
     run = _Run(given, source, say)
-    if on_hub and run.lm is not None:
-        saved = _saved(given, source)
-    scored = list(run.scored_blocks())
-    calibration = run.calibrate(scored, saved)
-    return run.write(scored, calibration)
+    with _ledger(options) if source else nullcontext() as ledger:
+        run.load(ledger)
+        if on_hub and run.lm is not None:
+            saved = _saved(given, source)
+        return run.complete(saved)
+
+
+@contextmanager
+def _ledger(options: ScoreOptions) -> Iterator[Ledger | None]:
+    """Hold the ledger beside the output for this run; there is none where that is stdout."""
+    from promptpredict.ledger import Ledger
+
+    if options.out == "-":
+        yield None
+        return
+    with closing(Ledger.held(ledger_of(options.out), restart=options.restart)) as ledger:
+        clear_drafts(options.out)  # of a run that was killed: nobody else writes here
+        yield ledger
 
 
 def _source(options: ScoreOptions, say: Say) -> Source | None:
@@ -120,21 +93,6 @@ def _saved(given: Given, source: Source | None) -> Calibration | None:
     return load_saved(given.options.calibration, given, fingerprints(given, here(source)))
 
 
-@dataclass
-class _Scored:
-    """A block behind its scoring; index i is the block's record i."""
-
-    rows: list[int]
-    ids: list[str]
-    kept: list[dict[str, str]]
-    rejects: list[Reject]
-    logprobs: Any  # (n, k) float32, NaN where the language model did not score
-    mass: Any  # (n,) float32
-    truncated: Any  # (n,) bool
-    faults: dict[int, str]
-    fallback: dict[int, list[float]] = field(default_factory=dict)  # index → probabilities
-
-
 class _Run:
     """One run: what is loaded, and the steps of the walk that need it."""
 
@@ -146,23 +104,62 @@ class _Run:
         self.embedder = Embedder(self.options.encoder, device=self.options.device)
         self.shots = shots_of(given, self.embedder) if source else None
         self.fallback = _fallback(given, self.embedder)
-        self.lm = self._language_model()
+        self.lm: LanguageModel | None = None
+        self.ledger: Ledger | None = None
 
-    def _language_model(self) -> LanguageModel | None:
+    def load(self, ledger: Ledger | None) -> None:
+        """Load the language model; what it says is kept in the ledger."""
+        self.ledger = ledger
         if self.source is None:
-            return None
+            return
         from promptpredict.loading import load_language_model
 
         dtype, device = self.options.dtype, self.options.device
         try:
-            return load_language_model(self.source, dtype=dtype, device=device, say=self.say)
+            lm = load_language_model(self.source, dtype=dtype, device=device, say=self.say)
         except ModelError as error:
             _do_without(self.options, error, self.say)
-            return None
+            return
+        self.lm = self._durable(lm, self.source, ledger) if ledger else lm
+
+    def _durable(self, lm: LanguageModel, source: Source, ledger: Ledger) -> LanguageModel:
+        """Let the ledger keep what the language model says; say where an earlier run is gone on with."""
+        from promptpredict.calibrating import fingerprints
+        from promptpredict.durable import Durable
+        from promptpredict.models import here
+        from promptpredict.tables import stamp
+
+        model = getattr(lm, "model", None)
+        where = f"{getattr(model, 'dtype', '')} {getattr(model, 'device', '')}"
+        own = fingerprints(self.given, here(source))
+        whole = repr((self.options, stamp(self.options.customers), own, where))
+        if ledger.begin(hashlib.sha256(whole.encode()).hexdigest()):
+            self.say(f"going on with the run that was interrupted ({ledger.path})")
+        return Durable(lm, ledger, identity=f"{own['model']} {where}")
+
+    def complete(self, saved: Calibration | None) -> Summary:
+        """Score, calibrate and write."""
+        from promptpredict.predictions import write_predictions
+        from promptpredict.spool import Spool
+
+        spool = Spool()
+        for block in self.scored_blocks():
+            spool.append(block)
+        calibration = self.calibrate(spool, saved)
+        summary = Summary(
+            shots=list(self.shots.used) if self.shots else [],
+            cut=self.embedder.truncated,
+            calibration=calibration.describe(),
+            known=getattr(self.lm, "known", 0),
+        )
+        write_predictions(self.given, spool, calibration, summary)
+        if self.ledger:
+            self.ledger.finish()
+        return summary
 
     # -- first pass: scores --------------------------------------------------------------------
 
-    def scored_blocks(self) -> Iterator[_Scored]:
+    def scored_blocks(self) -> Iterator[Scored]:
         """Score block by block."""
         from promptpredict.progress import Progress
         from promptpredict.tables import count_rows
@@ -183,7 +180,10 @@ class _Run:
                 self._fall_back(block, scored)
                 yield scored
 
-    def _scored(self, block: Block, advance: Callable[[int], object]) -> _Scored:
+    def _scored(self, block: Block, advance: Callable[[int], object]) -> Scored:
+        from promptpredict.scoring import score_records
+        from promptpredict.spool import Scored
+
         rows, ids = [each.row for each in block.records], [each.id for each in block.records]
         beside = (rows, ids, block.kept, block.rejects)
         if self.lm is None:
@@ -192,9 +192,7 @@ class _Run:
             advance(len(rows))
             empty = np.full((len(rows), len(self.given.labels)), np.nan, dtype=np.float32)
             faults = dict.fromkeys(range(len(rows)), "there is no language model")
-            return _Scored(*beside, empty, empty[:, 0], np.zeros(len(rows), dtype=bool), faults)
-        from promptpredict.scoring import score_records
-
+            return Scored(*beside, empty, empty[:, 0], np.zeros(len(rows), dtype=bool), faults)
         found = score_records(
             self.lm,
             self.given.prompt_file,
@@ -203,9 +201,9 @@ class _Run:
             others=self.given.others,
             progress=advance,
         )
-        return _Scored(*beside, found.logprobs, found.mass, found.truncated, found.faults)
+        return Scored(*beside, found.logprobs, found.mass, found.truncated, found.faults)
 
-    def _fall_back(self, block: Block, scored: _Scored) -> None:
+    def _fall_back(self, block: Block, scored: Scored) -> None:
         """Score by the embedding approach what the language model could not."""
         if self.fallback is None or not scored.faults:
             return
@@ -219,7 +217,7 @@ class _Run:
 
     # -- between: calibration ------------------------------------------------------------------
 
-    def calibrate(self, scored: Sequence[_Scored], saved: Calibration | None) -> Calibration:
+    def calibrate(self, scored: Spool, saved: Calibration | None) -> Calibration:
         """Return the saved calibration, or find the run's own; save it where that is asked."""
         from promptpredict import calibrating, calibration
         from promptpredict.models import here
@@ -228,14 +226,7 @@ class _Run:
         if self.lm is None or self.source is None:
             found = calibration.none(self.given.labels, self.given.positive)
         elif found is None:
-            import numpy as np
-
-            width = len(self.given.labels)
-            parts = [np.empty((0, width), dtype=np.float32), *(each.logprobs for each in scored)]
-            logprobs = np.concatenate(parts)
-            found = calibrating.find_calibration(
-                self.given, self.lm, self.shots, logprobs, self.say
-            )
+            found = calibrating.find_calibration(self.given, self.lm, self.shots, scored, self.say)
         else:
             for option in self._unused():
                 self.say(f"{option} is not used: --calibration was given")
@@ -255,63 +246,6 @@ class _Run:
             yield "--base-rate"
         if options.train is not None and not options.shots and options.fallback == "none":
             yield "--train"
-
-    # -- second pass: predictions --------------------------------------------------------------
-
-    def write(self, scored: Sequence[_Scored], calibration: Calibration) -> Summary:
-        """Write predictions and rejects."""
-        summary = Summary(
-            shots=list(self.shots.used) if self.shots else [],
-            cut=self.embedder.truncated,
-            calibration=calibration.describe(),
-        )
-        rejects: list[Reject] = []
-        with Writer(self.options.out, self.given.columns) as writer:
-            for block in scored:
-                writer.write(self._lines(block, calibration.apply(block.logprobs), summary))
-                rejects += block.rejects
-                rejects += [
-                    Reject(block.rows[index], block.ids[index], fault)
-                    for index, fault in block.faults.items()
-                ]
-            rejects.sort(key=lambda reject: reject.row)
-            summary.rejects = write_rejects(self.options.out, [_reject(each) for each in rejects])
-        summary.first_reject = rejects[0] if rejects else None
-        summary.rejected = len(rejects)
-        summary.rows = sum(summary.by_method.values()) + len(rejects)
-        return summary
-
-    def _lines(
-        self, block: _Scored, probabilities: Any, summary: Summary
-    ) -> Iterator[Mapping[str, Any]]:
-        """Yield the lines of a block's rows, counting them."""
-        for index, row in enumerate(block.rows):
-            if index in block.faults:
-                continue
-            fallen = block.fallback.get(index)
-            found = probabilities[index].tolist() if fallen is None else fallen
-            mass = float(str(block.mass[index])) if fallen is None else None  # float32's digits
-            method = "llm" if fallen is None else "embedding"
-            truncated = bool(block.truncated[index]) and fallen is None
-            summary.by_method[method] = summary.by_method.get(method, 0) + 1
-            summary.truncated += truncated
-            summary.masses += [] if mass is None else [mass]
-            yield {
-                self.given.id_column: block.ids[index] if self.given.prompt_file.front.id else row,
-                "prediction": self._prediction(found),
-                **{f"p_{key}": p for key, p in zip(self.given.labels, found, strict=True)},
-                "label_mass": mass,
-                "method": method,
-                "truncated": truncated,
-                **block.kept[index],
-            }
-
-    def _prediction(self, probabilities: Sequence[float]) -> str:
-        labels = self.given.labels
-        if self.options.threshold is None or self.given.positive is None:
-            return labels[max(range(len(labels)), key=lambda at: probabilities[at])]
-        column = labels.index(self.given.positive)
-        return labels[column if probabilities[column] >= self.options.threshold else 1 - column]
 
 
 def shots_of(given: Given, embedder: Embedder) -> Shots | None:
@@ -334,7 +268,3 @@ def _fallback(given: Given, embedder: Embedder) -> Fallback | None:
 
     options = given.options
     return Fallback(given.prompt_file, given.labelled, embedder, options.seed, options.base_rate)
-
-
-def _reject(reject: Reject) -> dict[str, Any]:
-    return {"row": reject.row, "id": reject.id, "reason": reject.reason}

@@ -13,6 +13,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from glob import escape
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal
@@ -77,6 +79,18 @@ def make_folder(folder: Path) -> None:
 def rejects_of(out: str) -> Path:
     """Return the file for the rejected rows of an output."""
     return Path(f"{out}.rejects.jsonl")
+
+
+def ledger_of(out: str) -> Path:
+    """Return the file of an output's ledger."""
+    return Path(f"{out}.ledger")
+
+
+def clear_drafts(out: str) -> None:
+    """Remove what a killed run left of an output and its rejects."""
+    for path in (Path(out).resolve(), rejects_of(out).resolve()):
+        for draft in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+            draft.unlink(missing_ok=True)
 
 
 class Writer:
@@ -201,17 +215,18 @@ def write_rejects(out: str, rejects: Iterable[Line]) -> Path | None:
     Returns the file. Without rejects an earlier run's file is removed and None returned; for
     stdout the rejects go to stderr.
     """
-    text = "".join(map(_json, rejects))
+    lines = map(_json, rejects)
     if out == "-":
-        sys.stderr.write(text)
+        sys.stderr.writelines(lines)
         return None
     path = rejects_of(out)
     with _writable(str(path)):
-        if not text:
+        first = next(lines, None)
+        if first is None:
             path.unlink(missing_ok=True)
             return None
-        with whole(path) as draft:
-            draft.write_text(text, encoding="utf-8")
+        with whole(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(chain([first], lines))
     return path
 
 

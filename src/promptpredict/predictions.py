@@ -1,0 +1,76 @@
+"""Predictions out: what a run has scored becomes the lines of its output and of its rejects.
+
+Knows scored blocks, a calibration and the columns of the output; knows nothing of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from promptpredict.calibration import Calibration
+from promptpredict.checking import Given
+from promptpredict.records import Reject
+from promptpredict.spool import Scored
+from promptpredict.summary import Summary
+from promptpredict.writing import Writer, write_rejects
+
+
+def write_predictions(
+    given: Given, scored: Iterable[Scored], calibration: Calibration, summary: Summary
+) -> None:
+    """Write predictions and rejects, counting them in ``summary``; ``scored`` is gone through twice."""
+    out = given.options.out
+    with Writer(out, given.columns) as writer:
+        for block in scored:
+            writer.write(_lines(given, block, calibration.apply(block.logprobs), summary))
+        summary.rejects = write_rejects(out, _rejected(scored, summary))
+    summary.rows = sum(summary.by_method.values()) + summary.rejected
+
+
+def _lines(
+    given: Given, block: Scored, probabilities: Any, summary: Summary
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the lines of a block's rows, counting them."""
+    for index, row in enumerate(block.rows):
+        if index in block.faults:
+            continue
+        fallen = block.fallback.get(index)
+        found = probabilities[index].tolist() if fallen is None else fallen
+        mass = float(str(block.mass[index])) if fallen is None else None  # float32's digits
+        method = "llm" if fallen is None else "embedding"
+        truncated = bool(block.truncated[index]) and fallen is None
+        summary.by_method[method] = summary.by_method.get(method, 0) + 1
+        summary.truncated += truncated
+        if mass is not None:
+            summary.masses[float(f"{mass:.3g}")] += 1
+        yield {
+            given.id_column: block.ids[index] if given.prompt_file.front.id else row,
+            "prediction": _prediction(given, found),
+            **{f"p_{key}": p for key, p in zip(given.labels, found, strict=True)},
+            "label_mass": mass,
+            "method": method,
+            "truncated": truncated,
+            **block.kept[index],
+        }
+
+
+def _prediction(given: Given, probabilities: Sequence[float]) -> str:
+    labels, threshold = given.labels, given.options.threshold
+    if threshold is None or given.positive is None:
+        return labels[max(range(len(labels)), key=lambda at: probabilities[at])]
+    column = labels.index(given.positive)
+    return labels[column if probabilities[column] >= threshold else 1 - column]
+
+
+def _rejected(scored: Iterable[Scored], summary: Summary) -> Iterator[Mapping[str, Any]]:
+    """Yield the rejects in the order of their rows, counting them."""
+    for block in scored:
+        faults = [
+            Reject(block.rows[index], block.ids[index], fault)
+            for index, fault in block.faults.items()
+        ]
+        for reject in sorted([*block.rejects, *faults], key=lambda each: each.row):
+            summary.first_reject = summary.first_reject or reject
+            summary.rejected += 1
+            yield {"row": reject.row, "id": reject.id, "reason": reject.reason}

@@ -1,0 +1,102 @@
+"""What a run has scored, on the disk until its calibration is known: memory does not grow with rows.
+
+Knows temporary files; knows nothing of prompts, models or outputs. The files have no name: they
+are gone when the run is, however it ends.
+"""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from promptpredict.errors import DataError
+from promptpredict.records import Reject
+
+_PART = 1 << 16  # numbers that are in memory at once
+
+
+@dataclass
+class Scored:
+    """A block behind its scoring; index i is the block's record i.
+
+    ``logprobs`` (n, k) are NaN where the language model did not score, ``mass`` (n,), both
+    float32, ``truncated`` (n,); ``fallback`` are the probabilities that another approach gave.
+    """
+
+    rows: list[int]
+    ids: list[str]
+    kept: list[dict[str, str]]
+    rejects: list[Reject]
+    logprobs: Any
+    mass: Any
+    truncated: Any
+    faults: dict[int, str]
+    fallback: dict[int, list[float]] = field(default_factory=dict)
+
+
+class Spool:
+    """Scored blocks in a file without a name; they can be read again and again."""
+
+    def __init__(self) -> None:
+        """Open the file."""
+        self._file = _open()
+
+    def append(self, block: Scored) -> None:
+        """Write a block behind the others."""
+        with _written():
+            pickle.dump(block, self._file, protocol=pickle.HIGHEST_PROTOCOL)
+
+    def __iter__(self) -> Iterator[Scored]:
+        """Yield the blocks in their order."""
+        self._file.flush()
+        self._file.seek(0)
+        while True:
+            try:
+                yield pickle.load(self._file)
+            except EOFError:
+                return
+
+
+class NumberFile:
+    """Numbers (float64) in a file without a name, read in parts."""
+
+    def __init__(self) -> None:
+        """Open the file."""
+        self._file = _open()
+        self.count = 0
+
+    def append(self, numbers: npt.NDArray[np.float64]) -> None:
+        """Write numbers (n,) behind the others."""
+        with _written():
+            self._file.write(numbers.astype(np.float64).tobytes())
+        self.count += len(numbers)
+
+    def parts(self) -> Iterator[npt.NDArray[np.float64]]:
+        """Yield all numbers, at most 65,536 at once."""
+        self._file.flush()
+        self._file.seek(0)
+        while some := self._file.read(8 * _PART):
+            yield np.frombuffer(some, np.float64)
+
+
+def _open() -> Any:
+    with _written():
+        return tempfile.TemporaryFile()
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"what was scored cannot be put aside in {tempfile.gettempdir()} ({error.strerror}); "
+            "possible: another folder in TMPDIR"
+        ) from None
