@@ -137,7 +137,7 @@ def prepared(options: argparse.Namespace) -> Setting:
         lm, plain = CausalLM(models[0], tokenizer, name=options.config), models[1]
     else:
         lm = load_language_model(source, dtype=options.dtype, say=print)
-        plain = load_language_model(source, dtype=options.dtype).model
+        plain = load_language_model(source, dtype=options.dtype, pack=False).model
         plain.set_attn_implementation("sdpa")
     words = (" yes", " no")
     first, second = (tokenizer(word, add_special_tokens=False).input_ids[0] for word in words)

@@ -18,6 +18,7 @@ import torch
 from promptpredict.errors import ModelError
 from promptpredict.lm import CausalLM
 from promptpredict.models import Source, check_weights, conversion_folder
+from promptpredict.packed import pack_weights
 
 Say = Callable[[str], object]
 
@@ -28,12 +29,14 @@ def load_language_model(
     dtype: str = "auto",
     device: str = "auto",
     batch_tokens: int | None = None,
+    pack: bool = True,
     say: Say = lambda _: None,
 ) -> CausalLM:
     """Load a causal language model with its tokenizer.
 
-    ``dtype`` is auto, float32 or bfloat16; ``device`` is auto or what torch knows. ``say`` is
-    given each automatic choice with its reason. Raises ModelError for what cannot be loaded.
+    ``dtype`` is auto, float32 or bfloat16; ``device`` is auto or what torch knows. ``pack=False``
+    leaves the weights as they are, so that they can be trained or saved. ``say`` is given each
+    automatic choice with its reason. Raises ModelError for what cannot be loaded.
     """
     device, why_device = choose_device(device)
     chosen, why_dtype = choose_dtype(dtype, device)
@@ -49,6 +52,8 @@ def load_language_model(
         _check_whole(found)
         model = model.to(device)
     lm = CausalLM(model, tokenizer, name=source.name, batch_tokens=batch_tokens)
+    if pack:
+        pack_weights(model, lm.batch_tokens)
     if lm.copied:
         say(f"what prompts share is copied to each of them, which is slower: {lm.copied}")
     return lm

@@ -130,7 +130,7 @@ class _Run:
         from promptpredict.tables import stamp
 
         model = getattr(lm, "model", None)
-        where = f"{getattr(model, 'dtype', '')} {getattr(model, 'device', '')}"
+        where = f"{getattr(model, 'dtype', '')} on {getattr(model, 'device', '')}"
         own = fingerprints(self.given, here(source))
         whole = repr((self.options, stamp(self.options.customers), own, where))
         if ledger.begin(hashlib.sha256(whole.encode()).hexdigest()):
