@@ -151,6 +151,39 @@ def test_a_mask_without_the_kernel_hides_what_it_hides_with_it():
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize("masked", [False, True], ids=["a chain", "a tree"])
+@pytest.mark.parametrize("kv", [1, 2, 4], ids=["one key head", "two", "as many"])
+@pytest.mark.parametrize("own", [1.0, -90.0], ids=["usual", "tokens have no share of themselves"])
+def test_short_rows_in_bfloat16_see_what_one_softmax_sees(monkeypatch, masked, kv, own):
+    query, key, value = (
+        states(heads, WIDTH, seed).bfloat16() for seed, heads in enumerate((4, kv, kv))
+    )
+    key[:, :, -1, 0] = own  # the last token's own key
+    query[:, :, -1, 0] = 8.0
+    seen = mask() if masked else torch.full((WIDTH, WIDTH), torch.finfo(torch.float32).min).triu(1)
+    monkeypatch.setattr(attention, "_kernel", None)
+    found, sums = attention._near(query, key, value, seen.bfloat16() if masked else None, 0.25)
+    keys, values = (each.double().repeat_interleave(4 // kv, 1) for each in (key, value))
+    scores = query.double() @ keys.mT * 0.25 + seen.double()
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(
+        found.double(), torch.softmax(scores, -1) @ values, atol=2e-2, rtol=2e-2
+    )
+    torch.testing.assert_close(sums.double(), torch.logsumexp(scores, -1), atol=2e-2, rtol=1e-2)
+    assert sums.isfinite().all()
+
+
+def test_long_rows_go_through_the_kernel(monkeypatch):
+    """Products make all scores of a row, also those that nobody sees."""
+    calls = []
+    kernel = attention._kernel
+    monkeypatch.setattr(attention, "_kernel", lambda *a, **k: calls.append(k) or kernel(*a, **k))
+    for width, expected in ((attention._SHORT, 0), (attention._SHORT + 1, 1)):
+        query, key, value = (states(2, width, seed, rows=1).bfloat16() for seed in range(3))
+        attention._near(query, key, value, None, 0.25)
+        assert len(calls) == expected
+
+
 @pytest.mark.parametrize(
     ("kind", "changes", "why"),
     [

@@ -40,6 +40,7 @@ Seen = tuple[
 NAME = "promptpredict"
 _BLOCK = 1 << 21  # scores that are there at once: 4 MB of bfloat16, what caches hold
 _LONG = 128  # tokens of a prefix from which blocks of products are faster than the kernel
+_SHORT = 256  # tokens of a row up to which products are faster than the kernel
 _FIRST = 16  # keys among which one is looked for whose share tells the sum
 _LEAST = 1e-30  # of such a share; bfloat16 ends at 1e-38
 _on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -130,9 +131,15 @@ def _near(
     scale: float,
 ) -> Seen:
     """Return what queries (b, heads, s, d) see of their own row (b, kv heads, s, d)."""
+    width, on_cpu = query.shape[2], query.device.type == "cpu"
+    if on_cpu and query.dtype == torch.bfloat16 and width <= _SHORT:
+        if mask is None:
+            hidden = torch.finfo(query.dtype).min
+            mask = torch.full((width, width), hidden, dtype=query.dtype).triu_(1)
+        return _masked(query, key, value, mask, scale)
     if mask is None:
         return _kernel(query, key, value, is_causal=True, scale=scale)
-    if query.device.type == "cpu":
+    if on_cpu:
         return _kernel(query, key, value, attn_mask=mask, scale=scale)
     return _masked(query, key, value, mask, scale)
 
@@ -174,11 +181,18 @@ def _in_blocks(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, sc
 def _masked(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scale: float
 ) -> Seen:
-    """Return what ``_near`` does behind a mask (b, 1, s, s), which CUDA's flash kernel does not take."""
+    """Return what ``_near`` does behind a mask (b, 1, s, s) or (s, s), by matrix products.
+
+    CUDA's flash kernel takes no mask; the CPU's is slow in bfloat16, as said above.
+    """
     rows, heads, width, size = query.shape
     kv = key.shape[1]
-    grouped = query.view(rows, kv, -1, size)  # (b, kv heads, heads / kv heads * s, d)
-    scores = (grouped @ key.mT).float() * scale
-    scores = scores.view(rows, heads, width, width) + mask
-    shares = torch.softmax(scores, dim=-1).to(value.dtype).view(rows, kv, -1, width)
-    return (shares @ value).view(query.shape), torch.logsumexp(scores, dim=-1)
+    grouped = (query * scale).reshape(rows, kv, -1, size)  # (b, kv heads, heads / kv heads * s, d)
+    scores = (grouped @ key.mT).view(rows, heads, width, width).add_(mask)
+    shares = torch.softmax(scores, dim=-1)
+    # Here, too, a score less the log of its share is the log sum: that of the token itself.
+    share = shares.diagonal(dim1=-2, dim2=-1).float()
+    sums = scores.diagonal(dim1=-2, dim2=-1).float() - share.log()
+    if share.is_cuda or share.min() < _LEAST:  # a GPU is not waited for
+        sums = torch.logsumexp(scores.float(), dim=-1)
+    return (shares.view(rows, kv, -1, width) @ value).view(query.shape), sums
