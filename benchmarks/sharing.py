@@ -134,6 +134,7 @@ def long(model: str, counts: Sequence[int]) -> dict[str, object]:
                 model,
                 "--out",
                 "out.csv",
+                "--restart",  # the ledger knows the customers of the table before
             ]
             begun = time.perf_counter()
             run = subprocess.Popen(

@@ -251,7 +251,7 @@ def test_what_needs_two_labels_is_refused_for_three(option, changes):
 
 
 @pytest.mark.parametrize(
-    "column", ["prediction", "p_1", "p_0", "label_mass", "method", "truncated"]
+    "column", ["prediction", "p_1", "p_0", "label_mass", "method", "truncated", "flags"]
 )
 def test_an_id_column_that_is_also_a_column_of_the_output(column):
     write("p.jinja", PROMPT.replace("id: id", f"id: {column}"))
@@ -295,6 +295,7 @@ def test_without_an_id_the_output_has_row_and_none_can_be_kept_beside_it():
         "label_mass": "number",
         "method": "text",
         "truncated": "truth",
+        "flags": "text",
     }
 
 
@@ -308,6 +309,7 @@ def test_the_columns_of_the_output_are_in_order_and_each_stands_once():
         "label_mass": "number",
         "method": "text",
         "truncated": "truth",
+        "flags": "text",
         "feedback": "text",
         "amount": "text",
     }

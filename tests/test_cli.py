@@ -415,9 +415,9 @@ def test_scores_alone_go_to_stdout_and_the_summary_to_stderr(monkeypatch):
     )
     assert code == 0
     assert out == (
-        "id,prediction,p_1,p_0,label_mass,method,truncated,feedback\n"
-        "007,0,0.7310585786300049,0.2689414213699951,0.009216699,llm,False,angry 😀\n"
-        "8,0,0.2689414213699951,0.7310585786300049,0.009216699,llm,False,happy\n"
+        "id,prediction,p_1,p_0,label_mass,method,truncated,flags,feedback\n"
+        "007,0,0.7310585786300049,0.2689414213699951,0.009216699,llm,False,,angry 😀\n"
+        "8,0,0.2689414213699951,0.7310585786300049,0.009216699,llm,False,,happy\n"
     )
     first, last = err.splitlines()
     assert first.startswith("scoring: 2 in 0 s, ")
@@ -425,6 +425,28 @@ def test_scores_alone_go_to_stdout_and_the_summary_to_stderr(monkeypatch):
     whole = out
     code, out, _ = result(*SCORE, *P, "--model", "model", "--keep", "feedback", "--threshold", 0.9, "--out", "s.csv")  # fmt: skip
     assert (code, out, Path("s.csv").read_text(encoding="utf-8")) == (0, "", whole)
+
+
+def test_with_log_json_each_line_on_stderr_is_an_object(monkeypatch):
+    monkeypatch.setattr(loading, "load_language_model", lambda *_, **__: FakeLM())
+    code, out, err = result(*SCORE, *P, "--model", "model", "--log-json")
+    assert (code, out[:3]) == (0, "id,")
+    events = [json.loads(line) for line in err.splitlines()]
+    assert [each["event"] for each in events] == ["progress", "summary"]
+    assert events[0]["done"] == events[0]["total"] == events[1]["rows"] == 2
+    code, _, err = result("score", "nowhere.csv", *P, "--log-json")
+    assert (code, json.loads(err)["event"]) == (1, "error")
+    assert result("score", "nowhere.csv", *P)[2].startswith("error: ")  # the next run is its own
+
+
+@pytest.mark.parametrize(("bound", "code"), [(0.5, 0), (0.25, 3)])
+def test_a_drift_past_the_bound_has_an_exit_code_of_its_own(monkeypatch, bound, code):
+    summary = Summary(rows=3, by_method={"llm": 3}, drift=0.4)
+    monkeypatch.setattr(walk, "score_table", lambda *_: summary)
+    found, _, err = result(*SCORE, *P, "--max-drift", bound)
+    assert found == code
+    text = "the scores have drifted further than 0.25 (--max-drift) since the last run\n"
+    assert err == f"{summary.line()}\n" + text * (code == 3)
 
 
 def test_check_says_warnings_on_stderr_and_its_result_on_stdout():
@@ -559,7 +581,8 @@ def test_every_option_of_score_arrives(asked):
         "out": "s.csv", "train": "t.csv", "shots": 3, "select": "nearest", "model": "m",
         "encoder": "e", "dtype": "float32", "device": "cuda:1", "base_rate": 0.1,
         "calibration": "c.json", "save_calibration": "d.json", "fallback": "embedding",
-        "threshold": 0.25, "limit": 7, "seed": 5, "delimiter": ";", "encoding": "cp1252",
+        "threshold": 0.25, "limit": 7, "flag_mass": 0.5, "stop_mass": 0.25, "max_drift": 0.125,
+        "seed": 5, "delimiter": ";", "encoding": "cp1252",
     }  # fmt: skip
     words = [
         word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value)

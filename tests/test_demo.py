@@ -41,6 +41,7 @@ def pulled(tmp_path, monkeypatch):
     monkeypatch.setattr("promptpredict.models.here", lambda source: source)
     monkeypatch.setattr("promptpredict.loading.load_language_model", lambda *_, **__: Counted())
     monkeypatch.setattr("promptpredict.encoders._load", lambda *_: FakeEncoder())
+    monkeypatch.setattr("promptpredict.gate.ROWS", 10_000)  # the stand-in's label mass is low
     monkeypatch.setattr(demo, "embedded_path", lambda _: None)
     monkeypatch.setattr(demo, "pull", found.append)
     monkeypatch.setattr("promptpredict.report.write_report", lambda *_, **__: "report.html")

@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from fakes import FakeEncoder, FakeLM
 from promptpredict import loading, models, tables, walk
 from promptpredict.checking import ScoreOptions
-from promptpredict.errors import DataError, ModelError
+from promptpredict.errors import DataError, ModelError, PromptError
 from promptpredict.records import Reject
 from promptpredict.summary import Summary
 from promptpredict.walk import score_table
@@ -52,7 +52,7 @@ TRAIN_HEADER = "id,amount,feedback,left"
 # 'angry' and 'happy' fall into one drawer of FakeEncoder, their neighbours do not.
 FEELS = ["happy thanks", "angry slow"]
 TRAIN = [f"t{n},{n},told {n} {FEELS[n % 2]},{n % 2}" for n in range(24)]
-COLUMNS = "id,prediction,p_1,p_0,label_mass,method,truncated\n"
+COLUMNS = "id,prediction,p_1,p_0,label_mass,method,truncated,flags\n"
 MANY = ("angry", "sad", "happy", "late", "fine", "slow")
 
 
@@ -119,7 +119,7 @@ def score(fakes, **changes):
     """Run `score` and return its summary and what it said."""
     said = []
     files = {"customers": "customers.csv", "prompt": "p.jinja", "out": "scores.csv"}
-    used = {"model": fakes.model_folder, "encoder": fakes.encoder_folder}
+    used = {"model": fakes.model_folder, "encoder": fakes.encoder_folder, "stop_mass": 0.0}
     return score_table(ScoreOptions(**files | used | changes), said.append), said
 
 
@@ -146,7 +146,9 @@ def sigmoid(odds):
 def test_every_customer_gets_a_prediction_under_its_own_id(fakes):
     summary, said = score(fakes)
     rows = read()
-    assert list(rows[0]) == ["id", "prediction", "p_1", "p_0", "label_mass", "method", "truncated"]
+    assert list(rows[0]) == [
+        "id", "prediction", "p_1", "p_0", "label_mass", "method", "truncated", "flags"
+    ]  # fmt: skip
     assert [row["id"] for row in rows] == ["007", "8", "0x9"]
     assert [row["prediction"] for row in rows] == ["1", "0", "1"]  # a tie is the first label's
     assert [float(row["p_1"]) for row in rows] == pytest.approx([sigmoid(3), sigmoid(-1), 0.5])
@@ -227,7 +229,7 @@ def test_columns_are_kept_as_they_are_written(fakes):
     )
     score(fakes, keep=["left", "note", "amount", "note"])
     assert Path("scores.csv").read_text().splitlines()[0] == (
-        "id,prediction,p_1,p_0,label_mass,method,truncated,left,note,amount"
+        "id,prediction,p_1,p_0,label_mass,method,truncated,flags,left,note,amount"
     )
     kept = [[row["id"], row["left"], row["note"], row["amount"]] for row in read()]
     assert kept == [["1", "True", "007", "1.50"], ["3", "maybe", "", ""]]
@@ -724,7 +726,7 @@ def test_without_a_language_model_and_a_fallback_nothing_is_scored(fakes, monkey
 def test_texts_that_the_encoder_cuts_are_counted(fakes):
     # The encoder reads 8 words: two of amount, then six.
     rows = ["a b c d", "a b c d e f", "a b c d f g"]
-    table("customers.csv", HEADER, [f"1,1,[unscorable] {row}" for row in rows])
+    table("customers.csv", HEADER, [f"{at},1,[unscorable] {row}" for at, row in enumerate(rows)])
     summary, _ = score(fakes, train="train.csv", fallback="embedding")
     assert summary.cut == 2
     assert summary.line().startswith(
@@ -862,3 +864,147 @@ def test_neither_target_nor_ignored_columns_reach_a_model(fakes, shots, select):
 )
 def test_the_summary_line(summary, line):
     assert summary.line() == line
+
+
+# ------------------------------------------------------------------------ ledger, gate, drift, ids
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(fakes, monkeypatch):
+    table("customers.csv", HEADER, many(60)[0])
+    monkeypatch.setattr(walk, "BLOCK_ROWS", 20)
+    score(fakes, out="whole.csv")
+    asked, first = len(fakes.lm.asked), fakes.lm.score
+
+    def twice(*given, **options):
+        if len(fakes.lm.asked) >= asked + 40:
+            raise KeyboardInterrupt
+        return first(*given, **options)
+
+    monkeypatch.setattr(fakes.lm, "score", twice)
+    with pytest.raises(KeyboardInterrupt):
+        score(fakes, out="parts.csv")
+    monkeypatch.setattr(fakes.lm, "score", first)
+    summary, said = score(fakes, out="parts.csv")
+    assert said == ["going on with the run that was interrupted (parts.csv.ledger)"]
+    assert len(fakes.lm.asked) <= asked + 60  # nothing twice
+    assert Path("parts.csv").read_bytes() == Path("whole.csv").read_bytes()
+    assert summary.known == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "goes_on"),
+    [
+        ({"keep": ["amount"], "threshold": 0.3, "flag_mass": 0.5, "base_rate": 0.1}, True),
+        ({"limit": 50}, False),
+        ({"train": "train.csv", "shots": 2}, False),
+    ],
+    ids=["what is written", "rows", "prompts"],
+)
+def test_a_run_is_the_same_where_its_prompts_are(fakes, monkeypatch, changes, goes_on):
+    table("customers.csv", HEADER, many(60)[0])
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fakes.lm, "score", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            score(fakes, restart=True)
+    _, said = score(fakes, **changes)
+    assert any(line.startswith("going on with the run") for line in said) == goes_on
+
+
+def test_the_next_run_reads_only_what_is_new(fakes):
+    score(fakes)
+    asked = len(fakes.lm.asked)
+    table("customers.csv", HEADER, [*ROWS, "new,1,sad"])
+    summary, _ = score(fakes)
+    assert [prompt.user for prompt in fakes.lm.asked[asked:]] == [
+        "amount: 1.00 EUR\nsad\nHow does the customer feel?"
+    ]
+    assert summary.known == 3
+    assert "; 3 prompts were in the ledger; " in summary.line()
+    assert column("id") == ["007", "8", "0x9", "new"]
+
+
+def test_a_restart_reads_all_again(fakes):
+    score(fakes)
+    score(fakes, restart=True)
+    assert len(fakes.lm.asked) == 6
+
+
+def test_scores_on_stdout_leave_no_ledger(fakes, capsys):
+    score(fakes, out="-")
+    assert not list(Path().glob("*.ledger*"))
+
+
+def test_what_a_killed_run_left_is_removed(fakes):
+    write(".scores.csv.4711.tmp", "half a row")
+    write(".scores.csv.rejects.jsonl.4711.tmp", "half")
+    write(".other.csv.4711.tmp", "another's")
+    score(fakes)
+    assert [path.name for path in Path().glob(".*")] == [".other.csv.4711.tmp"]
+
+
+def test_a_run_that_another_holds_is_refused_before_a_model_is_loaded(fakes):
+    from promptpredict.ledger import Ledger
+
+    held = Ledger.held(Path("scores.csv.ledger"))
+    held.begin("theirs")
+    with pytest.raises(DataError, match=r"^scores\.csv\.ledger is held by process \d+ on "):
+        score(fakes)
+    held.close()
+    assert fakes.loaded == []
+    score(fakes)
+
+
+def test_label_words_that_nobody_says_stop_the_run(fakes):
+    table("customers.csv", HEADER, [f"c{n},1,nothing" for n in range(200)])
+    with pytest.raises(PromptError) as error:
+        score(fakes, stop_mass=0.01)
+    assert str(error.value) == (
+        "p.jinja: the label words have a median probability of 0.005 in the first 200 rows, under "
+        "0.01 (--stop-mass); possible: other label words, or --stop-mass 0 where they are known to "
+        "rank well"
+    )
+    assert not Path("scores.csv").exists()
+    score(fakes, stop_mass=0.004)
+
+
+def test_a_row_with_a_low_label_mass_is_flagged(fakes):
+    summary, _ = score(fakes, flag_mass=0.006)
+    assert column("flags") == ["", "", "low mass"]
+    assert summary.low == 1
+    assert "; median label mass 0.00922, low in 1 rows (flagged); " in summary.line()
+
+
+def test_a_run_is_compared_with_the_one_before(fakes):
+    table("customers.csv", HEADER, many(300)[0])
+    assert score(fakes)[0].drift is None
+    table("customers.csv", HEADER, many(300, seed=1)[0])
+    assert 0 < score(fakes)[0].drift < 0.2
+    table("customers.csv", HEADER, [f"c{n},1,angry angry" for n in range(300)])
+    summary, _ = score(fakes)
+    assert summary.drift > 1
+    assert f"; drift {summary.drift:.3f} against the run before; " in summary.line()
+
+
+def test_another_wording_is_not_compared(fakes):
+    table("customers.csv", HEADER, many(300)[0])
+    score(fakes)
+    write("p.jinja", PROMPT.replace("How does", "What does"))
+    assert score(fakes)[0].drift is None
+
+
+def test_an_id_in_several_rows_is_said_and_each_row_scored(fakes):
+    table("customers.csv", HEADER, ["a,1,sad", "b,1,sad", "a,2,happy"])
+    summary, _ = score(fakes)
+    assert column("id") == ["a", "b", "a"]
+    assert "; 1 id stands in several rows (the first is a, rows 1 and 3); " in summary.line()
+
+
+def test_the_summary_has_its_values_for_json(fakes):
+    fields = score(fakes)[0].fields()
+    assert json.loads(json.dumps(fields)) == fields
+    assert (fields["rows"], fields["by_method"], fields["rejected"]) == (3, {"llm": 3}, 0)
+    assert fields["rows_a_second"] > 0

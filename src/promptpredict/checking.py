@@ -47,6 +47,9 @@ class ScoreOptions(Reading):
     keep: Sequence[str] = ()
     limit: int | None = None
     restart: bool = False
+    flag_mass: float = 0.001
+    stop_mass: float = 0.01
+    max_drift: float = 0.25
     seed: int = 0
 
 
@@ -155,7 +158,7 @@ def _columns(
     id_column = prompt_file.front.id
     columns: dict[str, Kind] = {"prediction": "text"}
     columns |= {f"p_{key}": "number" for key in prompt_file.words}
-    columns |= {"label_mass": "number", "method": "text", "truncated": "truth"}
+    columns |= {"label_mass": "number", "method": "text", "truncated": "truth", "flags": "text"}
     if id_column in columns:
         raise DataError(
             f"the id column of {prompt_file.name} is '{id_column}', which is also a column of "

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import typer
 
-from promptpredict import options
-from promptpredict.commands import Commands, say
-from promptpredict.subcommands import models_app, prompts_app
+from promptpredict import logs, options
+from promptpredict.commands import Commands, needs_train, say
+from promptpredict.subcommands import check, models_app, prompts_app, render
 
 DEFAULT_APPROACHES = (
     "zero-shot,few-shot,probe,panel,embedding,structured,structured-trees,text,fusion,stack,prior"
@@ -57,6 +57,10 @@ def score(
     keep: options.Keep = None,
     limit: options.Limit = None,
     restart: options.Restart = False,  # noqa: FBT002
+    flag_mass: options.FlagMass = 0.001,
+    stop_mass: options.StopMass = 0.01,
+    max_drift: options.MaxDrift = 0.25,
+    log_json: options.LogJson = False,  # noqa: FBT002
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
     seed: options.Seed = 0,
@@ -80,17 +84,22 @@ def score(
     interruption, and a later run reads only the customers whose prompt is new.
     """
     if train is None and (shots or fallback == "embedding"):
-        raise _needs_train("--shots" if shots else "--fallback embedding")
+        raise needs_train("--shots" if shots else "--fallback embedding")
     from promptpredict.checking import ScoreOptions
     from promptpredict.walk import score_table
 
+    logs.use_json(on=log_json)
     first, *others = prompt
+    given = {name: value for name, value in context.params.items() if name != "log_json"}
     files = {"prompt": first, "others": tuple(others)}
-    asked = ScoreOptions(**context.params | files | {"keep": options.names(keep)})
+    asked = ScoreOptions(**given | files | {"keep": options.names(keep)})
     summary = score_table(asked, say)
-    say(summary.line())
+    logs.write(summary.line(), "summary", **summary.fields())
     if summary.rejected == summary.rows > 0:
         raise typer.Exit(1)  # what is wrong with every row is wrong with the file or the model
+    if summary.drift is not None and summary.drift > max_drift:
+        say(f"the scores have drifted further than {max_drift:g} (--max-drift) since the last run")
+        raise typer.Exit(3)
 
 
 @app.command()
@@ -123,7 +132,7 @@ def plan(
     them shows, and scores some of them for the time and the memory that all will take.
     """
     if train is None and shots:
-        raise _needs_train("--shots")
+        raise needs_train("--shots")
     from promptpredict.checking import ScoreOptions
     from promptpredict.forecast import forecast_table
 
@@ -229,56 +238,8 @@ def wordings(
     typer.echo(try_table(WordingsOptions(**context.params), say))
 
 
-@app.command()
-def render(
-    context: typer.Context,
-    customers: options.Customers,
-    prompt: options.Prompt,
-    row: options.Row = 1,
-    train: options.Train = None,
-    shots: options.Shots = 0,
-    select: options.Select = "balanced",
-    model: options.Model = "auto",
-    encoder: options.Encoder = "minilm",
-    tokens: options.Tokens = False,  # noqa: FBT002
-    delimiter: options.Delimiter = None,
-    encoding: options.Encoding = None,
-    seed: options.Seed = 0,
-) -> None:
-    """Show the exact prompt of one customer.
-
-    \b
-    promptpredict render customers.csv --prompt churn-shop --row 3
-
-    Behind it stand the label words with their token ids, as the model is scored on them.
-    """
-    if shots and train is None:
-        raise _needs_train("--shots")
-    from promptpredict.showing import RenderOptions, render_row
-
-    typer.echo(render_row(RenderOptions(**context.params), say))
-
-
-@app.command()
-def check(
-    prompt: options.CheckedPrompt,
-    customers: options.CheckedTable = None,
-    rows: options.Rows = 1000,
-    delimiter: options.Delimiter = None,
-    encoding: options.Encoding = None,
-) -> None:
-    """Check a prompt file against itself, and against a table.
-
-    \b
-    promptpredict check mine.jinja
-    promptpredict check mine.jinja customers.csv
-    """
-    from promptpredict.showing import check_file
-
-    found, warnings = check_file(prompt, customers, rows, delimiter=delimiter, encoding=encoding)
-    for warning in warnings:
-        say(f"warning: {warning}")
-    typer.echo(found)
+app.command()(render)
+app.command()(check)
 
 
 @app.command()
@@ -301,7 +262,3 @@ def main() -> None:
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # a library's bar is no line in a log
     app()
-
-
-def _needs_train(option: str) -> Exception:
-    return typer.BadParameter(f"{option} needs labelled records; give them with --train LABELLED")

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from promptpredict import logs
 from promptpredict.errors import PromptPredictError
 
 # What typer raises for a slip on the command line; it exports only this one of its kinds.
@@ -48,4 +49,9 @@ class Commands(TyperGroup):
 
 def say(line: str) -> None:
     """Write a line for people to stderr."""
-    typer.echo(line, err=True)
+    logs.write(line, "error" if line.startswith("error: ") else "note")
+
+
+def needs_train(option: str) -> Exception:
+    """Return the slip of an option that has no use without labelled records."""
+    return typer.BadParameter(f"{option} needs labelled records; give them with --train LABELLED")

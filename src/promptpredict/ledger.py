@@ -7,9 +7,10 @@ are numbered, so that one that was interrupted can tell what it wrote from what 
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,7 +31,7 @@ create table if not exists scores (
 ) without rowid;
 create table if not exists runs (
     number integer primary key, identity text not null, holder text not null,
-    finished integer not null default 0
+    finished integer not null default 0, watched text, bins text
 )
 """
 _NEWER = "alter table scores add column run integer not null default 0"  # of a file without runs
@@ -129,18 +130,37 @@ class Ledger:
             goes_on = bool(last) and last[1] == identity and not last[2]
             self.run = last[0] + (not goes_on) if last else 1
             self._file.execute(
-                "insert or replace into runs values (?, ?, ?, 0)", (self.run, identity, holder)
+                "insert or replace into runs values (?, ?, ?, 0, null, null)",
+                (self.run, identity, holder),
             )
         except sqlite3.Error as error:
             raise self._fault("written", error) from None
         return goes_on
 
-    def finish(self) -> None:
-        """Note that the run at hand is finished."""
+    def finish(self, watched: str = "", bins: Mapping[int, int] | None = None) -> None:
+        """Note that the run at hand is finished, and how many rows fell into which bin.
+
+        ``watched`` says what bins can be compared with: those of the same question to the same model.
+        """
+        counts = json.dumps(sorted((bins or {}).items()))
         try:
-            self._file.execute("update runs set finished = 1 where number = ?", (self.run,))
+            self._file.execute(
+                "update runs set finished = 1, watched = ?, bins = ? where number = ?",
+                (watched, counts, self.run),
+            )
         except sqlite3.Error as error:
             raise self._fault("written", error) from None
+
+    def last_bins(self, watched: str) -> dict[int, int]:
+        """Return the bins of the last finished run that can be compared; none where there is none."""
+        try:
+            found = self._file.execute(
+                "select bins from runs where finished and watched = ? order by number desc limit 1",
+                (watched,),
+            ).fetchone()
+        except sqlite3.Error as error:
+            raise self._fault("read", error) from None
+        return dict(json.loads(found[0])) if found else {}
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Entry]:
         """Return the entries of those keys that are known."""

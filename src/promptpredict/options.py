@@ -72,6 +72,17 @@ Rows = Annotated[int, _option("N", "Most rows to render.", min=1)]
 LookedRows = Annotated[int, _option("N", "Most rows to look at.", min=1)]
 Limit = Annotated[int | None, _option("N", "Score only the first N rows.", min=1)]
 Restart = Annotated[bool, typer.Option("--restart", help="Forget what the ledger of --out holds.")]
+FlagMass = Annotated[float, _option("M", "Flag rows whose label mass is under this.", min=0, max=1)]
+StopMass = Annotated[
+    float,
+    _option("M", "Stop where the median label mass of 200 rows is under this.", min=0, max=1),
+]
+MaxDrift = Annotated[
+    float, _option("PSI", "Exit with 3 where scores have moved further since the last run.", min=0)
+]
+LogJson = Annotated[
+    bool, typer.Option("--log-json", help="Write what goes to stderr as JSON, an object a line.")
+]
 Keep = Annotated[list[str] | None, _option("COLUMNS", "Columns to copy into the output: A,B.")]
 
 # Models

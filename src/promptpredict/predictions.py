@@ -15,6 +15,8 @@ from promptpredict.spool import Scored
 from promptpredict.summary import Summary
 from promptpredict.writing import Writer, write_rejects
 
+LOW_MASS = "low mass"  # the language model would say something else
+
 
 def write_predictions(
     given: Given, scored: Iterable[Scored], calibration: Calibration, summary: Summary
@@ -42,6 +44,8 @@ def _lines(
         truncated = bool(block.truncated[index]) and fallen is None
         summary.by_method[method] = summary.by_method.get(method, 0) + 1
         summary.truncated += truncated
+        low = mass is not None and mass < given.options.flag_mass
+        summary.low += low
         if mass is not None:
             summary.masses[float(f"{mass:.3g}")] += 1
         yield {
@@ -51,6 +55,7 @@ def _lines(
             "label_mass": mass,
             "method": method,
             "truncated": truncated,
+            "flags": LOW_MASS if low else "",
             **block.kept[index],
         }
 

@@ -10,6 +10,8 @@ import time
 from types import TracebackType
 from typing import Any
 
+from promptpredict import logs
+
 EVERY = 10.0  # seconds between lines where there is no terminal
 
 
@@ -28,7 +30,7 @@ class Progress:
     def __enter__(self) -> Progress:
         """Show the bar, or start the clock."""
         self._start = self._said = time.monotonic()
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not logs.is_json():
             self._bar = _bar()
             self._task = self._bar.add_task(self.what, total=self.total)
             self._bar.start()
@@ -69,8 +71,9 @@ class Progress:
         return f"{self.done / max(time.monotonic() - self._start, 1e-9):.1f} a second"
 
     def _write(self, line: str) -> None:
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+        seconds = round(time.monotonic() - self._start, 3)
+        fields = {"what": self.what, "done": self.done, "total": self.total, "seconds": seconds}
+        logs.write(line, "progress", **fields)
 
 
 def duration(seconds: float) -> str:

@@ -324,7 +324,7 @@ def _frame(X: Any) -> tuple[list[str], Sequence[Sequence[Any]]]:
     if isinstance(X, list | tuple) and X and all(isinstance(row, Mapping) for row in X):
         names = list(X[0])
         for number, row in enumerate(X, 1):
-            if fault := new_key(row, names):
+            if fault := new_key(row, X[0]):
                 raise DataError(f"X, row {number}: {fault}")
         return names, [[row.get(column) for column in names] for row in X]
     import numpy

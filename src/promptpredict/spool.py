@@ -65,25 +65,26 @@ class Spool:
 
 
 class NumberFile:
-    """Numbers (float64) in a file without a name, read in parts."""
+    """Numbers of 8 bytes, of one type, in a file without a name, read in parts."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[np.float64] | type[np.uint64] = np.float64) -> None:
         """Open the file."""
         self._file = _open()
+        self._kind = kind
         self.count = 0
 
-    def append(self, numbers: npt.NDArray[np.float64]) -> None:
+    def append(self, numbers: npt.NDArray[Any]) -> None:
         """Write numbers (n,) behind the others."""
         with _written():
-            self._file.write(numbers.astype(np.float64).tobytes())
+            self._file.write(numbers.astype(self._kind).tobytes())
         self.count += len(numbers)
 
-    def parts(self) -> Iterator[npt.NDArray[np.float64]]:
+    def parts(self) -> Iterator[npt.NDArray[Any]]:
         """Yield all numbers, at most 65,536 at once."""
         self._file.flush()
         self._file.seek(0)
         while some := self._file.read(8 * _PART):
-            yield np.frombuffer(some, np.float64)
+            yield np.frombuffer(some, self._kind)
 
 
 def _open() -> Any:

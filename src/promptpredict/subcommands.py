@@ -1,4 +1,4 @@
-"""The commands below `prompts` and `models`: what is on this machine, and how a first file comes about.
+"""The commands that read no weights: what is on this machine, and how a prompt file is made and seen.
 
 Knows typer and how things are said; the work is done elsewhere.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from promptpredict import options
+from promptpredict.commands import needs_train, say
 
 prompts_app = typer.Typer(help="List, copy and write prompt files.", no_args_is_help=True)
 models_app = typer.Typer(help="List and fetch models.", no_args_is_help=True)
@@ -86,3 +87,53 @@ def models_pull(name: options.EmbeddedName, into: options.Into = "cache") -> Non
     from promptpredict.models import pull
 
     typer.echo(str(pull(name, into=into)))
+
+
+def render(
+    context: typer.Context,
+    customers: options.Customers,
+    prompt: options.Prompt,
+    row: options.Row = 1,
+    train: options.Train = None,
+    shots: options.Shots = 0,
+    select: options.Select = "balanced",
+    model: options.Model = "auto",
+    encoder: options.Encoder = "minilm",
+    tokens: options.Tokens = False,  # noqa: FBT002
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
+    seed: options.Seed = 0,
+) -> None:
+    """Show the exact prompt of one customer.
+
+    \b
+    promptpredict render customers.csv --prompt churn-shop --row 3
+
+    Behind it stand the label words with their token ids, as the model is scored on them.
+    """
+    if shots and train is None:
+        raise needs_train("--shots")
+    from promptpredict.showing import RenderOptions, render_row
+
+    typer.echo(render_row(RenderOptions(**context.params), say))
+
+
+def check(
+    prompt: options.CheckedPrompt,
+    customers: options.CheckedTable = None,
+    rows: options.Rows = 1000,
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
+) -> None:
+    """Check a prompt file against itself, and against a table.
+
+    \b
+    promptpredict check mine.jinja
+    promptpredict check mine.jinja customers.csv
+    """
+    from promptpredict.showing import check_file
+
+    found, warnings = check_file(prompt, customers, rows, delimiter=delimiter, encoding=encoding)
+    for warning in warnings:
+        say(f"warning: {warning}")
+    typer.echo(found)

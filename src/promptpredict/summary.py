@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from promptpredict.records import Reject
 
@@ -18,9 +19,12 @@ NAMED_SHOTS = 16  # shots whose ids the summary names
 class Summary:
     """What a run did, for its last line on stderr and for callers.
 
-    ``rows`` is the sum of ``by_method`` and ``rejected``; ``shots`` are the ids of the shots
+    ``rows`` is the sum of ``by_method`` and ``rejected``; ``repeated`` counts the ids that stand in
+    several rows; ``shots`` are the ids of the shots
     shown; ``cut`` counts the texts that were longer than the sentence encoder's window; ``masses``
-    counts label masses, each to three digits; ``known`` counts the prompts that the ledger knew.
+    counts label masses, each to three digits, ``low`` those under --flag-mass; ``known`` counts the
+    prompts that the ledger knew; ``drift`` is the population stability index of the scores against
+    the run before, None where there is none; ``seconds`` went into scoring and writing.
     """
 
     rows: int = 0
@@ -28,11 +32,16 @@ class Summary:
     rejected: int = 0
     first_reject: Reject | None = None
     rejects: Path | None = None
+    repeated: int = 0
+    first_repeated: str = ""
     shots: list[str] = field(default_factory=list)
     truncated: int = 0
     cut: int = 0
     masses: Counter[float] = field(default_factory=Counter)
+    low: int = 0
     known: int = 0
+    drift: float | None = None
+    seconds: float = 0.0
     calibration: str = "not calibrated"
 
     def line(self) -> str:
@@ -43,6 +52,11 @@ class Summary:
             where = f"{self.rejects}; " if self.rejects else ""
             first = f"row {self.first_reject.row}: {self.first_reject.reason}"
             parts[0] += f" ({where}the first is {first})"
+        if self.repeated:
+            ids = "id stands" if self.repeated == 1 else "ids stand"
+            parts.append(
+                f"{self.repeated:,} {ids} in several rows (the first is {self.first_repeated})"
+            )
         if self.shots:
             more = len(self.shots) - NAMED_SHOTS
             named = ", ".join(self.shots[:NAMED_SHOTS])
@@ -54,7 +68,10 @@ class Summary:
         if self.known:
             parts.append(f"{self.known:,} prompts were in the ledger")
         if self.masses:
-            parts.append(f"median label mass {self.median_mass():.3g}")
+            low = f", low in {self.low:,} rows (flagged)" if self.low else ""
+            parts.append(f"median label mass {self.median_mass():.3g}{low}")
+        if self.drift is not None:
+            parts.append(f"drift {self.drift:.3f} against the run before")
         parts.append(self.calibration)
         return "; ".join(parts)
 
@@ -66,3 +83,23 @@ class Summary:
             if left < 0:
                 return mass
         return float("nan")
+
+    def fields(self) -> dict[str, Any]:
+        """Return the counts as values for JSON."""
+        return {
+            "rows": self.rows,
+            "by_method": self.by_method,
+            "rejected": self.rejected,
+            "rejects": str(self.rejects) if self.rejects else None,
+            "repeated_ids": self.repeated,
+            "shots": self.shots,
+            "truncated": self.truncated,
+            "cut": self.cut,
+            "known": self.known,
+            "median_label_mass": self.median_mass() if self.masses else None,
+            "low_mass": self.low,
+            "drift": self.drift,
+            "calibration": self.calibration,
+            "seconds": round(self.seconds, 3),
+            "rows_a_second": round(self.rows / self.seconds, 3) if self.seconds else None,
+        }

@@ -91,11 +91,13 @@ def check_columns(name: str, columns: Sequence[str]) -> None:
     """Raise DataError unless there are columns and each has a name of its own."""
     if not columns:
         raise DataError(f"{name} has no columns")
+    seen: set[str] = set()
     for position, column in enumerate(columns, 1):
         if not column:
             raise DataError(f"{name}: column {position} of {len(columns)} has no name")
-        if columns.index(column) < position - 1:
+        if column in seen:
             raise DataError(f"{name} has more than one column '{column}'")
+        seen.add(column)
 
 
 @cache
@@ -245,8 +247,8 @@ def _jsonl(name: str, lines: Iterator[str]) -> tuple[list[str], Iterator[RawRow]
     place, found, fault = begun[0]
     if begun[-1][2]:
         raise DataError(f"{name} is not JSON lines, one object a line; {place}{fault}")
-    columns = list(begun[-1][1])
-    return columns, (
+    columns = begun[-1][1]
+    return list(columns), (
         RawRow(place, [found.get(column) for column in columns], fault or new_key(found, columns))
         for place, found, fault in chain(begun, objects)
     )
@@ -271,8 +273,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def new_key(found: Mapping[str, Any], columns: Sequence[str]) -> str:
-    """Return the fault of an object with a key that is no column, else the empty string."""
+def new_key(found: Mapping[str, Any], columns: Mapping[str, object]) -> str:
+    """Return the fault of an object with a key that is not among the columns, else the empty string."""
     for key in found:
         if key not in columns:
             return f"the key '{key}' is not in the first object{nearest(key, columns)}"

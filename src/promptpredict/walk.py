@@ -8,12 +8,16 @@ the whole run is known and they can be written. What the language model said is 
 from __future__ import annotations
 
 import hashlib
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 from promptpredict.checking import Given, ScoreOptions, check
 from promptpredict.errors import ModelError
+from promptpredict.gate import Gate
 from promptpredict.records import Block, read_blocks
 from promptpredict.summary import Summary
 from promptpredict.writing import clear_drafts, ledger_of
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from promptpredict.spool import Scored, Spool
 
 BLOCK_ROWS = 1024
+LOOKED_AT = 16  # records of which it is said what the language model wants to say
 Say = Callable[[str], object]
 
 
@@ -104,6 +109,9 @@ class _Run:
         self.embedder = Embedder(self.options.encoder, device=self.options.device)
         self.shots = shots_of(given, self.embedder) if source else None
         self.fallback = _fallback(given, self.embedder)
+        self.gate = Gate(given.prompt_file.name, self.options.stop_mass)
+        self.bins: Counter[int] = Counter()
+        self.watched = ""
         self.lm: LanguageModel | None = None
         self.ledger: Ledger | None = None
 
@@ -132,19 +140,28 @@ class _Run:
         model = getattr(lm, "model", None)
         where = f"{getattr(model, 'dtype', '')} on {getattr(model, 'device', '')}"
         own = fingerprints(self.given, here(source))
-        whole = repr((self.options, stamp(self.options.customers), own, where))
+        # All that says which prompts there are, and which of them share a block.
+        asked = self.options
+        rows = (asked.customers, stamp(asked.customers), asked.limit, asked.reading, BLOCK_ROWS)
+        whole = repr((rows, own, where))
         if ledger.begin(hashlib.sha256(whole.encode()).hexdigest()):
             self.say(f"going on with the run that was interrupted ({ledger.path})")
+        self.watched = f"{own} {where}"
         return Durable(lm, ledger, identity=f"{own['model']} {where}")
 
     def complete(self, saved: Calibration | None) -> Summary:
         """Score, calibrate and write."""
         from promptpredict.predictions import write_predictions
+        from promptpredict.repeats import Repeats
         from promptpredict.spool import Spool
+        from promptpredict.watching import counted, drift
 
-        spool = Spool()
+        begun = time.monotonic()
+        spool, repeats = Spool(), Repeats()
         for block in self.scored_blocks():
             spool.append(block)
+            repeats.add(block.ids)
+            self.bins += counted(block.logprobs, self._column())
         calibration = self.calibrate(spool, saved)
         summary = Summary(
             shots=list(self.shots.used) if self.shots else [],
@@ -152,10 +169,19 @@ class _Run:
             calibration=calibration.describe(),
             known=getattr(self.lm, "known", 0),
         )
+        if self.given.prompt_file.front.id:
+            summary.repeated, summary.first_repeated = repeats.find(spool)
+        if self.ledger:
+            summary.drift = drift(self.ledger.last_bins(self.watched), self.bins)
         write_predictions(self.given, spool, calibration, summary)
         if self.ledger:
-            self.ledger.finish()
+            self.ledger.finish(self.watched, self.bins)
+        summary.seconds = time.monotonic() - begun
         return summary
+
+    def _column(self) -> int | None:
+        labels, positive = self.given.labels, self.given.positive
+        return None if positive is None else labels.index(positive)
 
     # -- first pass: scores --------------------------------------------------------------------
 
@@ -177,6 +203,8 @@ class _Run:
             for block in blocks:
                 progress.advance(len(block.rejects))
                 scored = self._scored(block, progress.advance)
+                if self.lm is not None:
+                    self.gate.check(scored.mass, partial(self._wanted, block))
                 self._fall_back(block, scored)
                 yield scored
 
@@ -202,6 +230,17 @@ class _Run:
             progress=advance,
         )
         return Scored(*beside, found.logprobs, found.mass, found.truncated, found.faults)
+
+    def _wanted(self, block: Block) -> list[tuple[str, float]]:
+        """Return what the language model would say of some records in place of the label words."""
+        from promptpredict.scoring import render_records
+        from promptpredict.wanted import wanted_tokens
+
+        some = block.records[:LOOKED_AT]
+        rendered, _ = render_records([self.given.prompt_file], some, self.shots)
+        return wanted_tokens(
+            getattr(self.lm, "lm", self.lm), [each[0] for each in rendered.values()]
+        )
 
     def _fall_back(self, block: Block, scored: Scored) -> None:
         """Score by the embedding approach what the language model could not."""

@@ -1,0 +1,55 @@
+"""Ids that stand in more than one row, found without keeping all ids in memory.
+
+Knows ids and scored blocks; knows nothing of what is done about them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from promptpredict.spool import NumberFile, Scored
+
+_AT_ONCE = 1 << 20  # ids that are compared in memory
+
+
+class Repeats:
+    """Takes the ids of a run block by block."""
+
+    def __init__(self) -> None:
+        """Know no id."""
+        self._digests = NumberFile(np.uint64)
+
+    def add(self, ids: Sequence[str]) -> None:
+        """Take some more ids."""
+        whole = b"".join(hashlib.blake2b(id.encode(), digest_size=8).digest() for id in ids)
+        self._digests.append(np.frombuffer(whole, np.uint64))
+
+    def find(self, scored: Iterable[Scored]) -> tuple[int, str]:
+        """Return how many ids came more than once, and the first of them with its rows in words."""
+        repeated = self._repeated()
+        if not len(repeated):
+            return 0, ""
+        known, rows = set(repeated.tolist()), dict[str, int]()
+        for block in scored:
+            for id, row in zip(block.ids, block.rows, strict=True):
+                digest = hashlib.blake2b(id.encode(), digest_size=8).digest()
+                if int(np.frombuffer(digest, np.uint64)[0]) not in known:
+                    continue
+                if id in rows:
+                    return len(repeated), f"{id}, rows {rows[id]:,} and {row:,}"
+                rows[id] = row
+        return 0, ""  # two ids of one digest
+
+    def _repeated(self) -> npt.NDArray[np.uint64]:
+        """Return the digests that came more than once, a share of them at a time."""
+        shares = -(-self._digests.count // _AT_ONCE)
+        found = []
+        for share in range(shares):
+            some = [part[part % np.uint64(shares) == share] for part in self._digests.parts()]
+            digests, counts = np.unique(np.concatenate(some), return_counts=True)
+            found.append(digests[counts > 1])
+        return np.concatenate([np.empty(0, np.uint64), *found])

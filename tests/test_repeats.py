@@ -1,0 +1,44 @@
+"""Ids in several rows are found whatever is in memory, and named with their rows."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from promptpredict import repeats
+from promptpredict.repeats import Repeats
+
+
+def blocks(ids, size=100):
+    rows = list(range(1, len(ids) + 1))
+    return [
+        SimpleNamespace(ids=ids[start : start + size], rows=rows[start : start + size])
+        for start in range(0, len(ids), size)
+    ]
+
+
+def find(ids):
+    found, scored = Repeats(), blocks(ids)
+    for block in scored:
+        found.add(block.ids)
+    return found.find(scored)
+
+
+@pytest.mark.parametrize("at_once", [1, 64, 1 << 20])
+def test_ids_that_come_again_are_counted_and_the_first_is_named(monkeypatch, at_once):
+    monkeypatch.setattr(repeats, "_AT_ONCE", at_once)
+    ids = [f"C{number}" for number in range(300)]
+    ids[250], ids[260], ids[270] = "C7", "C7", "C200"
+    assert find(ids) == (2, "C7, rows 8 and 251")
+
+
+@pytest.mark.parametrize("ids", [[], ["a"], ["a", "A", " a", "á", "0", "00"]])
+def test_ids_of_their_own_are_no_repeats(ids):
+    assert find(ids) == (0, "")
+
+
+def test_two_ids_of_one_digest_are_no_repeat(monkeypatch):
+    monkeypatch.setattr(Repeats, "_repeated", lambda _: np.array([1], np.uint64))
+    assert find(["a", "b"]) == (0, "")
