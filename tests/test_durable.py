@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zlib
@@ -276,7 +277,6 @@ import sys, time
 from pathlib import Path
 from promptpredict.ledger import Ledger
 ledger = Ledger.held(Path(sys.argv[1]))
-ledger.begin("theirs")
 print("held", flush=True)
 time.sleep(60)
 """
@@ -299,6 +299,30 @@ def test_two_runs_on_one_ledger_the_second_is_told_who_holds_it(tmp_path):
         other.kill()
         other.wait()
     Ledger.held(path).close()  # killed, it holds nothing
+
+
+def test_the_holder_is_known_before_its_run_begins(tmp_path):
+    """Loading a model takes long; an earlier run's name there would be a lie."""
+    path = tmp_path / "l"
+    earlier = Ledger.held(path)
+    earlier._file.execute("update holder set name = 'process 1 on another, since long ago'")
+    earlier.close()
+    held = Ledger.held(path)
+    with pytest.raises(DataError, match=f"is held by process {os.getpid()} on "):
+        Ledger.held(path)
+    held.close()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_ledger_that_cannot_be_opened_is_named_and_held_by_nobody(tmp_path, restart):
+    path = tmp_path / "l"
+    path.mkdir()
+    for _ in range(2):  # the second is not told that the first holds it
+        with pytest.raises(DataError) as error:
+            Ledger.held(path, restart=restart)
+        assert str(path) in str(error.value)
+        assert "is held by" not in str(error.value)
+        assert "\n" not in str(error.value)
 
 
 def test_a_run_goes_on_only_where_it_is_the_same_and_was_not_finished(tmp_path):

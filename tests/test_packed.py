@@ -49,6 +49,21 @@ def test_scores_stay_what_they_were(tokenizers, kind):
     )
 
 
+def test_packing_leaves_the_random_numbers_of_others_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    packed._packs()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_packed_model_can_be_wrapped_again(tokenizers):
+    lm = CausalLM(build_model().to(torch.bfloat16), tokenizers["chatml"], name="tiny")
+    pack_weights(lm.model, lm.batch_tokens)
+    again = CausalLM(lm.model, tokenizers["chatml"], name="again", share_prefix=False)
+    assert again.score(PROMPTS, LABELS).faults == {}
+
+
 def test_the_plain_weights_are_gone(tokenizers):
     """Or a model would take its memory twice."""
     model = build_model().to(torch.bfloat16)

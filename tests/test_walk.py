@@ -950,7 +950,6 @@ def test_a_run_that_another_holds_is_refused_before_a_model_is_loaded(fakes):
     from promptpredict.ledger import Ledger
 
     held = Ledger.held(Path("scores.csv.ledger"))
-    held.begin("theirs")
     with pytest.raises(DataError, match=r"^scores\.csv\.ledger is held by process \d+ on "):
         score(fakes)
     held.close()

@@ -22,7 +22,10 @@ class Commands(TyperGroup):
     """The commands; what the user got wrong is said in a line or two, without a traceback."""
 
     def main(self, *args: Any, **given: Any) -> NoReturn:
-        """Run a command and exit: 0 done, 1 a fault in data or prompt, 2 a slip in the command."""
+        """Run a command and exit: 0 done, 1 a fault in data or prompt, 2 a slip in the command.
+
+        A command may have a code of its own: `score` ends with 3 where its scores have drifted.
+        """
         try:
             code = super().main(*args, **given | {"standalone_mode": False})
         except UsageError as error:

@@ -7,17 +7,16 @@ depends on those that no earlier run had answered, whether this one has answered
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from promptpredict.ledger import Entry, Ledger
+from promptpredict.ledger import Entry, Ledger, key_of
+from promptpredict.passes import BLOCK_ROWS
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Array, Labels, LanguageModel, Scores, each_labels
 
-AT_ONCE = 1024  # prompts that may share batches, as in a language model
 _NOT_FINITE = "the language model gave log-probabilities that are not finite"
 _NO_STATES = np.empty(0, np.float32)  # they would make a ledger a hundred times as large
 
@@ -47,7 +46,7 @@ class Durable:
         every = each_labels(labels, len(prompts))
         if not prompts:
             return self.lm.score([], labels)
-        keys = [self._digest(*each) for each in zip(prompts, every, strict=True)]
+        keys = [key_of(self.identity, *each) for each in zip(prompts, every, strict=True)]
         found = self._ledger.get(keys)
         places = {key: place for place, key in reversed(list(enumerate(keys)))}  # the first of each
         earlier = {key for key in places if key in found and found[key].run != self._ledger.run}
@@ -57,8 +56,8 @@ class Durable:
             progress(len(prompts) - len(new))
         faults: dict[bytes, str] = {}
         tokens = 0
-        for start in range(0, len(new), AT_ONCE):
-            some = new[start : start + AT_ONCE]
+        for start in range(0, len(new), BLOCK_ROWS):
+            some = new[start : start + BLOCK_ROWS]
             page = _Page(self._ledger, [keys[place] for place in some], found)
             asked = [prompts[place] for place in some]
             scores = self._ask(asked, [every[place] for place in some], page, progress)
@@ -86,10 +85,6 @@ class Durable:
         scores = self.lm.score(prompts, asked, progress=progress)
         page.keep(rows, scores)
         return scores
-
-    def _digest(self, prompt: Prompt, labels: Labels) -> bytes:
-        whole = repr((self.identity, prompt, labels))
-        return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).digest()
 
 
 class _Page:

@@ -7,6 +7,7 @@ are numbered, so that one that was interrupted can tell what it wrote from what 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -30,9 +31,10 @@ create table if not exists scores (
     rate real not null, run integer not null default 0
 ) without rowid;
 create table if not exists runs (
-    number integer primary key, identity text not null, holder text not null,
-    finished integer not null default 0, watched text, bins text
-)
+    number integer primary key, identity text not null, finished integer not null default 0,
+    watched text, bins text
+);
+create table if not exists holder (place integer primary key, name text not null)
 """
 _NEWER = "alter table scores add column run integer not null default 0"  # of a file without runs
 _AT_ONCE = 500  # keys in one question to SQLite, which takes 999 at least
@@ -56,6 +58,11 @@ class Entry:
     shared: float
     rate: float
     run: int = 0
+
+
+def key_of(*parts: object) -> bytes:
+    """Return a key of 32 bytes: a thousand prompts with 16 shots each would take megabytes."""
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()
 
 
 class Ledger:
@@ -91,26 +98,37 @@ class Ledger:
         lock = FileLock(f"{path}.lock")
         try:
             lock.acquire(timeout=0)
+            for end in ("", "-wal", "-shm") if restart else ():
+                Path(f"{path}{end}").unlink(missing_ok=True)
+            ledger = cls(path)
+            ledger._hold()
         except Timeout:
             raise DataError(
                 f"{path} is held by {cls._holder(path)}; possible: wait for it, or another --out"
             ) from None
         except OSError as error:
-            raise DataError(f"{path}.lock cannot be written ({error.strerror})") from None
-        if restart:
-            for file in (path, *(Path(f"{path}{end}") for end in ("-wal", "-shm"))):
-                file.unlink(missing_ok=True)
-        ledger = cls(path)
+            lock.release()
+            raise DataError(f"{error.filename} cannot be written ({error.strerror})") from None
+        except DataError:
+            lock.release()
+            raise
         ledger._lock = lock
         return ledger
+
+    def _hold(self) -> None:
+        """Write down who holds the ledger from now on: at once, as a model may take long to load."""
+        now = datetime.now().astimezone().isoformat(" ", "seconds")
+        name = f"process {os.getpid()} on {gethostname()}, since {now}"
+        try:
+            self._file.execute("insert or replace into holder values (1, ?)", (name,))
+        except sqlite3.Error as error:
+            raise self._fault("written", error) from None
 
     @classmethod
     def _holder(cls, path: Path) -> str:
         try:
             with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
-                found = file.execute(
-                    "select holder from runs order by number desc limit 1"
-                ).fetchone()
+                found = file.execute("select name from holder").fetchone()
         except sqlite3.Error:
             found = None
         return found[0] if found else "another run, which has just begun"
@@ -121,8 +139,6 @@ class Ledger:
         Returns whether it goes on. ``identity`` says what is run: the same for a run that ends with
         the same output.
         """
-        now = datetime.now().astimezone().isoformat(" ", "seconds")
-        holder = f"process {os.getpid()} on {gethostname()}, since {now}"
         try:
             last = self._file.execute(
                 "select number, identity, finished from runs order by number desc limit 1"
@@ -130,8 +146,7 @@ class Ledger:
             goes_on = bool(last) and last[1] == identity and not last[2]
             self.run = last[0] + (not goes_on) if last else 1
             self._file.execute(
-                "insert or replace into runs values (?, ?, ?, 0, null, null)",
-                (self.run, identity, holder),
+                "insert or replace into runs values (?, ?, 0, null, null)", (self.run, identity)
             )
         except sqlite3.Error as error:
             raise self._fault("written", error) from None

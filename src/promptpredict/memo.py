@@ -6,14 +6,13 @@ they are read: a run then knows what it will cost, and reads them in the order t
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from promptpredict.ledger import Entry, Ledger
+from promptpredict.ledger import Entry, Ledger, key_of
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels, LanguageModel, Scores, each_labels
 
@@ -206,9 +205,7 @@ class Memo:
         return scores.tokens
 
     def _digest(self, prompt: Prompt, labels: Labels) -> bytes:
-        """Return a key of 32 bytes: a thousand prompts with 16 shots each would take megabytes."""
-        whole = repr((_FORMAT, self.identity, prompt, labels))
-        return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).digest()
+        return key_of(_FORMAT, self.identity, prompt, labels)
 
 
 def _place(prompt: Prompt) -> tuple[str, ...]:

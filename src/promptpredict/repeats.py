@@ -25,20 +25,17 @@ class Repeats:
 
     def add(self, ids: Sequence[str]) -> None:
         """Take some more ids."""
-        whole = b"".join(hashlib.blake2b(id.encode(), digest_size=8).digest() for id in ids)
-        self._digests.append(np.frombuffer(whole, np.uint64))
+        self._digests.append(_digests(ids))
 
     def find(self, scored: Iterable[Scored]) -> tuple[int, str]:
         """Return how many ids came more than once, and the first of them with its rows in words."""
         repeated = self._repeated()
         if not len(repeated):
             return 0, ""
-        known, rows = set(repeated.tolist()), dict[str, int]()
+        rows: dict[str, int] = {}
         for block in scored:
-            for id, row in zip(block.ids, block.rows, strict=True):
-                digest = hashlib.blake2b(id.encode(), digest_size=8).digest()
-                if int(np.frombuffer(digest, np.uint64)[0]) not in known:
-                    continue
+            for at in np.flatnonzero(np.isin(_digests(block.ids), repeated)):
+                id, row = block.ids[at], block.rows[at]
                 if id in rows:
                     return len(repeated), f"{id}, rows {rows[id]:,} and {row:,}"
                 rows[id] = row
@@ -53,3 +50,8 @@ class Repeats:
             digests, counts = np.unique(np.concatenate(some), return_counts=True)
             found.append(digests[counts > 1])
         return np.concatenate([np.empty(0, np.uint64), *found])
+
+
+def _digests(ids: Sequence[str]) -> npt.NDArray[np.uint64]:
+    whole = b"".join(hashlib.blake2b(id.encode(), digest_size=8).digest() for id in ids)
+    return np.frombuffer(whole, np.uint64)

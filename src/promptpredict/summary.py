@@ -20,10 +20,9 @@ class Summary:
     """What a run did, for its last line on stderr and for callers.
 
     ``rows`` is the sum of ``by_method`` and ``rejected``; ``repeated`` counts the ids that stand in
-    several rows; ``shots`` are the ids of the shots
-    shown; ``cut`` counts the texts that were longer than the sentence encoder's window; ``masses``
-    counts label masses, each to three digits, ``low`` those under --flag-mass; ``known`` counts the
-    prompts that the ledger knew; ``drift`` is the population stability index of the scores against
+    several rows; ``shots`` are the ids of the shots shown; ``cut`` counts the texts that were longer
+    than the sentence encoder's window; ``masses`` counts label masses, each to three digits, ``low``
+    those under --flag-mass; ``known`` counts the prompts that the ledger knew; ``drift`` is the population stability index of the scores against
     the run before, None where there is none; ``seconds`` went into scoring and writing.
     """
 

@@ -160,7 +160,8 @@ class _Run:
         spool, repeats = Spool(), Repeats()
         for block in self.scored_blocks():
             spool.append(block)
-            repeats.add(block.ids)
+            if self.given.prompt_file.front.id:  # else they are the rows' numbers
+                repeats.add(block.ids)
             self.bins += counted(block.logprobs, self._column())
         calibration = self.calibrate(spool, saved)
         summary = Summary(
@@ -169,8 +170,7 @@ class _Run:
             calibration=calibration.describe(),
             known=getattr(self.lm, "known", 0),
         )
-        if self.given.prompt_file.front.id:
-            summary.repeated, summary.first_repeated = repeats.find(spool)
+        summary.repeated, summary.first_repeated = repeats.find(spool)
         if self.ledger:
             summary.drift = drift(self.ledger.last_bins(self.watched), self.bins)
         write_predictions(self.given, spool, calibration, summary)
