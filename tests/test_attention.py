@@ -219,6 +219,27 @@ def test_a_prefix_is_seen_in_place_as_long_as_every_window_holds_it(tokenizers, 
         np.testing.assert_allclose(found.logprobs, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("piece", [1, 7, 1_000])
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "phi", "mistral", "gemma2"])
+def test_a_prefix_may_be_read_in_pieces(tokenizers, monkeypatch, kind, piece):
+    ask = Labels({"yes": ["a"], "no": ["b", "so bad"]})
+    asked = [Prompt("Judge.", (), f"Customer {'late ' * words}", "Answer:") for words in (1, 9, 4)]
+    # a window that the prefix fits in and the rows do not; gemma2 caps its scores
+    changes = {"mistral": {"sliding_window": 24}}.get(kind, {})
+    lm = CausalLM(build_model(kind, **changes), tokenizers["chatml"], name=kind)
+    expected, hidden = reference_scores(lm, asked, ask)
+    monkeypatch.setattr("promptpredict.lm._PIECE", piece)
+    behind, pieces = attention.behind, []
+    monkeypatch.setattr(
+        "promptpredict.prefix.behind", lambda each: pieces.append(1) or behind(each)
+    )
+    found = lm.score(asked, ask)
+    shared = len(lm._prefix.ids)
+    assert len(pieces) == (0 if kind == "gemma2" else -(-shared // piece) - 1)
+    np.testing.assert_allclose(found.logprobs, expected, atol=1e-4)
+    np.testing.assert_allclose(found.hidden, hidden, atol=1e-4)
+
+
 @pytest.mark.parametrize("fault", ["raises", "is wrong"])
 def test_a_kernel_that_does_not_serve_is_known_before_anything_is_scored(
     tokenizers, monkeypatch, fault

@@ -39,6 +39,7 @@ from promptpredict.trees import TokenTree
 from promptpredict.words import Ids, WordIds
 
 _TRIAL = Prompt("", (), "A customer", "")
+_PIECE = 1_024  # tokens of a prefix that a CPU reads at a time, the others by blocks of products
 _NO_ROOM = "there is not enough memory to read its prompt"
 
 
@@ -249,8 +250,14 @@ class CausalLM:
     def _shared_prefix(self, ids: Ids) -> Prefix:
         """Return the keys and values of a prefix; the last one is kept."""
         if self._prefix.ids != ids:
-            self._prefix = read_prefix(self.model, ids)
+            in_place = not (self.copied or self._hides(len(ids)))
+            piece = _PIECE if in_place and self.device.type == "cpu" else None
+            self._prefix = read_prefix(self.model, ids, piece=piece)
         return self._prefix
+
+    def _hides(self, depth: int) -> bool:
+        """Whether a token sees less than all before it: masks say that, attention in place cannot."""
+        return self._window is not None and depth >= self._window
 
     def _forward(self, trees: Sequence[TokenTree], prefix: Prefix) -> torch.Tensor:
         """Return the hidden states (b, s, d) of the nodes of every tree, padded at the right.
@@ -273,9 +280,7 @@ class CausalLM:
             "position_ids": sent(positions, self.device),
         }
         decoder = self.model.get_decoder()
-        # Behind a window the prefix is not seen whole: masks know how to say that.
-        whole = self._window is None or len(prefix.ids) + deepest < self._window
-        if prefix.ids and not self.copied and whole:
+        if prefix.ids and not self.copied and not self._hides(len(prefix.ids) + deepest):
             mask = attention_masks(self.model, trees, positions, 0)
             with behind(prefix.layers):
                 output = decoder(**given, attention_mask=mask, use_cache=False)

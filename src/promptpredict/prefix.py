@@ -6,6 +6,7 @@ Knows tensors and attention masks; knows nothing of tokenizers, labels or tables
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
+from promptpredict.attention import Layers, behind
 from promptpredict.trees import TokenTree
 
 
@@ -42,7 +44,7 @@ class Prefix:
     """
 
     ids: tuple[int, ...]
-    layers: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+    layers: Layers
     states: torch.Tensor
 
     @classmethod
@@ -55,17 +57,38 @@ class Prefix:
         return Cache(layers=[_SharedLayer(*layer) for layer in self.layers]) if self.ids else None
 
 
-def read_prefix(model: Any, ids: tuple[int, ...]) -> Prefix:
-    """Read a prefix once; keep its keys and values, (1, heads, p, d) per layer, and last states."""
+def read_prefix(model: Any, ids: tuple[int, ...], *, piece: int | None = None) -> Prefix:
+    """Read a prefix once; keep its keys and values, (1, heads, p, d) per layer, and last states.
+
+    With ``piece`` so many tokens are read at a time, each piece behind those before it.
+    """
     if not ids:
         return Prefix.empty()
-    # Without the model's config every layer keeps all its states, sliding ones too: the mask
-    # alone decides what is seen.
-    cache = DynamicCache()
-    tokens = torch.tensor([ids], device=model.device)
-    output = model.get_decoder()(input_ids=tokens, past_key_values=cache, use_cache=True)
-    layers = tuple((layer.keys, layer.values) for layer in cache.layers)
-    return Prefix(ids, layers, output.last_hidden_state[0])
+    layers: Layers = ()
+    states = []
+    for start in range(0, len(ids), piece or len(ids)):
+        tokens = torch.tensor([ids[start:][: piece or len(ids)]], device=model.device)
+        positions = torch.arange(start, start + tokens.shape[1], device=model.device)[None]
+        # Without the model's config every layer keeps all its states, sliding ones too: the mask
+        # alone decides what is seen.
+        cache = DynamicCache()
+        with behind(layers) if layers else nullcontext():
+            output = model.get_decoder()(
+                input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True
+            )
+        layers = _appended(layers, [(layer.keys, layer.values) for layer in cache.layers])
+        states.append(output.last_hidden_state[0])
+    return Prefix(ids, layers, torch.cat(states))
+
+
+def _appended(layers: Layers, more: Layers) -> Layers:
+    """Return the keys and values of every layer with more of them behind."""
+    if not layers:
+        return tuple(more)
+    return tuple(
+        (torch.cat([key, keys], dim=2), torch.cat([value, values], dim=2))
+        for (key, value), (keys, values) in zip(layers, more, strict=True)
+    )
 
 
 def mean_states(
