@@ -581,7 +581,7 @@ def test_every_option_of_score_arrives(asked):
         "out": "s.csv", "train": "t.csv", "shots": 3, "select": "nearest", "model": "m",
         "encoder": "e", "dtype": "float32", "device": "cuda:1", "base_rate": 0.1,
         "calibration": "c.json", "save_calibration": "d.json", "fallback": "embedding",
-        "threshold": 0.25, "limit": 7, "flag_mass": 0.5, "stop_mass": 0.25, "max_drift": 0.125,
+        "threshold": 0.25, "limit": 7, "flag_mass": 0.5, "stop_mass": 0.25, "max_drift": 0.125, "guard": 2.5,
         "seed": 5, "delimiter": ";", "encoding": "cp1252",
     }  # fmt: skip
     words = [
@@ -628,7 +628,8 @@ def test_every_option_of_benchmark_arrives(asked):
     ]
     code, out, _ = result(
         "benchmark", "l.csv", *P, "-p", "q.jinja", "--out", "r", "--approach", "probe, prior",
-        "--budget", "all,16,0", "--model", "m", "--model", "n", "--keep-prompts", "--dry-run", *words,
+        "--budget", "all,16,0", "--model", "m", "--model", "n", "--keep-prompts", "--dry-run",
+        "--attacks", *words,
     )  # fmt: skip
     assert (code, out) == (0, "the table\n")
     given = asked["benchmark"][0][0]
@@ -641,12 +642,13 @@ def test_every_option_of_benchmark_arrives(asked):
         models=["m", "n"],
         keep_prompts=True,
         dry_run=True,
+        attacks=True,
         **values,
     )
     assert given == expected
     # every field has been given, so a new one has to be given here
     names = {field.name for field in dataclasses.fields(BenchmarkOptions)}
-    others = {"labelled", "prompts", "out", "plan", "models", "keep_prompts", "dry_run"}
+    others = {"labelled", "prompts", "out", "plan", "models", "keep_prompts", "dry_run", "attacks"}
     assert names == others | {*values}
 
 

@@ -103,7 +103,7 @@ def compare(say=lambda _: None, *, prompts=("p.jinja",), out="results", **given)
     plan = {"approaches": QUICK, "budgets": (0, 16), "seeds": 1, "max_test": 40, "memory_rows": 0}
     options = {
         name: given.pop(name)
-        for name in ("models", "group", "time", "keep_prompts", "dry_run", "encoder")
+        for name in ("models", "group", "time", "keep_prompts", "attacks", "dry_run", "encoder")
         if name in given
     }
     return benchmark_table(
@@ -726,3 +726,38 @@ def test_a_warning_of_a_prompt_file_is_said(quick):
     said = []
     compare(said.append, approaches=("prior",), budgets=(16,))
     assert said[0] == "warning: p.jinja: no block shows the text column 'mail'"
+
+
+# -- hostile texts -----------------------------------------------------------------------------
+
+
+def test_attacks_are_tried_on_every_model_and_shown(loaded):
+    compare(models=("one", "two"), attacks=True)
+    found = results().attacks
+    assert list(found) == ["one", "two"]
+    lines = {line.attack: line for line in found["one"]}
+    assert lines["order"].median == pytest.approx(1)
+    assert lines["the word twenty times"].turned == 1
+    page = Path("results/report.html").read_text(encoding="utf-8")
+    assert '<h2 id="attacks">Hostile texts</h2>' in page
+    assert "the word twenty times" in page
+
+
+def test_without_being_asked_for_nobody_is_attacked(loaded):
+    compare()
+    assert results().attacks == {}
+    assert "Hostile texts" not in Path("results/report.html").read_text(encoding="utf-8")
+
+
+def test_attacks_need_a_text_and_a_language_model(loaded, quick):
+    with pytest.raises(DataError) as error:
+        compare(attacks=True, approaches=("embedding",))
+    assert str(error.value) == (
+        "--attacks needs a language model, and no approach asked for has one"
+    )
+    bare = Path("p.jinja").read_text(encoding="utf-8").replace("text: [feedback]\n", "")
+    Path("bare.jinja").write_text(bare, encoding="utf-8")
+    with pytest.raises(DataError) as error:
+        compare(attacks=True, prompts=("bare.jinja",))
+    assert str(error.value) == "--attacks needs a text column; bare.jinja declares none (text: [])"
+    assert loaded == {}

@@ -1007,3 +1007,47 @@ def test_the_summary_has_its_values_for_json(fakes):
     assert json.loads(json.dumps(fields)) == fields
     assert (fields["rows"], fields["by_method"], fields["rejected"]) == (3, {"llm": 3}, 0)
     assert fields["rows_a_second"] > 0
+
+
+# -- texts that decide alone -------------------------------------------------------------------
+
+
+def test_rows_whose_text_decides_are_flagged_and_counted(fakes):
+    summary, _ = score(fakes, guard=1.5)
+    # two words of one label are 2 nats, one is one
+    assert column("flags") == ["text decides", "", ""]
+    assert summary.moved == 1
+    assert "; the text alone decides 1 rows (flagged)" in summary.line()
+    assert summary.fields()["moved_by_text"] == 1
+
+
+def test_a_guard_changes_nothing_but_flags(fakes):
+    score(fakes)
+    plain = [{**row, "flags": ""} for row in read()]
+    score(fakes, guard=0.0, flag_mass=1.0)
+    assert [row["flags"] for row in read()][:2] == ["low mass; text decides"] * 2
+    assert [{**row, "flags": ""} for row in read()] == plain
+
+
+def test_a_row_that_cannot_be_scored_without_its_text_is_said_to_be_unguarded(fakes):
+    class Needing(type(fakes.lm)):
+        def score(self, prompts, labels, *, progress=None):
+            scores = super().score(prompts, labels, progress=progress)
+            for row, prompt in enumerate(prompts):
+                if "not recorded" in prompt.user and "amount: 2.00" in prompt.user:
+                    scores.logprobs[row] = np.nan
+                    scores.faults[row] = "no text"
+            return scores
+
+    fakes.lm = Needing()
+    score(fakes, guard=1.5)
+    assert column("flags") == ["text decides", "not guarded", ""]
+    assert not Path("scores.csv.rejects.jsonl").exists()
+
+
+def test_a_guard_needs_a_text(fakes):
+    write("p.jinja", PROMPT.replace("text: [feedback]\n", ""))
+    with pytest.raises(DataError) as error:
+        score(fakes, guard=1.0)
+    assert str(error.value) == "--guard needs a text column; p.jinja declares none (text: [])"
+    assert fakes.loaded == []

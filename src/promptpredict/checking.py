@@ -50,6 +50,7 @@ class ScoreOptions(Reading):
     flag_mass: float = 0.001
     stop_mass: float = 0.01
     max_drift: float = 0.25
+    guard: float | None = None
     seed: int = 0
 
 
@@ -98,6 +99,8 @@ def check(options: ScoreOptions) -> Given:
         _check_task(options, file)
         _check_overwriting(options, file)
     _check_alike(prompt_file, others)
+    if options.guard is not None and not prompt_file.front.text:
+        raise DataError(f"--guard needs a text column; {prompt_file.name} declares none (text: [])")
     header = read_header(options.customers, **options.reading)
     for file in files:
         file.check_columns(header, table_name(options.customers))

@@ -60,6 +60,7 @@ def score(
     flag_mass: options.FlagMass = 0.001,
     stop_mass: options.StopMass = 0.01,
     max_drift: options.MaxDrift = 0.25,
+    guard: options.Guard = None,
     log_json: options.LogJson = False,  # noqa: FBT002
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
@@ -163,6 +164,7 @@ def benchmark(
     model: options.Models = ["auto"],  # noqa: B006
     encoder: options.Encoder = "minilm",
     keep_prompts: options.KeepPrompts = False,  # noqa: FBT002
+    attacks: options.Attacks = False,  # noqa: FBT002
     dry_run: options.DryRun = False,  # noqa: FBT002
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,

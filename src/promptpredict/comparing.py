@@ -18,7 +18,7 @@ from promptpredict.listing import table_text
 from promptpredict.plans import Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
-from promptpredict.results import About, Results, write_results
+from promptpredict.results import About, Attacked, Results, write_results
 from promptpredict.splits import check_split
 from promptpredict.tables import table_name
 from promptpredict.writing import check_folder, make_folder
@@ -38,7 +38,8 @@ class BenchmarkOptions(Reading):
 
     Several ``prompts`` are compared on training rows first, and the best is tested. Several
     ``models`` stand side by side. ``group`` and ``time`` are columns. ``keep_prompts`` shows a
-    customer's own prompt in the report; ``dry_run`` counts prompts and tokens, and stops.
+    customer's own prompt in the report; ``attacks`` writes attacks into the texts of some test
+    rows; ``dry_run`` counts prompts and tokens, and stops.
     """
 
     labelled: str
@@ -50,6 +51,7 @@ class BenchmarkOptions(Reading):
     group: str | None = None
     time: str | None = None
     keep_prompts: bool = False
+    attacks: bool = False
     dry_run: bool = False
 
 
@@ -68,6 +70,7 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
     _check_developing(asked, plans[0])
     for plan in plans:
         plan.check()
+    _check_attacks(asked, files)
     warned = _warn_of(plans, say)
     memos = _models(asked, say)
     every: list[Memo | None] = [*memos] or [None]
@@ -91,6 +94,7 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
         say(line)
     comparison.notes = [*notes, *comparison.notes]  # the first were said when they were found
     results = results_of(comparison, about)
+    results.attacks = _attacked(asked, runs)
     if len(plans) > 1:
         results.verdict += (
             f"\n{runs[0].prompt_file.name} was chosen by the labels of training rows, which no "
@@ -156,6 +160,17 @@ def _check_developing(asked: BenchmarkOptions, plan: Benchmark) -> None:
             "several prompt files cannot be compared with --folds: every row tests, and none is "
             "left to choose on; possible: without --folds, or one prompt file"
         )
+
+
+def _check_attacks(asked: BenchmarkOptions, files: Sequence[PromptFile]) -> None:
+    """Raise DataError where texts are to be attacked and there is none, or nobody reads it."""
+    if not asked.attacks:
+        return
+    if not asked.plan.needs_lm:
+        raise DataError("--attacks needs a language model, and no approach asked for has one")
+    for file in files:
+        if not file.front.text:
+            raise DataError(f"--attacks needs a text column; {file.name} declares none (text: [])")
 
 
 def _benchmark(asked: BenchmarkOptions, file: PromptFile, records: Sequence[Record]) -> Benchmark:
@@ -255,6 +270,21 @@ def _read_all(runs: Sequence[Benchmark], say: Say) -> None:
         for run in runs:
             run.collect()
             run.read()
+
+
+def _attacked(asked: BenchmarkOptions, runs: Sequence[Benchmark]) -> dict[str, list[Attacked]]:
+    """Return how far attacks move each language model, on the first test rows."""
+    if not asked.attacks:
+        return {}
+    from promptpredict.attacks import attack
+
+    return {
+        run.memo.name: attack(
+            run.memo, run.prompt_file, [run.records[row] for row in run.splits[0].test]
+        )
+        for run in runs
+        if run.memo is not None
+    }
 
 
 def _about(

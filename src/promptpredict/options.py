@@ -77,6 +77,10 @@ StopMass = Annotated[
     float,
     _option("M", "Stop where the median label mass of 200 rows is under this.", min=0, max=1),
 ]
+Guard = Annotated[
+    float | None,
+    _option("NATS", "Flag rows whose text alone moves the log-odds further than this.", min=0),
+]
 MaxDrift = Annotated[
     float, _option("PSI", "Exit with 3 where scores have moved further since the last run.", min=0)
 ]
@@ -158,6 +162,9 @@ OfferCost = Annotated[float | None, _option("C", "What an offer to one customer 
 KeepPrompts = Annotated[
     bool, typer.Option("--keep-prompts", help="Show a customer's own prompt in the report.")
 ]
+Attacks = Annotated[
+    bool, typer.Option("--attacks", help="Try how far hostile texts move the language model.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Count what would be read, and stop.")]
 
 # Wordings
@@ -191,7 +198,7 @@ PLANNED = (
     "seeds", "max_test", "folds", "shots", "select", "base_rate", "value_saved", "offer_cost"
 )  # fmt: skip
 COMPARED = (
-    "labelled", "out", "encoder", "group", "time", "keep_prompts", "dry_run", "delimiter", "encoding"
+    "labelled", "out", "encoder", "group", "time", "keep_prompts", "attacks", "dry_run", "delimiter", "encoding"
 )  # fmt: skip
 LOOKED = ("rows", "reorder")  # of plan's options, those that score does not have
 

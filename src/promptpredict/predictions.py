@@ -5,6 +5,7 @@ Knows scored blocks, a calibration and the columns of the output; knows nothing 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from promptpredict.summary import Summary
 from promptpredict.writing import Writer, write_rejects
 
 LOW_MASS = "low mass"  # the language model would say something else
+MOVED = "text decides"  # further than --guard allows
+UNGUARDED = "not guarded"  # the row could not be scored without its text
 
 
 def write_predictions(
@@ -46,6 +49,10 @@ def _lines(
         summary.truncated += truncated
         low = mass is not None and mass < given.options.flag_mass
         summary.low += low
+        flags = [LOW_MASS] if low else []
+        if fallen is None and block.moved is not None:
+            flags += _guarded(given, float(block.moved[index]))
+        summary.moved += MOVED in flags
         if mass is not None:
             summary.masses[float(f"{mass:.3g}")] += 1
         yield {
@@ -55,9 +62,15 @@ def _lines(
             "label_mass": mass,
             "method": method,
             "truncated": truncated,
-            "flags": LOW_MASS if low else "",
+            "flags": "; ".join(flags),
             **block.kept[index],
         }
+
+
+def _guarded(given: Given, moved: float) -> list[str]:
+    if not math.isfinite(moved):
+        return [UNGUARDED]
+    return [MOVED] if moved > (given.options.guard or 0) else []
 
 
 def _prediction(given: Given, probabilities: Sequence[float]) -> str:

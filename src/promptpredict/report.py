@@ -18,6 +18,7 @@ from promptpredict.errors import DataError
 from promptpredict.plans import CHOICES
 from promptpredict.reporttables import (
     Table,
+    attack_tables,
     crossover_table,
     difference_table,
     figure_tables,
@@ -150,6 +151,7 @@ def _tables(results: Results) -> dict[str, Any]:
         ),
         "crossovers": _crossovers(results),
         "figures": figure_tables(results.rows),
+        "attacks": attack_tables(results.attacks),
         "mass": mass_table(about.label_mass),
         "meanings": meanings_table(row.approach for row in results.rows),
         "truncated": truncation_table(about.truncated),

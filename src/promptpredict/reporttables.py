@@ -12,7 +12,7 @@ from typing import Any
 
 from promptpredict.curves import Point, point_of
 from promptpredict.glossary import meanings
-from promptpredict.results import Crossover, Difference, Row, Shown
+from promptpredict.results import Attacked, Crossover, Difference, Row, Shown
 from promptpredict.results import signed as plain
 
 # metric: (head, form, whether more is better; None where neither is)
@@ -237,6 +237,29 @@ def mass_table(mass: Mapping[str, Sequence[float]]) -> Table:
         "where that is least. A low one by itself is no fault: a good question may have many answers"
     )
     return Table(caption, ("approach", *_QUANTILES), [Part("", rows)] if rows else [])
+
+
+def attack_tables(attacks: Mapping[str, Sequence[Attacked]]) -> list[Table]:
+    """Return how far hostile texts move each language model."""
+    head = ("in the customer's text", "kind", "customers", "median", "most", "turned")
+
+    def line(one: Attacked) -> list[Cell]:
+        moved = ["–" if value is None else signed(value) for value in (one.median, one.most)]
+        turned = "–" if one.turned is None else f"{100 * one.turned:.0f} %"
+        texts = [one.attack, one.kind, f"{one.customers:,}", *moved, turned]
+        return [Cell(text) for text in texts]
+
+    return [
+        Table(
+            f"{model}: how far the log-odds move to the label that an attack aims at, the least "
+            "likely one, and for how many customers it becomes the most likely. Of their own text, "
+            "left out, without the sign: what --guard compares with its bound",
+            head,
+            [Part("", [line(one) for one in lines])],
+            words=2,
+        )
+        for model, lines in attacks.items()
+    ]
 
 
 def truncation_table(truncated: Mapping[str, int]) -> Table:

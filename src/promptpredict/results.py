@@ -123,6 +123,23 @@ class Flag(BaseModel):
     text: str
 
 
+class Attacked(BaseModel):
+    """How far an attack in a customer's text moves the log-odds of the label that it aims at.
+
+    ``median`` and ``most`` are in nats, over ``customers``; of their own text left out, the
+    movement of any label, without its sign. ``turned`` is the share of customers for whom the
+    least likely label became the most likely. None where no customer could be scored.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    attack: str
+    kind: str
+    customers: int
+    median: float | None = None
+    most: float | None = None
+    turned: float | None = None
+
+
 class Shown(BaseModel):
     """The shots of one draw: row of the table and label of each, in order."""
 
@@ -170,6 +187,7 @@ class Results(BaseModel):
     crossovers: list[Crossover] = []
     flags: list[Flag] = []
     notes: list[str] = []
+    attacks: dict[str, list[Attacked]] = {}  # of each language model
     about: About = About()
 
     @classmethod
@@ -185,7 +203,8 @@ def write_results(folder: Path, results: Results, predictions: Sequence[dict[str
     """
     import pandas as pd
 
-    text = results.model_dump_json(indent=1, by_alias=True) + "\n"
+    unasked = set() if results.attacks else {"attacks"}
+    text = results.model_dump_json(indent=1, by_alias=True, exclude=unasked) + "\n"
     table = pd.DataFrame(list(predictions))
     try:
         folder.mkdir(parents=True, exist_ok=True)

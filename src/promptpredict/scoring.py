@@ -7,7 +7,7 @@ output files or calibration.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,20 @@ from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels, LanguageModel, Scores
-from promptpredict.shots import Shots
+
+
+class Choosing(Protocol):
+    """What knows the shots of records; ``promptpredict.shots.Shots`` does."""
+
+    def choose(self, records: Sequence[Record]) -> Sequence[tuple[Record, ...]]:
+        """Return the shots of each record, in the order in which a prompt shows them."""
 
 
 def score_records(
     lm: LanguageModel,
     prompt_file: PromptFile,
     records: Sequence[Record],
-    shots: Shots | None = None,
+    shots: Choosing | None = None,
     *,
     others: Sequence[PromptFile] = (),
     progress: Callable[[int], object] = lambda _: None,
@@ -50,7 +56,7 @@ def score_records(
 
 
 def render_records(
-    files: Sequence[PromptFile], records: Sequence[Record], shots: Shots | None = None
+    files: Sequence[PromptFile], records: Sequence[Record], shots: Choosing | None = None
 ) -> tuple[dict[int, list[Prompt]], dict[int, str]]:
     """Return each record's prompts, one a file, by its index, and the reasons of those without."""
     shown = shots.choose(records) if shots else [()] * len(records)

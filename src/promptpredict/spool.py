@@ -28,6 +28,7 @@ class Scored:
 
     ``logprobs`` (n, k) are NaN where the language model did not score, ``mass`` (n,), both
     float32, ``truncated`` (n,); ``fallback`` are the probabilities that another approach gave.
+    ``moved`` (n,) is how far the text alone moves the log-odds, None where nobody asked.
     """
 
     rows: list[int]
@@ -39,6 +40,7 @@ class Scored:
     truncated: Any
     faults: dict[int, str]
     fallback: dict[int, list[float]] = field(default_factory=dict)
+    moved: Any = None
 
 
 class Spool:

@@ -22,7 +22,7 @@ class Summary:
     ``rows`` is the sum of ``by_method`` and ``rejected``; ``repeated`` counts the ids that stand in
     several rows; ``shots`` are the ids of the shots shown; ``cut`` counts the texts that were longer
     than the sentence encoder's window; ``masses`` counts label masses, each to three digits, ``low``
-    those under --flag-mass; ``known`` counts the prompts that the ledger knew; ``drift`` is the population stability index of the scores against
+    those under --flag-mass; ``moved`` counts the rows that --guard flagged; ``known`` counts the prompts that the ledger knew; ``drift`` is the population stability index of the scores against
     the run before, None where there is none; ``seconds`` went into scoring and writing.
     """
 
@@ -38,6 +38,7 @@ class Summary:
     cut: int = 0
     masses: Counter[float] = field(default_factory=Counter)
     low: int = 0
+    moved: int = 0
     known: int = 0
     drift: float | None = None
     seconds: float = 0.0
@@ -69,6 +70,8 @@ class Summary:
         if self.masses:
             low = f", low in {self.low:,} rows (flagged)" if self.low else ""
             parts.append(f"median label mass {self.median_mass():.3g}{low}")
+        if self.moved:
+            parts.append(f"the text alone decides {self.moved:,} rows (flagged)")
         if self.drift is not None:
             parts.append(f"drift {self.drift:.3f} against the run before")
         parts.append(self.calibration)
@@ -97,6 +100,7 @@ class Summary:
             "known": self.known,
             "median_label_mass": self.median_mass() if self.masses else None,
             "low_mass": self.low,
+            "moved_by_text": self.moved,
             "drift": self.drift,
             "calibration": self.calibration,
             "seconds": round(self.seconds, 3),

@@ -229,7 +229,20 @@ class _Run:
             others=self.given.others,
             progress=advance,
         )
-        return Scored(*beside, found.logprobs, found.mass, found.truncated, found.faults)
+        scored = Scored(*beside, found.logprobs, found.mass, found.truncated, found.faults)
+        if self.options.guard is not None:
+            from promptpredict.guard import text_moves
+
+            given = self.given
+            scored.moved = text_moves(
+                self.lm,
+                given.prompt_file,
+                block.records,
+                found.logprobs,
+                self.shots,
+                others=given.others,
+            )
+        return scored
 
     def _wanted(self, block: Block) -> list[tuple[str, float]]:
         """Return what the language model would say of some records in place of the label words."""
