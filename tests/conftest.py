@@ -99,3 +99,11 @@ def tiny_lm(tokenizers):
     from promptpredict.lm import CausalLM
 
     return CausalLM(build_model(), tokenizers["chatml"], name="tiny")
+
+
+@pytest.fixture
+def fakes(tmp_path, monkeypatch):
+    """The files and stand-ins of a run of `score`, in a folder of its own."""
+    from walked import prepare
+
+    return prepare(tmp_path, monkeypatch)

@@ -582,25 +582,28 @@ def test_every_option_of_score_arrives(asked):
         "encoder": "e", "dtype": "float32", "device": "cuda:1", "base_rate": 0.1,
         "calibration": "c.json", "save_calibration": "d.json", "fallback": "embedding",
         "threshold": 0.25, "limit": 7, "flag_mass": 0.5, "stop_mass": 0.25, "max_drift": 0.125, "guard": 2.5,
-        "seed": 5, "delimiter": ";", "encoding": "cp1252",
+        "seed": 5, "delimiter": ";", "encoding": "cp1252", "salt_file": "salt", "on": "ray",
+        "encrypt_key_file": "key",
     }  # fmt: skip
     words = [
         word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value)
     ]
     code, out, _ = result(
         "score", "-", "-p", "p.jinja", *words, "--keep", "a, b", "--keep", "c", "-p", "q.jinja",
-        "--restart",
+        "--restart", "--redact", "--keep-prompts",
     )  # fmt: skip
     assert (code, out) == (0, "")
     given = asked["score"][0][0]
     expected = ScoreOptions(
         customers="-", prompt="p.jinja", others=("q.jinja",), keep=["a", "b", "c"], restart=True,
-        **values,
+        redact=True, keep_prompts=True, **values,
     )  # fmt: skip
     assert given == expected
     # every field has been given, so a new one has to be given here
     names = {field.name for field in dataclasses.fields(ScoreOptions)}
-    assert names == {"customers", "prompt", "others", "keep", "restart", *values}
+    assert names == {"customers", "prompt", "others", "keep", "restart", "redact", "keep_prompts",
+                     "block_rows", *values}  # fmt: skip
+    # but the last, which no command has
 
 
 def test_the_defaults_of_benchmark_are_those_of_its_options_and_plan(asked):

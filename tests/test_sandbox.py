@@ -145,6 +145,28 @@ def test_nothing_but_range_dict_and_namespace_is_at_hand(name):
         rendered(f"{{{{ {name} }}}}")
 
 
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("9 ** 999", "a power of 999 is too large"),
+        ("2 ** -65", "a power of -65 is too large"),
+        ("'a' * 10001", "more than 10,000 repetitions are too many"),
+        ("100000000000 * [1]", "more than 10,000 repetitions are too many"),
+    ],
+)
+def test_what_would_take_all_time_or_memory_is_refused(expression, text):
+    with pytest.raises(OverflowError) as caught:
+        rendered(f"{{{{ {expression} }}}}")
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("expression", "shown"), [("2 ** 10", "1024"), ("'-' * 3", "---"), ("3 * 4", "12")]
+)
+def test_what_is_calculated_in_a_template_is_shown(expression, shown):
+    assert rendered(f"{{{{ {expression} }}}}") == shown
+
+
 def test_a_huge_range_is_refused():
     with pytest.raises(OverflowError):
         rendered("{{ range(10000000) | length }}")

@@ -14,126 +14,28 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from fakes import FakeEncoder, FakeLM
-from promptpredict import loading, models, tables, walk
-from promptpredict.checking import ScoreOptions
+from promptpredict import models, tables
 from promptpredict.errors import DataError, ModelError, PromptError
 from promptpredict.records import Reject
 from promptpredict.summary import Summary
-from promptpredict.walk import score_table
-
-PROMPT = """---
-task: binary
-target: left
-labels: {1: [angry, sad], 0: happy}
-positive: 1
-id: id
-text: [feedback]
-ignore: [note]
-fields: {amount: {unit: EUR, format: ".2f"}}
----
-{% block system %}You judge.{% endblock %}
-{% block customer %}{% for field in customer.fields %}{{ field.name }}: {{ field.value }}
-{% endfor %}
-{{ customer.feedback }}{% endblock %}
-{% block question %}How does the customer feel?{% endblock %}
-{% block answer %}The customer feels{% endblock %}
-"""
-NO_ID = PROMPT.replace("id: id\n", "")
-THREE = (
-    PROMPT.replace("binary", "multiclass")
-    .replace("labels: {1: [angry, sad], 0: happy}", "labels: {2: angry, 1: fine, 0: happy}")
-    .replace("positive: 1\n", "")
+from walked import (
+    COLUMNS,
+    FEELS,
+    HEADER,
+    NO_ID,
+    PROMPT,
+    ROWS,
+    THREE,
+    TRAIN,
+    TRAIN_HEADER,
+    column,
+    many,
+    read,
+    rejects,
+    score,
+    table,
+    write,
 )
-HEADER = "id,amount,feedback"
-# FakeLM starts at -6 and adds a nat for each word of a label.
-ROWS = ["007,1,angry angry sad", "8,2,happy", "0x9,,nothing"]
-TRAIN_HEADER = "id,amount,feedback,left"
-# 'angry' and 'happy' fall into one drawer of FakeEncoder, their neighbours do not.
-FEELS = ["happy thanks", "angry slow"]
-TRAIN = [f"t{n},{n},told {n} {FEELS[n % 2]},{n % 2}" for n in range(24)]
-COLUMNS = "id,prediction,p_1,p_0,label_mass,method,truncated,flags\n"
-MANY = ("angry", "sad", "happy", "late", "fine", "slow")
-
-
-class Fakes:
-    """The stand-ins that a run loads, and how often it loads them."""
-
-    def __init__(self, folder):
-        self.lm, self.encoder = FakeLM(), FakeEncoder()
-        self.model_folder, self.encoder_folder = str(folder / "model"), str(folder / "encoder")
-        self.loaded = []
-        self.error = None
-
-    def load_language_model(self, source, *, dtype, device, say):
-        self.loaded.append((source.name, dtype, device))
-        if self.error:
-            raise self.error
-        return self.lm
-
-    def load_sentence_encoder(self, source, *, device="auto"):
-        self.loaded.append((source.name, device))
-        return self.encoder
-
-    def texts(self):
-        """Return every text that a model or an encoder was given."""
-        turns = [turn for prompt in self.lm.asked for turn in prompt.shots]
-        prompts = [[each.system, each.user, each.answer] for each in self.lm.asked]
-        shown = [part for prompt in prompts for part in prompt]
-        return [*shown, *(f"{turn.user}\n{turn.reply}" for turn in turns), *self.encoder.asked]
-
-
-@pytest.fixture
-def fakes(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write("p.jinja", PROMPT)
-    table("customers.csv", HEADER, ROWS)
-    table("train.csv", TRAIN_HEADER, TRAIN)
-    found = Fakes(tmp_path)
-    for folder in (found.model_folder, found.encoder_folder):
-        Path(folder).mkdir()
-        write(f"{folder}/config.json", "{}")
-        write(f"{folder}/model.safetensors", "")
-    monkeypatch.setattr(loading, "load_language_model", found.load_language_model)
-    monkeypatch.setattr(loading, "load_sentence_encoder", found.load_sentence_encoder)
-    return found
-
-
-def write(name, text):
-    Path(name).write_text(text, encoding="utf-8")
-
-
-def table(name, header, rows):
-    write(name, "\n".join([header, *rows, ""]))
-
-
-def many(count, seed=0):
-    """Return rows of which each says some of the label words, and whether they left."""
-    rng = np.random.default_rng(seed)
-    said = [rng.choice(MANY, size=rng.integers(1, 9)).tolist() for _ in range(count)]
-    left = [rng.random() < (0.7 if "angry" in words else 0.3) for words in said]
-    return [f"c{at},{at % 7},{' '.join(words)}" for at, words in enumerate(said)], left
-
-
-def score(fakes, **changes):
-    """Run `score` and return its summary and what it said."""
-    said = []
-    files = {"customers": "customers.csv", "prompt": "p.jinja", "out": "scores.csv"}
-    used = {"model": fakes.model_folder, "encoder": fakes.encoder_folder, "stop_mass": 0.0}
-    return score_table(ScoreOptions(**files | used | changes), said.append), said
-
-
-def read(name="scores.csv"):
-    with open(name, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def column(name, file="scores.csv"):
-    return [row[name] for row in read(file)]
-
-
-def rejects(name="scores.csv.rejects.jsonl"):
-    return [json.loads(line) for line in Path(name).read_text(encoding="utf-8").splitlines()]
 
 
 def sigmoid(odds):
@@ -322,10 +224,9 @@ def test_a_single_bad_row_is_rejected_and_the_others_scored(fakes, bad):
     )
 
 
-def test_rows_in_are_rows_out_and_rejects_in_the_order_of_the_table(fakes, monkeypatch):
-    monkeypatch.setattr(walk, "BLOCK_ROWS", 4)
+def test_rows_in_are_rows_out_and_rejects_in_the_order_of_the_table(fakes):
     table("customers.csv", HEADER, BAD * 5)
-    summary, _ = score(fakes)
+    summary, _ = score(fakes, block_rows=4)
     assert column("id") == ["1", "6"] * 5
     found = rejects()
     assert [each["row"] for each in found] == [6 * n + row for n in range(5) for row in REASONS]
@@ -356,10 +257,9 @@ def test_the_rejects_of_an_earlier_run_go(fakes):
     )
 
 
-def test_after_an_error_the_old_output_stands(fakes, monkeypatch):
+def test_after_an_error_the_old_output_stands(fakes):
     write("scores.csv", "old")
     write("scores.csv.rejects.jsonl", "old")
-    monkeypatch.setattr(walk, "BLOCK_ROWS", 2)
     first = fakes.lm.score
 
     def score_once(*given, **options):
@@ -371,7 +271,7 @@ def test_after_an_error_the_old_output_stands(fakes, monkeypatch):
 
     fakes.lm.score = score_once
     with pytest.raises(KeyboardInterrupt):
-        score(fakes)
+        score(fakes, block_rows=2)
     assert Path("scores.csv").read_text() == Path("scores.csv.rejects.jsonl").read_text() == "old"
     assert {path.name for path in Path().glob(".*")} == set()  # no draft
 
@@ -391,13 +291,12 @@ def test_after_an_error_the_old_output_stands(fakes, monkeypatch):
     ],
     ids=["plain", "keep", "base rate", "shots", "nearest"],
 )
-def test_blocks_change_not_a_byte(fakes, monkeypatch, size, changes):
+def test_blocks_change_not_a_byte(fakes, size, changes):
     rows = many(270)[0]
     rows[5:5] = BAD  # faults of every kind, across the edges of blocks
     table("customers.csv", HEADER, rows)
     whole, _ = score(fakes, out="whole.csv", **changes)
-    monkeypatch.setattr(walk, "BLOCK_ROWS", size)
-    parts, _ = score(fakes, out="parts.csv", **changes)
+    parts, _ = score(fakes, out="parts.csv", block_rows=size, **changes)
     assert Path("parts.csv").read_bytes() == Path("whole.csv").read_bytes()
     assert rejects("parts.csv.rejects.jsonl") == rejects("whole.csv.rejects.jsonl")
     assert parts.line() == whole.line().replace("whole.csv", "parts.csv")
@@ -871,8 +770,7 @@ def test_the_summary_line(summary, line):
 
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(fakes, monkeypatch):
     table("customers.csv", HEADER, many(60)[0])
-    monkeypatch.setattr(walk, "BLOCK_ROWS", 20)
-    score(fakes, out="whole.csv")
+    score(fakes, out="whole.csv", block_rows=20)
     asked, first = len(fakes.lm.asked), fakes.lm.score
 
     def twice(*given, **options):
@@ -882,9 +780,9 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(fakes, monkeypa
 
     monkeypatch.setattr(fakes.lm, "score", twice)
     with pytest.raises(KeyboardInterrupt):
-        score(fakes, out="parts.csv")
+        score(fakes, out="parts.csv", block_rows=20)
     monkeypatch.setattr(fakes.lm, "score", first)
-    summary, said = score(fakes, out="parts.csv")
+    summary, said = score(fakes, out="parts.csv", block_rows=20)
     assert said == ["going on with the run that was interrupted (parts.csv.ledger)"]
     assert len(fakes.lm.asked) <= asked + 60  # nothing twice
     assert Path("parts.csv").read_bytes() == Path("whole.csv").read_bytes()

@@ -45,10 +45,10 @@ def fit(prompt: Prompt, encode: Callable[[Prompt], Encoded], limit: int) -> Fitt
     def fits(shots: int, words: int) -> bool:
         return attempt(shots, words).positions <= limit
 
-    shots = _least(lambda count: fits(count, 0), prompt.n_shots)
+    shots = _least(lambda count: fits(count, 0), prompt.n_shots, kept=1)
     if shots is not None:
         return Fitted(attempt(shots, 0), shots_dropped=shots)
-    words = _least(lambda count: fits(prompt.n_shots, count), prompt.n_words)
+    words = _least(lambda count: fits(prompt.n_shots, count), prompt.n_words, kept=limit)
     if words is None:
         bare = attempt(prompt.n_shots, prompt.n_words).positions
         raise DataError(
@@ -58,11 +58,20 @@ def fit(prompt: Prompt, encode: Callable[[Prompt], Encoded], limit: int) -> Fitt
     return Fitted(attempt(prompt.n_shots, words), prompt.n_shots, words)
 
 
-def _least(suffices: Callable[[int], bool], most: int) -> int | None:
-    """Return the least count from 1 to ``most`` that suffices (it stays so above), or None."""
-    counts = range(1, most + 1)
+def _least(suffices: Callable[[int], bool], most: int, *, kept: int) -> int | None:
+    """Return the least count from 1 to ``most`` that suffices (it stays so above), or None.
+
+    It is looked for from the end at which little is left, ``kept`` at first: of a text of ten
+    megabytes only the last pages are ever encoded again.
+    """
+    if most < 1 or not suffices(most):
+        return None
+    high = most
+    while kept < most and suffices(most - kept):
+        high, kept = most - kept, 2 * kept
+    counts = range(max(most - kept, 0) + 1, high)
     at = bisect_left(counts, 1, key=lambda count: int(suffices(count)))
-    return counts[at] if at < most else None
+    return counts[at] if at < len(counts) else high
 
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:

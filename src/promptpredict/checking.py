@@ -12,20 +12,22 @@ from pathlib import Path
 from typing import Literal
 
 from promptpredict.errors import DataError, nearest
+from promptpredict.keeping import Seal, read_key
 from promptpredict.labelled import Reading, check_task, read_labelled
 from promptpredict.models import find
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, read_header
 from promptpredict.shots import Select
 from promptpredict.tables import table_name
-from promptpredict.writing import Kind, check_output, check_place, rejects_of
+from promptpredict.writing import Kind, check_output, check_place, prompts_of, rejects_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreOptions(Reading):
     """What `score` is asked for; the defaults are the command's.
 
-    ``others`` are prompt files whose log-probabilities are averaged with those of ``prompt``.
+    ``others`` are prompt files whose log-probabilities are averaged with those of ``prompt``. Rows
+    are read ``block_rows`` at a time; no command has it, as it moves scores in half precision.
     """
 
     customers: str
@@ -51,7 +53,11 @@ class ScoreOptions(Reading):
     stop_mass: float = 0.01
     max_drift: float = 0.25
     guard: float | None = None
+    on: Literal["here", "ray"] = "here"
+    keep_prompts: bool = False
+    encrypt_key_file: str | None = None
     seed: int = 0
+    block_rows: int = 1024
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class Given:
     labelled: list[Record]
     columns: Mapping[str, Kind]
     notes: list[str]
+    seal: Seal | None = None  # encrypts the prompts that are kept
 
     @property
     def labels(self) -> list[str]:
@@ -109,7 +116,8 @@ def check(options: ScoreOptions) -> Given:
         find(options.encoder, "sentence encoder")
     labelled, notes = _labelled(options, prompt_file)
     warnings = [f"warning: {warning}" for file in files for warning in file.warnings]
-    return Given(options, prompt_file, others, labelled, columns, [*warnings, *notes])
+    seal = read_key(options.encrypt_key_file) if options.encrypt_key_file else None
+    return Given(options, prompt_file, others, labelled, columns, [*warnings, *notes], seal)
 
 
 # -- outputs -----------------------------------------------------------------------------------
@@ -117,6 +125,13 @@ def check(options: ScoreOptions) -> Given:
 
 def _check_places(options: ScoreOptions) -> None:
     check_output(options.out)
+    if options.on == "ray" and "-" in (options.out, options.customers):
+        what = "reads a file" if options.customers == "-" else "keeps a ledger beside --out"
+        raise DataError(f"--on ray {what}; - is none")
+    if options.keep_prompts:
+        if options.out == "-":
+            raise DataError("--keep-prompts writes beside --out, and stdout has nothing beside it")
+        check_place(str(prompts_of(options.out)))
     if options.save_calibration is not None:
         check_place(options.save_calibration)
         saved = Path(options.save_calibration).resolve()

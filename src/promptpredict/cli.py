@@ -61,9 +61,14 @@ def score(
     stop_mass: options.StopMass = 0.01,
     max_drift: options.MaxDrift = 0.25,
     guard: options.Guard = None,
+    on: options.On = "here",
+    keep_prompts: options.KeptPrompts = False,  # noqa: FBT002
+    encrypt_key_file: options.KeyFile = None,
     log_json: options.LogJson = False,  # noqa: FBT002
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
+    redact: options.Redact = False,  # noqa: FBT002
+    salt_file: options.SaltFile = None,
     seed: options.Seed = 0,
 ) -> None:
     """Score every customer of a table.
@@ -86,6 +91,8 @@ def score(
     """
     if train is None and (shots or fallback == "embedding"):
         raise needs_train("--shots" if shots else "--fallback embedding")
+    if encrypt_key_file is not None and not keep_prompts:
+        raise typer.BadParameter("--encrypt-key-file encrypts what --keep-prompts keeps; give both")
     from promptpredict.checking import ScoreOptions
     from promptpredict.walk import score_table
 
@@ -120,6 +127,8 @@ def plan(
     limit: options.Limit = None,
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
+    redact: options.Redact = False,  # noqa: FBT002
+    salt_file: options.SaltFile = None,
     seed: options.Seed = 0,
 ) -> None:
     """Say what score would read, before anything is spent.
@@ -168,6 +177,8 @@ def benchmark(
     dry_run: options.DryRun = False,  # noqa: FBT002
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
+    redact: options.Redact = False,  # noqa: FBT002
+    salt_file: options.SaltFile = None,
 ) -> None:
     """Compare approaches on the same rows.
 
@@ -219,6 +230,8 @@ def wordings(
     model: options.Model = "auto",
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
+    redact: options.Redact = False,  # noqa: FBT002
+    salt_file: options.SaltFile = None,
     seed: options.Seed = 0,
 ) -> None:
     """Try other wordings of a prompt file on a few labelled records.

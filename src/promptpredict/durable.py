@@ -17,7 +17,7 @@ from promptpredict.passes import BLOCK_ROWS
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Array, Labels, LanguageModel, Scores, each_labels
 
-_NOT_FINITE = "the language model gave log-probabilities that are not finite"
+NOT_FINITE = "the language model gave log-probabilities that are not finite"
 _NO_STATES = np.empty(0, np.float32)  # they would make a ledger a hundred times as large
 
 
@@ -128,7 +128,7 @@ def _joined(
     tokens: int,
 ) -> Scores:
     """Return the scores of keys in order: from entries, else NaN with their fault."""
-    faults = {key: _NOT_FINITE for key in keys if key not in found} | dict(faults)
+    faults = {key: NOT_FINITE for key in keys if key not in found} | dict(faults)
     blank = _entry(np.full(labels, np.nan, np.float32), np.nan, truncated=False)
     entries = [blank if key in faults else found[key] for key in keys]
     return Scores(

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from promptpredict.batching import Fitted
+from promptpredict.blockwise import shots_of
 from promptpredict.checking import Given, ScoreOptions, check
 from promptpredict.errors import DataError
 from promptpredict.ordering import check_order, in_order
@@ -27,7 +28,6 @@ from promptpredict.scores import Labels
 from promptpredict.scoring import render_records
 from promptpredict.showing import unused
 from promptpredict.tables import count_rows, table_name
-from promptpredict.walk import shots_of
 from promptpredict.words import Ids
 
 if TYPE_CHECKING:

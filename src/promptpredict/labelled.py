@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from promptpredict.errors import DataError, PromptError, PromptPredictError
@@ -20,20 +21,31 @@ from promptpredict.records import (
     read_header,
     read_records,
 )
+from promptpredict.redaction import Private, private
 from promptpredict.tables import table_name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How the text files of a command are read; None: found out."""
+    """How the tables of a command are read; None: found out.
+
+    ``redact`` replaces personal data in their texts, ``salt_file`` holds the salt of their ids.
+    """
 
     delimiter: str | None = None
     encoding: str | None = None
+    redact: bool = False
+    salt_file: str | None = None
 
     @property
     def reading(self) -> dict[str, Any]:
-        """Both, as readers take them."""
-        return {"delimiter": self.delimiter, "encoding": self.encoding}
+        """All of it, as readers take it."""
+        return {"delimiter": self.delimiter, "encoding": self.encoding, "private": self.private}
+
+    @cached_property
+    def private(self) -> Private:
+        """How personal data is kept out. Raises DataError where that cannot be done."""
+        return private(redact=self.redact, salt_file=self.salt_file)
 
 
 def read_labelled(
@@ -41,7 +53,7 @@ def read_labelled(
 ) -> tuple[list[Record], list[str]]:
     """Return the usable records of a labelled table, and a line on what was left out, if anything.
 
-    ``reading`` is how text files are read (delimiter, encoding). Raises PromptPredictError for a
+    ``reading`` is how tables are read (delimiter, encoding, private). Raises PromptPredictError for a
     missing column, and for a label that the prompt file does not know.
     """
     prompt_file.check_columns(read_header(table, **reading), table_name(table), labelled=True)

@@ -66,6 +66,13 @@ ShippedName = Annotated[str, _argument("NAME", "A shipped prompt file.")]
 Folder = Annotated[Path, _argument("FOLDER", "Where to.")]
 Target = Annotated[str, _option("COLUMN", "Column that holds the outcome.")]
 
+Redact = Annotated[
+    bool, typer.Option("--redact", help="Replace names, e-mails, numbers, addresses in texts.")
+]
+SaltFile = Annotated[
+    str | None, _option("FILE", "Write ids salted, with the salt that this file holds.")
+]
+
 # Rows and columns
 Row = Annotated[int, _option("N", "Which row, from 1.", min=1)]
 Rows = Annotated[int, _option("N", "Most rows to render.", min=1)]
@@ -86,6 +93,10 @@ MaxDrift = Annotated[
 ]
 LogJson = Annotated[
     bool, typer.Option("--log-json", help="Write what goes to stderr as JSON, an object a line.")
+]
+On = Annotated[
+    Literal["here", "ray"],
+    _option("WHERE", "here, or ray: the cluster of RAY_ADDRESS, else one of this machine."),
 ]
 Keep = Annotated[list[str] | None, _option("COLUMNS", "Columns to copy into the output: A,B.")]
 
@@ -159,6 +170,12 @@ Models = Annotated[
 ]
 ValueSaved = Annotated[float | None, _option("V", "What a customer is worth who is kept.", min=0)]
 OfferCost = Annotated[float | None, _option("C", "What an offer to one customer costs.", min=0)]
+KeptPrompts = Annotated[
+    bool, typer.Option("--keep-prompts", help="Write every prompt to FILE.prompts.jsonl.")
+]
+KeyFile = Annotated[
+    str | None, _option("FILE", "Encrypt the prompts that are kept; a Fernet key, 44 characters.")
+]
 KeepPrompts = Annotated[
     bool, typer.Option("--keep-prompts", help="Show a customer's own prompt in the report.")
 ]
@@ -198,7 +215,8 @@ PLANNED = (
     "seeds", "max_test", "folds", "shots", "select", "base_rate", "value_saved", "offer_cost"
 )  # fmt: skip
 COMPARED = (
-    "labelled", "out", "encoder", "group", "time", "keep_prompts", "attacks", "dry_run", "delimiter", "encoding"
+    "labelled", "out", "encoder", "group", "time", "keep_prompts", "attacks", "dry_run", "delimiter", "encoding", "redact",
+    "salt_file",
 )  # fmt: skip
 LOOKED = ("rows", "reorder")  # of plan's options, those that score does not have
 

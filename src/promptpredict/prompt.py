@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache, reduce
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -284,10 +284,9 @@ class PromptFile:
         for column in self.front.text:
             text = values.get(column)
             if drop_words and isinstance(text, str) and not isinstance(text, Missing):
-                words = list(WORD.finditer(text))
-                kept = words[drop_words:]
-                values[column] = text[kept[0].start() :] if kept else ""
-                drop_words -= len(words) - len(kept)
+                kept = next(islice(WORD.finditer(text), drop_words, None), None)
+                values[column] = text[kept.start() :] if kept else ""
+                drop_words -= drop_words if kept else len(WORD.findall(text))
 
     def _cells(self, values: Mapping[str, Any], row: int) -> Iterator[Cell]:
         for column, value in values.items():

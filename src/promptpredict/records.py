@@ -16,8 +16,11 @@ from typing import Any
 
 from promptpredict.csvrows import RawRow
 from promptpredict.errors import DataError, nearest
+from promptpredict.redaction import Private
 from promptpredict.tables import Table, check_columns, new_key, open_table, table_name
 from promptpredict.values import Value, spelling, typed, written
+
+OPEN = Private()  # nothing is kept out
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,16 @@ class Labelled:
 
 
 def read_header(
-    path: str | Path, *, delimiter: str | None = None, encoding: str | None = None
+    path: str | Path,
+    *,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    private: Private = OPEN,
 ) -> list[str]:
-    """Return the columns of a table, which has been found to have rows as well."""
+    """Return the columns of a table, which has been found to have rows as well.
+
+    ``private`` is taken because all readers take it; the names of columns are nobody's.
+    """
     with closing(open_table(path, delimiter=delimiter, encoding=encoding)) as table:
         return table.columns
 
@@ -123,16 +133,18 @@ def read_blocks(
     labelled: bool = False,
     delimiter: str | None = None,
     encoding: str | None = None,
+    private: Private = OPEN,
 ) -> Iterator[Block]:
     """Read a table in blocks that are the same for every file format.
 
     The header is checked at once, the rows are read as the blocks are asked for. ``limit`` counts
-    data rows. Raises DataError if a column of id, text or keep is missing, or with ``labelled``
-    that of the target.
+    data rows. ``private`` says how personal data is kept out; the columns of ``keep`` are left
+    alone. Raises DataError if a column of id, text or keep is missing, or with ``labelled`` that of
+    the target.
     """
     table = open_table(path, delimiter=delimiter, encoding=encoding)
     try:
-        reading = _Reading(table.name, table.columns, roles)
+        reading = _Reading(table.name, table.columns, roles, private)
         asked = (roles.id, *roles.text, roles.target if labelled else None, *keep)
         reading.require([column for column in asked if column is not None])
     except DataError:
@@ -147,13 +159,15 @@ def read_records(
     *,
     delimiter: str | None = None,
     encoding: str | None = None,
+    private: Private = OPEN,
 ) -> Labelled:
     """Read all of a labelled table.
 
     Raises DataError if the target's column is missing or blank throughout.
     """
     found = Labelled([], [], [])
-    for block in read_blocks(path, roles, labelled=True, delimiter=delimiter, encoding=encoding):
+    how: Any = {"delimiter": delimiter, "encoding": encoding, "private": private}
+    for block in read_blocks(path, roles, labelled=True, **how):
         for record in block.records:
             (found.unlabelled if record.label is None else found.records).append(record)
         found.rejects.extend(block.rejects)
@@ -206,8 +220,11 @@ def _records_of(X: Any, roles: Roles) -> list[Record]:
 class _Reading:
     """How the cells of one table become values, id and label."""
 
-    def __init__(self, name: str, columns: Sequence[str], roles: Roles) -> None:
+    def __init__(
+        self, name: str, columns: Sequence[str], roles: Roles, private: Private = OPEN
+    ) -> None:
         self.name = name
+        self.private = private
         self.columns = columns
         self.roles = roles
         check_hidden(name, columns, roles)
@@ -233,7 +250,7 @@ class _Reading:
         if self.roles.id is None:
             return str(number)
         try:
-            return written(cells[self.columns.index(self.roles.id)]) or ""
+            return self.private.id(written(cells[self.columns.index(self.roles.id)]) or "")
         except DataError:
             return ""
 
@@ -242,10 +259,10 @@ class _Reading:
         column, label, target = "", None, self.roles.target
         try:
             for at, column, read in self.shown:
-                values[column] = read(cells[at])
+                values[column] = self.private.text(read(cells[at]))
             if target in self.columns:
                 column = str(target)
-                label = _label(cells[self.columns.index(column)])
+                label = _label(self.private.text(cells[self.columns.index(column)]))
         except DataError as error:
             raise DataError(f"column '{column}' holds {error}") from None
         id = self.id(number, cells)
@@ -277,11 +294,12 @@ def _blocks(
 def _found(reading: _Reading, number: int, row: RawRow) -> Record | Reject:
     if row.fault:  # its cells are not to be trusted, the id's neither
         id = "" if reading.roles.id else str(number)
-        return Reject(number, id, row.place + row.fault)
+        return Reject(number, id, reading.private.text(row.place + row.fault))
     try:
         return reading.record(number, row.cells)
     except DataError as error:
-        return Reject(number, reading.id(number, row.cells), f"{row.place}{error}")
+        reason = reading.private.text(f"{row.place}{error}")
+        return Reject(number, reading.id(number, row.cells), reason)
 
 
 def _folded(column: str) -> str:

@@ -22,6 +22,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from promptpredict.errors import nearest
 from promptpredict.values import show
 
+_POWER = 64
+_REPEATS = 10_000
+
 
 class _Absent(Exception):
     """A missing value was compared or calculated with."""
@@ -145,7 +148,14 @@ class Environment(ImmutableSandboxedEnvironment):
         return __self._tidy(super().call(__context, __obj, *args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Calculate; what comes back is tidied."""
+        """Calculate; what comes back is tidied. What would take all time or memory is refused."""
+        if operator == "**" and isinstance(right, int | float) and abs(right) > _POWER:
+            raise OverflowError(f"a power of {right} is too large")
+        if operator == "*" and any(
+            isinstance(one, str | list | tuple) and isinstance(other, int) and other > _REPEATS
+            for one, other in ((left, right), (right, left))
+        ):
+            raise OverflowError(f"more than {_REPEATS:,} repetitions are too many")
         return self._tidy(super().call_binop(context, operator, left, right))
 
     def describe(self, error: TemplateSyntaxError) -> str:

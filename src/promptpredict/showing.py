@@ -86,7 +86,7 @@ def check_file(
     ]
     warnings = list(prompt_file.warnings)
     if customers is not None:
-        given = {"delimiter": delimiter, "encoding": encoding}
+        given: dict[str, Any] = {"delimiter": delimiter, "encoding": encoding}
         header = read_header(customers, **given)
         prompt_file.check_columns(header, table_name(customers))
         done, rejected = _check_rows(prompt_file, customers, rows, given)

@@ -102,6 +102,8 @@ def render(
     tokens: options.Tokens = False,  # noqa: FBT002
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
+    redact: options.Redact = False,  # noqa: FBT002
+    salt_file: options.SaltFile = None,
     seed: options.Seed = 0,
 ) -> None:
     """Show the exact prompt of one customer.

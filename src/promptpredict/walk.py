@@ -11,28 +11,26 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
 from promptpredict.checking import Given, ScoreOptions, check
 from promptpredict.errors import ModelError
 from promptpredict.gate import Gate
-from promptpredict.records import Block, read_blocks
 from promptpredict.summary import Summary
 from promptpredict.writing import clear_drafts, ledger_of
 
 if TYPE_CHECKING:
     from promptpredict.calibration import Calibration
-    from promptpredict.encoders import Embedder
-    from promptpredict.fallback import Fallback
+    from promptpredict.keeping import Keep
     from promptpredict.ledger import Ledger
     from promptpredict.models import Source
+    from promptpredict.onray import Ahead
+    from promptpredict.records import Block
     from promptpredict.scores import LanguageModel
-    from promptpredict.shots import Shots
     from promptpredict.spool import Scored, Spool
 
-BLOCK_ROWS = 1024
 LOOKED_AT = 16  # records of which it is said what the language model wants to say
 Say = Callable[[str], object]
 
@@ -102,33 +100,45 @@ class _Run:
     """One run: what is loaded, and the steps of the walk that need it."""
 
     def __init__(self, given: Given, source: Source | None, say: Say) -> None:
+        from promptpredict.blockwise import fallback_of, shots_of
         from promptpredict.encoders import Embedder
 
         self.given, self.options, self.say = given, given.options, say
         self.source = source
         self.embedder = Embedder(self.options.encoder, device=self.options.device)
         self.shots = shots_of(given, self.embedder) if source else None
-        self.fallback = _fallback(given, self.embedder)
+        self.fallback = fallback_of(given, self.embedder)
         self.gate = Gate(given.prompt_file.name, self.options.stop_mass)
         self.bins: Counter[int] = Counter()
         self.watched = ""
         self.lm: LanguageModel | None = None
         self.ledger: Ledger | None = None
+        self.keep: Keep | None = None
+        self.ahead: Ahead | None = None
 
     def load(self, ledger: Ledger | None) -> None:
         """Load the language model; what it says is kept in the ledger."""
         self.ledger = ledger
         if self.source is None:
             return
-        from promptpredict.loading import load_language_model
-
-        dtype, device = self.options.dtype, self.options.device
         try:
-            lm = load_language_model(self.source, dtype=dtype, device=device, say=self.say)
+            lm = self._loaded(self.source)
         except ModelError as error:
             _do_without(self.options, error, self.say)
             return
         self.lm = self._durable(lm, self.source, ledger) if ledger else lm
+
+    def _loaded(self, source: Source) -> LanguageModel:
+        """Load the language model here, or let actors elsewhere load theirs."""
+        if self.options.on == "ray":
+            from promptpredict.onray import Ahead
+
+            self.ahead = Ahead(self.given, source)
+            return self.ahead
+        from promptpredict.loading import load_language_model
+
+        dtype, device = self.options.dtype, self.options.device
+        return load_language_model(source, dtype=dtype, device=device, say=self.say)
 
     def _durable(self, lm: LanguageModel, source: Source, ledger: Ledger) -> LanguageModel:
         """Let the ledger keep what the language model says; say where an earlier run is gone on with."""
@@ -139,15 +149,21 @@ class _Run:
 
         model = getattr(lm, "model", None)
         where = f"{getattr(model, 'dtype', '')} on {getattr(model, 'device', '')}"
+        if self.ahead:
+            where = self.ahead.where
         own = fingerprints(self.given, here(source))
         # All that says which prompts there are, and which of them share a block.
         asked = self.options
-        rows = (asked.customers, stamp(asked.customers), asked.limit, asked.reading, BLOCK_ROWS)
+        read = (asked.delimiter, asked.encoding, asked.redact, asked.private.salt)
+        rows = (asked.customers, stamp(asked.customers), asked.limit, read, asked.block_rows)
         whole = repr((rows, own, where))
         if ledger.begin(hashlib.sha256(whole.encode()).hexdigest()):
             self.say(f"going on with the run that was interrupted ({ledger.path})")
         self.watched = f"{own} {where}"
-        return Durable(lm, ledger, identity=f"{own['model']} {where}")
+        identity = f"{own['model']} {where}"
+        if self.ahead:
+            self.ahead.begin(ledger, identity)
+        return Durable(lm, ledger, identity=identity)
 
     def complete(self, saved: Calibration | None) -> Summary:
         """Score, calibrate and write."""
@@ -158,11 +174,12 @@ class _Run:
 
         begun = time.monotonic()
         spool, repeats = Spool(), Repeats()
-        for block in self.scored_blocks():
-            spool.append(block)
-            if self.given.prompt_file.front.id:  # else they are the rows' numbers
-                repeats.add(block.ids)
-            self.bins += counted(block.logprobs, self._column())
+        with self._keeping() as self.keep:
+            for block in self.scored_blocks():
+                spool.append(block)
+                if self.given.prompt_file.front.id:  # else they are the rows' numbers
+                    repeats.add(block.ids)
+                self.bins += counted(block.logprobs, self._column())
         calibration = self.calibrate(spool, saved)
         summary = Summary(
             shots=list(self.shots.used) if self.shots else [],
@@ -179,6 +196,14 @@ class _Run:
         summary.seconds = time.monotonic() - begun
         return summary
 
+    def _keeping(self) -> AbstractContextManager[Keep | None]:
+        """Give what keeps prompts, where that is asked for."""
+        if not self.options.keep_prompts or self.lm is None:
+            return nullcontext()
+        from promptpredict.keeping import kept_prompts
+
+        return kept_prompts(self.options.out, self.given.seal)
+
     def _column(self) -> int | None:
         labels, positive = self.given.labels, self.given.positive
         return None if positive is None else labels.index(positive)
@@ -187,62 +212,36 @@ class _Run:
 
     def scored_blocks(self) -> Iterator[Scored]:
         """Score block by block."""
+        from promptpredict.blockwise import blocks_of
         from promptpredict.progress import Progress
         from promptpredict.tables import count_rows
 
         options = self.options
-        blocks = read_blocks(
-            options.customers,
-            self.given.prompt_file.roles,
-            block_rows=BLOCK_ROWS,
-            limit=options.limit,
-            keep=options.keep,
-            **options.reading,
-        )
+        blocks = blocks_of(self.given)
         with Progress("scoring", count_rows(options.customers, options.limit)) as progress:
             for block in blocks:
+                if self.ahead:
+                    self.ahead.take(block.index)
                 progress.advance(len(block.rejects))
                 scored = self._scored(block, progress.advance)
                 if self.lm is not None:
                     self.gate.check(scored.mass, partial(self._wanted, block))
                 self._fall_back(block, scored)
                 yield scored
+        if self.ahead:
+            self.ahead.end()
 
     def _scored(self, block: Block, advance: Callable[[int], object]) -> Scored:
-        from promptpredict.scoring import score_records
-        from promptpredict.spool import Scored
+        from promptpredict.blockwise import scored_block, unscored_block
+        from promptpredict.scoring import render_records
 
-        rows, ids = [each.row for each in block.records], [each.id for each in block.records]
-        beside = (rows, ids, block.kept, block.rejects)
         if self.lm is None:
-            import numpy as np
-
-            advance(len(rows))
-            empty = np.full((len(rows), len(self.given.labels)), np.nan, dtype=np.float32)
-            faults = dict.fromkeys(range(len(rows)), "there is no language model")
-            return Scored(*beside, empty, empty[:, 0], np.zeros(len(rows), dtype=bool), faults)
-        found = score_records(
-            self.lm,
-            self.given.prompt_file,
-            block.records,
-            self.shots,
-            others=self.given.others,
-            progress=advance,
-        )
-        scored = Scored(*beside, found.logprobs, found.mass, found.truncated, found.faults)
-        if self.options.guard is not None:
-            from promptpredict.guard import text_moves
-
-            given = self.given
-            scored.moved = text_moves(
-                self.lm,
-                given.prompt_file,
-                block.records,
-                found.logprobs,
-                self.shots,
-                others=given.others,
-            )
-        return scored
+            advance(len(block.records))
+            return unscored_block(self.given, block)
+        if self.keep:
+            files = [self.given.prompt_file, *self.given.others]
+            self.keep(block.records, render_records(files, block.records, self.shots)[0])
+        return scored_block(self.lm, self.given, block, self.shots, advance)
 
     def _wanted(self, block: Block) -> list[tuple[str, float]]:
         """Return what the language model would say of some records in place of the label words."""
@@ -298,25 +297,3 @@ class _Run:
             yield "--base-rate"
         if options.train is not None and not options.shots and options.fallback == "none":
             yield "--train"
-
-
-def shots_of(given: Given, embedder: Embedder) -> Shots | None:
-    """Return the shots of a run; None where none are asked for."""
-    from promptpredict.shots import Shots
-
-    options = given.options
-    if not options.shots:
-        return None
-    embed = embedder if options.select == "nearest" else None
-    return Shots(
-        given.prompt_file, given.labelled, options.shots, options.select, options.seed, embed
-    )
-
-
-def _fallback(given: Given, embedder: Embedder) -> Fallback | None:
-    if given.options.fallback == "none":
-        return None
-    from promptpredict.fallback import Fallback
-
-    options = given.options
-    return Fallback(given.prompt_file, given.labelled, embedder, options.seed, options.base_rate)

@@ -23,6 +23,7 @@ from promptpredict.errors import DataError, nearest
 
 Line = Mapping[str, Any]
 Kind = Literal["text", "number", "count", "truth"]
+_GROUP_ROWS = 1 << 16  # of Parquet: groups of a thousand rows are slow to read and larger
 ENDINGS = (".csv", ".csv.gz", ".jsonl", ".parquet")
 
 
@@ -42,7 +43,7 @@ def check_output(out: str) -> None:
 def check_place(file: str) -> None:
     """Raise DataError where no file can be written under a name."""
     path = Path(file)
-    with _writable(file):  # a name that no file can have
+    with writable(file):  # a name that no file can have
         if path.is_dir():
             raise DataError(f"{file} is a folder; give the file to write")
         draft = _draft_of(path)
@@ -60,7 +61,7 @@ def check_place(file: str) -> None:
 
 def check_folder(folder: Path) -> None:
     """Raise DataError where a folder is not there and cannot be made, or cannot be written to."""
-    with _writable(str(folder)):  # a name that no folder can have
+    with writable(str(folder)):  # a name that no folder can have
         if folder.exists() and not folder.is_dir():
             raise DataError(f"{folder} is a file; --out wants a folder")
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
@@ -72,13 +73,18 @@ def check_folder(folder: Path) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder, or raise DataError; it may be there."""
-    with _writable(str(folder)):
+    with writable(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 def rejects_of(out: str) -> Path:
     """Return the file for the rejected rows of an output."""
     return Path(f"{out}.rejects.jsonl")
+
+
+def prompts_of(out: str) -> Path:
+    """Return the file for the prompts of an output, where they are kept."""
+    return Path(f"{out}.prompts.jsonl")
 
 
 def ledger_of(out: str) -> Path:
@@ -88,7 +94,7 @@ def ledger_of(out: str) -> Path:
 
 def clear_drafts(out: str) -> None:
     """Remove what a killed run left of an output and its rejects."""
-    for path in (Path(out).resolve(), rejects_of(out).resolve()):
+    for path in (Path(out).resolve(), rejects_of(out).resolve(), prompts_of(out).resolve()):
         for draft in path.parent.glob(f".{escape(path.name)}.*.tmp"):
             draft.unlink(missing_ok=True)
 
@@ -108,7 +114,7 @@ class Writer:
 
     def __enter__(self) -> Writer:
         """Open the draft."""
-        with _writable(self.out):
+        with writable(self.out):
             if self.out.endswith(".parquet"):
                 self._file: Any = _Parquet(self._draft, self.columns)
             else:
@@ -124,7 +130,7 @@ class Writer:
     ) -> None:
         """Put the draft in its place, or remove it after an error."""
         try:
-            with _writable(self.out):
+            with writable(self.out):
                 self._file.close()
                 self._stack.close()
                 if self._draft and kind is None:
@@ -135,7 +141,7 @@ class Writer:
 
     def write(self, lines: Iterable[Line]) -> None:
         """Write rows; each has a value for every column."""
-        with _writable(self.out):
+        with writable(self.out):
             self._file.write(lines)
 
     def _text(self) -> IO[str]:
@@ -198,14 +204,25 @@ class _Parquet:
         # Types by kind, not by value: the first rows may all lack a label mass.
         self.schema = pyarrow.schema([(column, kinds[kind]) for column, kind in columns.items()])
         self._writer = pyarrow.parquet.ParquetWriter(draft, self.schema)
+        self._waiting: list[Any] = []  # tables that are to be one row group
 
     def write(self, lines: Iterable[Line]) -> None:
         import pyarrow
 
         rows = [dict(line) for line in lines]
-        self._writer.write_table(pyarrow.Table.from_pylist(rows, schema=self.schema))
+        self._waiting.append(pyarrow.Table.from_pylist(rows, schema=self.schema))
+        if sum(map(len, self._waiting)) >= _GROUP_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow
+
+        if self._waiting:
+            self._writer.write_table(pyarrow.concat_tables(self._waiting))
+        self._waiting = []
 
     def close(self) -> None:
+        self._flush()
         self._writer.close()
 
 
@@ -220,7 +237,7 @@ def write_rejects(out: str, rejects: Iterable[Line]) -> Path | None:
         sys.stderr.writelines(lines)
         return None
     path = rejects_of(out)
-    with _writable(str(path)):
+    with writable(str(path)):
         first = next(lines, None)
         if first is None:
             path.unlink(missing_ok=True)
@@ -249,7 +266,8 @@ def _draft_of(path: Path) -> Path:
 
 
 @contextmanager
-def _writable(file: str) -> Iterator[None]:
+def writable(file: str) -> Iterator[None]:
+    """Turn what keeps a file from being written into a DataError that names it."""
     try:
         yield
     except BrokenPipeError:  # the reader of stdout has enough, which is no fault

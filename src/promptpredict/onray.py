@@ -1,0 +1,337 @@
+"""`score --on ray`: blocks are read on many machines; the run itself goes on as it does on one.
+
+    reader (this machine)          actors, one language model each       this process
+    rows, block by block     →     what is new is read             →     into the ledger, in order
+    what the ledger knows of it                                          then the block is scored from it
+
+Knows Ray, blocks and the ledger; knows nothing of outputs. Ray Data hands blocks to actors, keeps
+their order, and gives a block to another actor where one dies. The ledger stays with this process,
+and which of two blocks a prompt belongs to does not depend on who was first: the bytes are those of
+a run on one machine. Nothing but the table and the model has to be where the actors are.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from promptpredict.blockwise import blocks_of, scored_block, shots_of
+from promptpredict.checking import Given
+from promptpredict.durable import NOT_FINITE, Durable
+from promptpredict.encoders import Embedder
+from promptpredict.errors import DataError, ModelError, PromptPredictError
+from promptpredict.ledger import Entry, Ledger, key_of
+from promptpredict.models import Source
+from promptpredict.records import Block
+from promptpredict.rendered import Prompt
+from promptpredict.scores import Journal, Labels, LanguageModel, Scores, each_labels
+
+Known = dict[bytes, Entry]
+Read = tuple[Known, dict[bytes, str]]  # new entries, and the faults of prompts without one
+
+
+@dataclass(frozen=True)
+class Places:
+    """How many actors there are, and what each has: a GPU, or all processors of a machine."""
+
+    actors: int
+    cpus: int
+    gpus: int = 0
+
+    @classmethod
+    def found(cls, device: str) -> Places:
+        """Return the places of the cluster."""
+        import ray
+
+        gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
+        if gpus and device in ("auto", "cuda"):
+            return cls(gpus, cpus=1, gpus=1)
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        cpus = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
+        return cls(len(cpus), cpus=min(cpus))
+
+    @property
+    def needs(self) -> dict[str, Any]:
+        """What one actor takes of its machine."""
+        return {"num_cpus": self.cpus, **({"num_gpus": self.gpus} if self.gpus else {})}
+
+    def run(self, function: Callable[..., Any], *given: Any) -> Any:
+        """Run a function once, where an actor would be."""
+        import ray
+
+        with _plainly():
+            return ray.get(ray.remote(**self.needs)(function).remote(*given))
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every process of a run has to know; ``identity`` is that of the ledger's keys."""
+
+    given: Given
+    source: Source
+    ledger: Path
+    identity: str
+    run: int
+    threads: int | None
+
+    def blocks(self) -> Iterator[dict[str, Any]]:
+        """Read the table; give each block with what the ledger knows of its prompts."""
+        shots = shots_of(self.given, _embedder(self.given))
+        ledger = Ledger(self.ledger)
+        for block in blocks_of(self.given):
+            asked = _Asked(self.identity)
+            scored_block(asked, self.given, block, shots)
+            yield {"index": block.index, "work": pickle.dumps((block, ledger.get(asked.keys)))}
+        ledger.close()
+
+
+class Reader:
+    """An actor with a language model of its own."""
+
+    def __init__(self, job: Job) -> None:
+        """Load the language model."""
+        from promptpredict.loading import load_language_model
+
+        if job.threads:
+            import torch
+
+            torch.set_num_threads(job.threads)
+        options = job.given.options
+        self.job = job
+        self.shots = shots_of(job.given, _embedder(job.given))
+        self.lm: LanguageModel = load_language_model(
+            job.source, dtype=options.dtype, device=options.device, say=lambda _: None
+        )
+
+    def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Read what is new of a block."""
+        block, known = pickle.loads(row["work"])
+        return {"index": row["index"], "found": pickle.dumps(self.read(block, known))}
+
+    def read(self, block: Block, known: Known) -> Read:
+        """Return what the block's prompts need and nobody knows yet."""
+        ledger = Ledger()
+        ledger.put((key, each) for key, each in known.items() if each.run != self.job.run)
+        ledger.run = self.job.run
+        ledger.put((key, each) for key, each in known.items() if each.run == self.job.run)
+        noted = _Noted(self.lm, self.job.identity)
+        durable = Durable(noted, ledger, identity=self.job.identity)
+        scored_block(durable, self.job.given, block, self.shots)
+        found = ledger.get(noted.keys)
+        return {key: each for key, each in found.items() if key not in known}, noted.faults
+
+
+class Ahead:
+    """What actors read, as a language model: Durable finds it in the ledger before it asks here.
+
+    Left are prompts with a fault, and those of no block, such as records that calibrate: a task of
+    their own reads them.
+    """
+
+    def __init__(self, given: Given, source: Source) -> None:
+        """Begin a cluster, or join the one that RAY_ADDRESS names."""
+        if source.path is None:
+            raise DataError(
+                f"--on ray needs a model that is on every machine; {source.name} is on the hub; "
+                "possible: a folder, a .gguf file or the short name of an embedded model"
+            )
+        _begin()
+        # Actors have a folder of their own.
+        encoder = given.options.encoder
+        options = replace(
+            given.options,
+            customers=os.path.abspath(given.options.customers),
+            encoder=os.path.abspath(encoder) if os.path.exists(encoder) else encoder,
+        )
+        self.name = source.name
+        self._given = replace(given, options=options, seal=None)
+        self._source = replace(source, path=source.path.absolute())
+        self._places = Places.found(options.device)
+        self.where: str = self._places.run(_placed, options.dtype, options.device)
+        self._faults: dict[bytes, str] = {}
+        self._job: Job
+        self._results: Iterator[Mapping[str, Any]]
+
+    def begin(self, ledger: Ledger, identity: str) -> None:
+        """Let actors read ahead, for the run that the ledger has begun."""
+        path = Path(str(ledger.path)).absolute()
+        threads = None if self._places.gpus else self._places.cpus
+        self._ledger = ledger
+        self._job = Job(self._given, self._source, path, identity, ledger.run, threads)
+        self._results = _read_ahead(self._job, self._places)
+
+    def take(self, index: int) -> None:
+        """Wait for a block, and put what was read of it into the ledger."""
+        with _plainly():
+            row = next(self._results)
+        assert row["index"] == index, f"block {row['index']} came in place of {index}"
+        self._faults = self._put(pickle.loads(row["found"]))
+
+    def end(self) -> None:
+        """Let the actors go: what is read from here on finds the machines free."""
+        for _ in self._results:
+            raise AssertionError("the actors read more blocks than the table has")
+
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        labels: Labels | Sequence[Labels],
+        *,
+        progress: Callable[[int], object] | None = None,
+    ) -> Scores:
+        """Return faults that are known, and NaN for the others; what no block has is read now."""
+        every = each_labels(labels, len(prompts))
+        keys = [key_of(self._job.identity, *each) for each in zip(prompts, every, strict=True)]
+        known = self._ledger.get(keys)
+        if any(key not in known and key not in self._faults for key in keys):
+            plain = [replace(prompt, shorter=None) for prompt in prompts]
+            scores: Scores = self._places.run(_scored, self._job, plain, labels)
+        else:
+            faults = {row: self._faults[key] for row, key in enumerate(keys) if key in self._faults}
+            scores = _nothing(len(prompts), len(every[0].words), faults)
+        if progress:
+            progress(len(prompts))
+        return scores
+
+    def _put(self, found: Read) -> dict[bytes, str]:
+        entries, faults = found
+        there = self._ledger.get(list(entries))  # an earlier block was first
+        self._ledger.put((key, each) for key, each in entries.items() if key not in there)
+        return faults
+
+
+# -- language models in between ------------------------------------------------------------------
+
+
+class _Asked:
+    """Answers nothing, and notes what it was asked."""
+
+    name = "asked"
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+        self.keys: list[bytes] = []
+
+    def score(
+        self, prompts: Sequence[Prompt], labels: Labels | Sequence[Labels], **_: Any
+    ) -> Scores:
+        every = each_labels(labels, len(prompts))
+        self.keys += [key_of(self.identity, *each) for each in zip(prompts, every, strict=True)]
+        count = len(every[0].words) if every else len(labels.words)  # type: ignore[union-attr]
+        return _nothing(len(prompts), count, {})
+
+
+class _Noted:
+    """A language model; notes what it was asked, and which prompts have no score."""
+
+    def __init__(self, lm: LanguageModel, identity: str) -> None:
+        self.lm, self.name, self.identity = lm, lm.name, identity
+        self.journals = getattr(lm, "journals", False)
+        self.keys: list[bytes] = []
+        self.faults: dict[bytes, str] = {}
+
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        labels: Labels | Sequence[Labels],
+        *,
+        progress: Callable[[int], object] | None = None,
+        journal: Journal | None = None,
+    ) -> Scores:
+        given: dict[str, Any] = {"journal": journal} if journal else {}
+        scores = self.lm.score(prompts, labels, progress=progress, **given)
+        every = each_labels(labels, len(prompts))
+        keys = [key_of(self.identity, *each) for each in zip(prompts, every, strict=True)]
+        self.keys += keys
+        for row in np.flatnonzero(~np.isfinite(scores.logprobs).all(axis=1)).tolist():
+            self.faults[keys[row]] = scores.faults.get(row, NOT_FINITE)
+        return scores
+
+
+def _nothing(rows: int, labels: int, faults: dict[int, str]) -> Scores:
+    return Scores(
+        logprobs=np.full((rows, labels), np.nan, np.float32),
+        mass=np.full(rows, np.nan, np.float32),
+        hidden=np.empty((rows, 0), np.float32),
+        truncated=np.zeros(rows, bool),
+        faults=faults,
+        tokens=0,
+    )
+
+
+# -- Ray -----------------------------------------------------------------------------------------
+
+
+def _begin() -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a run
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise DataError(
+            "--on ray needs Ray Data, which is not installed; possible: pip install "
+            "'promptpredict[ray]'"
+        ) from None
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    # A row is a block of the table: actors should have one at a time, not 128 MB of them.
+    context.target_max_block_size = 1
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Say what went wrong elsewhere as it would be said here."""
+    from ray.exceptions import RayError
+
+    try:
+        yield
+    except RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, PromptPredictError):
+            raise type(cause)(str(cause)) from None
+        last = [line for line in str(error).splitlines() if line.strip()][-1].strip()
+        raise ModelError(f"a worker on Ray has failed: {last}") from None
+
+
+def _read_ahead(job: Job, places: Places) -> Iterator[Mapping[str, Any]]:
+    """Yield what actors read of the blocks, in order."""
+    import ray
+
+    address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    here = {f"node:{address}": 0.001}  # where table and ledger are
+    blocks = ray.data.from_items([{"job": 0}]).flat_map(
+        lambda _: job.blocks(), num_cpus=0, resources=here
+    )
+    reader: Any = Reader
+    rows = blocks.map(
+        reader, fn_constructor_args=(job,), concurrency=places.actors, **places.needs
+    ).iter_rows()
+    return iter(rows)
+
+
+def _placed(dtype: str, device: str) -> str:
+    """Return dtype and device as a loaded model has them."""
+    from promptpredict.loading import choose_device, choose_dtype
+
+    device, _ = choose_device(device)
+    found, _ = choose_dtype(dtype, device)
+    return f"{found} on {'cuda:0' if device == 'cuda' else device}"
+
+
+def _scored(job: Job, prompts: Sequence[Prompt], labels: Labels | Sequence[Labels]) -> Scores:
+    return Reader(job).lm.score(prompts, labels)
+
+
+def _embedder(given: Given) -> Embedder:
+    return Embedder(given.options.encoder, device=given.options.device)
