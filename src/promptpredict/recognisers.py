@@ -20,88 +20,147 @@ from promptpredict.errors import DataError
 REGIONS = ("US", "CA", "GB", "IE", "AU", "NZ", "ZA", "IN", "DE", "AT", "CH", "FR", "BE", "NL", "ES",
            "PT", "IT", "BR", "MX", "PL", "SE")  # fmt: skip
 
-_WORD = r"\p{Lu}[\p{L}'’-]*\p{L}"
+# -- names: capitalised where the cue is weak, in any case behind a strong one -------------------
 _LINK = r"(?:(?:van|von|der|den|de|del|della|da|di|du|la|le|bin|ibn|al|el)\s+)*"
+_CAPITAL = r"\p{Lu}(?:[\p{L}'’-]*\p{L})?"
 # Words that open a sentence or a letter and are nobody's name.
 _NOBODY = (
-    r"(?!(?:I|We|You|They|He|She|It|The|This|That|There|These|My|Your|Our|Their|Team|Sir|Sirs|Madam|"
-    r"Support|Service|Services|Customer|Customers|Care|All|Everyone|Everybody|Folks|Friends|Again|"
-    r"Very|Not|So|Just|Now|Please|Thanks|Thank|And|But|If|When|What|Why|How|Who|No|Yes|Manager|"
-    r"Company|Staff|Hello|Hi|Dear|Mr|Mrs|Ms|Dr)\b)"
+    r"(?!(?i:i|we|you|they|he|she|it|the|this|that|there|these|my|your|our|their|team|sir|sirs|madam|"
+    r"support|services?|customers?|care|all|everyone|everybody|folks|friends|again|very|not|so|just|now|"
+    r"please|thanks|thank|and|but|if|when|what|why|how|who|no|yes|manager|company|staff|hello|hi|dear|"
+    r"a|an|in|on|at|from|with|for|to|of|or|is|was|will|sorry|still|really|never|always|glad|happy|angry|"
+    r"disappointed|und|ich|aber|et|je|mais|y|pero|que|here|calling|writing|order|account|phone|e-?mail)\b)"
 )
-_ONE = rf"{_NOBODY}{_WORD}"
-_MORE = rf"(?:\s+{_LINK}(?:{_NOBODY}{_WORD}|\p{{Lu}}\.)){{1,3}}"
-_CODE = r"[\p{L}\p{N}](?:[\p{L}\p{N}/-]*[\p{L}\p{N}])?"
-_CUE_OF_CODE = (
-    r"customer|client|account|acct|contract|policy|order|invoice|ticket|case|claim|booking|passport|"
-    r"licen[cs]e|membership|member|employee|patient|tax|reference|ref|serial|tracking|confirmation|"
-    r"insurance|Kunden|Vertrags|Rechnungs|Bestell|Ausweis|kunde|vertrag"
+_INITIALS = r"(?:\p{Lu}\.\s?){0,3}"
+_NAME = rf"{_INITIALS}{_NOBODY}{_CAPITAL}(?:\s+{_LINK}(?:{_NOBODY}{_CAPITAL}|\p{{Lu}})\b\.?){{0,3}}"
+_NAMES = rf"{_INITIALS}{_LINK}{_NOBODY}{_CAPITAL}(?:\s+{_LINK}(?:{_NOBODY}{_CAPITAL}|\p{{Lu}})\b\.?){{1,3}}"
+_ANY_CASE = (
+    r"(?:\p{L}\.\s?){0,3}" + rf"{_NOBODY}[\p{{L}}'’-]+"
+    rf"(?:\s+(?:\p{{L}}\.\s)?{_LINK}{_NOBODY}[\p{{L}}'’-]+){{0,2}}"
 )
-_CITY = rf"{_WORD}(?:\s{_WORD}){{0,2}}"
-_ROADS = (
-    r"Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Place|Pl|Square|Sq|"
-    r"Terrace|Way|Close|Crescent|Parkway|Pkwy|Highway|Hwy|Row|Gardens|Mews"
+_CALLED = (  # somebody's name follows, whatever its case
+    r"my name is|my name['’]s|name\s?[:-]|full (?:legal )?name|account holder|card holder|cardholder|"
+    r"beneficiary|holder is|delete my data:|signed|(?:kind|best|warm)? ?regards|yours (?:truly|faithfully|"
+    r"sincerely)|sincerely|ich heiße|mein name ist|inhaber(?:in)?|gruß|grüße|grüßen|mfg|"
+    r"je m['’]appelle|au nom de|cordialement|bien à vous|me llamo|titular|un saludo|saludos|mi chiamo|"
+    r"mr|mrs|ms|mx|sra?|herrn?|frau|mme|mlle|señora?|signora?"
 )
-_TAIL = (
-    rf"(?:,?\s(?:Apt|Apartment|Unit|Suite|Flat|Floor|#)\.?\s?\w+)?(?:,\s{_CITY})?"
-    r"(?:,?\s[A-Z]{2}\s\d{5}(?:-\d{4})?|,?\s[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2})?"
+_MET = (  # somebody is often named behind it
+    r"dear|spoke (?:to|with)|speaking (?:to|with)|talked (?:to|with)|served by|helped by|ask for|attn|"
+    r"agent|advis[eo]r|representative|rep|technician|hi|hello|hey|hiya|called|named|miss|dr|prof|"
+    r"monsieur|madame|on behalf of|soy|yes that['’]s me"
+)
+_MAYBE = (  # two words with capitals, or one that ends the line, are somebody behind it
+    r"this is|i am|i['’]?m|its|it['’]s|myself|manager|colleague|wife|husband|thanks|thank you|ta|cheers|"
+    r"best wishes|gracias|merci|danke"
 )
 
-_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1(?:19|20)\d\d|(?:19|20)\d\d([./-])\d{1,2}\2\d{1,2}")
+# -- ids: behind a cue, or a code that is nothing else -------------------------------------------
+_CUE_OF_CODE = (
+    r"customer|cust|client|account|acct|a/c|contract|policy|order|invoice|ticket|case|claim|booking|passport|"
+    r"licen[cs]e|membership|member|employee|patient|tax|reference|ref|réf|serial|tracking|parcel|loyalty|"
+    r"confirmation|insurance|frequent flyer|user|pnr|imei|ssn|ni|dni|nie|nif|pan|aadhaa?r|meter|case|dossier|"
+    r"commande|colis|cliente|pedido|factura|localizador|expediente|steuer|sécu|"
+    r"(?:kunden|vertrags|rechnungs|bestell|ausweis|sendungs|zähler|sozialversicherungs)(?:nummer|nr\.?)?|"
+    r"bestellung|vertrag|rechnung|sendung"
+)
+_NUMBER_OF = r"(?:\s?[-.]?\s?(?:number|no|nr|num|nummer|id|code|reference|ref|n°|nº|n\.º)\b?\.?)?"
+# A piece with a digit, and further pieces with one; a letter may stand between them.
+_PIECE = r"(?=[\p{L}_/-]*\d)[\p{L}\p{N}](?:[\p{L}\p{N}_/-]*[\p{L}\p{N}])?"
+_CODE = rf"(?:{_PIECE})(?:\s(?:\p{{L}}\s)?(?=[\p{{L}}-]*\d){_PIECE}){{0,6}}(?:\s[A-Za-z]\b)?"
+
+# -- addresses: a number and a road, either way round --------------------------------------------
+_HOUSE = r"\d{1,5}(?:\s?(?:bis|ter|[A-Za-z])\b)?(?:\s?[-–/]\s?\d{1,4})?"
+_NO_ROAD = (
+    r"(?!(?:the|of|and|no|in|on|my|a|an|to|down|up|from|off|per|for|at|with|hours?|hrs?|days?|weeks?|minutes?|"
+    r"mins?|months?|miles?|km|years?|times?|stars?|people|euros?|bucks|dollars|pounds|percent|i|you|we|"
+    r"is|was|gb|mbit)\b)"
+)
+_ROAD = (
+    r"street|str|avenue|ave|road|rd|lane|ln|boulevard|blvd|crescent|cres|terrace|gardens|gdns|mews|trail|"
+    r"circle|cir|parkway|pkwy|highway|hwy"
+)
+_CAPITAL_ROAD = r"St|Drive|Dr|Court|Ct|Place|Pl|Square|Sq|Way|Close|Row|Main|Cross|Walk|Grove|Hill"
+_CITY = rf"{_CAPITAL}(?:\s{_CAPITAL}){{0,2}}"
+_TAIL = (
+    r"(?:,?\s(?:apt|apartment|unit|suite|ste|flat|floor|#)\.?\s?\w+)?"
+    rf"(?-i:(?:,\s{_CITY})?(?:,?\s[A-Z]{{2}},?\s\d{{5}}(?:-\d{{4}})?|,?\s[A-Z]{{1,2}}\d[A-Z\d]?\s?\d[A-Z]{{2}}\b)?)"
+)
+_STREET = r"\p{L}+(?:straße|strasse|str\.|weg|gasse|allee|platz|ufer|damm)"
+_RUE = r"(?:rue|avenue|av\.|boulevard|bd|place|chemin|impasse|allée|quai)"
+_CALLE = r"(?:calle|c/|avenida|avda?\.?|plaza|paseo|via|viale|piazza|corso|rua)"
+_OF = r"(?:(?:de|del|della|du|des|la|las|le|les|los|da|do)\s|[dl]['’])*"
+_ZIP_CITY = rf"(?-i:(?:,?\s(?:[A-Z]-)?\d{{4,5}}\s{_CITY})?)"
+
+_IBAN_OF = (
+    r"(?:AD|AE|AT|BE|BG|CH|CY|CZ|DE|DK|EE|ES|FI|FR|GB|GR|HR|HU|IE|IS|IT|LI|LT|LU|LV|MC|MT|NL|NO|PL|PT|"
+    r"RO|RS|SA|SE|SI|SK|SM|TR|UA)"
+)
+
+_DIGITS = re.compile(r"(?<!\d)\d(?:[ .-]{0,3}\d){12,18}(?!\d)", re.ASCII)
+
+_DATE = re.compile(  # which a number may look like, and so may a version or a postcode
+    r"\d{1,2}([./-])\d{1,2}\1(?:19|20)?\d\d|(?:19|20)\d\d([./-]?)\d{1,2}\2\d{1,2}"
+    r"|\d{1,2}[ -]?[a-z]{3,9}[ -]?(?:19|20)?\d\d|\d{5}[.-]\d{4}",
+    re.IGNORECASE,
+)
 
 # kind → (pattern, whether letters may be of either case)
 PATTERNS: dict[str, list[tuple[str, bool]]] = {
     "email": [
-        (r"[\w.+%-]+\s?[(\[{]\s?at\s?[)\]}]\s?[\w-]+(?:\s?(?:\.|[(\[{]\s?dot\s?[)\]}])\s?[\w-]+)+", True),
+        (r"[\w.+%-]+\s?[(\[{]\s?(?:at|a)\s?[)\]}]\s?[\w-]+(?:\s?(?:\.|[(\[{]\s?dot\s?[)\]}])\s?[\w-]+)+", True),
         (r"[\w.+%-]+\sat\s[\w-]+(?:\sdot\s[\w-]+)+", True),
-        (r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)*", True),  # of a host without a dot, too
+        (r"[\w.+%-]+\s?@\s?[\w-]+(?:\.[\w-]+)*", True),  # of a host without a dot, too
     ],
-    "card": [(r"(?<![\d-])\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?![\d-])", True)],  # with a slip, too
-    "iban": [(r"\b[A-Z]{2}\d{2}(?: ?\d{4}){3,6}(?: ?\d{1,3})?\b", False)],
+    "card": [
+        (r"(?<![\d-])\d{4}([ .-]{1,2})\d{4}\1\d{4}\1\d{4}(?![\d-])", True),  # with a slip, too
+        (r"(?<![\d-])3[47]\d\d([ .-]{1,3})\d{6}\1\d{5}(?![\d-])", True),
+    ],
+    "iban": [
+        (rf"\b{_IBAN_OF}[ -]?\d{{2}}[ .-]?[A-Z0-9]{{4}}(?:[ .-]?(?=[A-Z]{{0,3}}\d)[A-Z0-9]{{4}}){{1,6}}"
+         r"(?:[ .-]?(?=[A-Z]{0,2}\d)[A-Z0-9]{1,3})?\b", True),
+    ],
     "phone": [
         (r"(?<![\w+])\+\d(?:[ ./()-]{0,2}\d){7,14}(?!\d)", True),
-        (r"(?<=\b(?:tel|telephone|phone|mobile|cell|fax|whatsapp|call|ring|text|telefon|handy)"
-         r"(?:\s(?:me|us|is|no|nr|number|on|at|under))*[.:]?\s?)\(?\d(?:[ ./()-]{0,2}\d){6,13}(?!\d)", True),
+        (r"(?<=\b(?:tel|telephone|phone|mobile|cell|fax|whatsapp|call|ring|text|telefon|handy|my number|"
+         r"wife['’]s|reach me)(?:\s(?:me|us|is|no|nr|number|on|at|under))*[.:,]?\s?)"
+         r"\(?[o\d](?:[ ./()-]{0,2}\d){6,13}(?!\d)", True),
     ],
     "id": [
-        (r"(?<=\b(?:" + _CUE_OF_CODE + r")\s?-?(?:number|no|nr|num|nummer|id|code|reference|ref)\b"
-         rf"\.?\s?(?:is|was|:|#|=)?\s?)(?=[\p{{L}}/-]*\d){_CODE}(?!\w)", True),
-        (r"(?<=\b(?:" + _CUE_OF_CODE + r"|id)\s?(?::|\#)\s?)"
-         rf"(?=[\p{{L}}/-]*\d){_CODE}(?!\w)", True),
-        (r"(?<=\b(?:" + _CUE_OF_CODE + rf")\s)(?=(?:[\p{{L}}/-]*\d){{5}}){_CODE}(?!\w)", True),
-        (r"(?<!\w)\#\d{5,}\b", True),
-        (r"\b\p{Lu}{2,4}-?\d{6,}\b", False),
+        (rf"(?<=\b(?:{_CUE_OF_CODE}){_NUMBER_OF}\s?(?:is|was|ist|es|:|\#|=)?\s{{0,2}}\#?){_CODE}(?![\w])", True),
+        (r"(?<=\b(?:id|number|no|nr|nº de cliente|n°|nº|quote)\.?\s?[:#]?\s)(?=(?:[\p{L}/_-]*\d){4})"
+         rf"{_CODE}(?!\w)", True),
+        (r"(?<!\w)\#[\p{L}\p{N}-]*\d[\p{L}\p{N}-]{2,}\b", True),
+        # A code of letters and five digits, and seven digits in a row or in groups, are nobody's words.
+        (r"(?<![\w.,-])(?!\d+(?:[x-]\d+)+(?:\p{L}{0,2})\b)(?=[\p{N}_/-]*\p{L})(?=(?:[\p{L}_/-]*\d){5})[\p{L}\p{N}]+(?:[_/-][\p{L}\p{N}]+)*(?![\w-])", True),
+        (r"(?<![\w.,:/-])\d{7,}(?![.,:/-]?\d|\w)", True),
+        (r"(?<![\w.,-])\d{2,}(?:-\d{2,}){2,}(?:-\d)?(?![.,-]?\d|\w)", True),
         (r"\b\d{3}[- .]\d{2}[- .]\d{4}\b", True),  # social security of the USA
-        (r"\b[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D]\b", False),  # of the UK
-        (r"\b\d{7,8}-?[A-HJ-NP-TV-Z]\b", False),  # of Spain
+        (r"\b[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z][ -]?\d\d[ -]?\d\d[ -]?\d\d[ -]?[A-D]\b", True),  # of the UK
+        (r"\b(?:[XYZ]-?)?\d{7,8}[- ]?[A-HJ-NP-TV-Z]\b", False),  # of Spain
         (r"\b[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z]\b", False),  # of Italy
     ],
     "address": [
-        (rf"\b\d{{1,5}}[A-Za-z]?\s(?:{_WORD}\s|\d{{1,3}}(?:st|nd|rd|th)\s|[NSEW]\.?\s){{1,4}}"
-         rf"(?:{_ROADS})\b\.?{_TAIL}", False),
-        (r"\b(?:\p{Lu}[\p{L}-]*\s?(?i:straße|strasse|str\.|weg|platz|allee|gasse|ring|damm|ufer))\s"
-         rf"\d{{1,4}}\s?[a-h]?\b(?:,?\s\d{{4,5}}\s{_CITY})?", False),
-        (r"\b\d{1,4}(?:\s?(?:bis|ter))?,?\s(?i:rue|avenue|boulevard|place|chemin|impasse|allée|quai)\s"
-         rf"(?:(?:de|du|des|la|le|les)\s|[dl]['’])*{_CITY}(?:,?\s\d{{5}}\s{_CITY})?", False),
-        (r"\b(?:Calle|Avenida|Plaza|Paseo|Via|Viale|Piazza|Corso|Rua)\s"
-         rf"(?:(?:de|del|della|la|las|los|da|do)\s)*{_CITY},?\s\d{{1,4}}\b(?:,?\s\d{{5}}\s{_CITY})?", False),
+        (rf"\b{_HOUSE},?\s(?:{_NO_ROAD}[\p{{L}}\d'’.-]+\s){{1,4}}(?:{_ROAD})\b\.?{_TAIL}", True),
+        (rf"\b(?:{_HOUSE}),?\s(?:(?:{_CAPITAL}|\d{{1,3}}(?:st|nd|rd|th|ST|ND|RD|TH)|[NSEW]{{1,2}}\.?)\s){{1,4}}"
+         rf"(?:{_CAPITAL_ROAD}|ST|DR|CT|PL)\b\.?(?i:{_TAIL})", False),
+        (rf"\b\d{{1,5}}\s(?:[nsew]{{1,2}}\.?\s)?\d{{1,3}}(?:st|nd|rd|th)\s(?:{_ROAD}|dr|pl|ct|st|way)\b\.?{_TAIL}", True),
+        (rf"(?<!\w)(?:\p{{L}}+\s)?(?:{_STREET})\s{_HOUSE}(?!\w){_ZIP_CITY}", True),
+        (rf"\b{_HOUSE},?\s{_RUE}\s{_OF}[\p{{L}}'’-]+(?:-[\p{{L}}]+)*(?-i:(?:\s{_CAPITAL}){{0,2}}){_ZIP_CITY}", True),
+        (rf"\b{_CALLE}\s{_OF}[\p{{L}}'’]+(?:\s[\p{{L}}'’]+){{0,2}},?\s(?:n\.?\s?[º°o]\s?)?{_HOUSE}(?!\w){_ZIP_CITY}", True),
         (r"\bp\.?\s?o\.?\s?box\s\d+", True),
         (r"\b[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2}\b", False),
-        (rf"\b{_CITY},\s[A-Z]{{2}}\s\d{{5}}(?:-\d{{4}})?\b", False),
-        (rf"(?<=,\s)\d{{5}}\s{_WORD}\b", False),
+        (rf"\b{_CITY},?\s[A-Z]{{2}},?\s\d{{5}}(?:-\d{{4}})?\b", False),
+        (rf"(?<=,\s)(?:[A-Z]-)?\d{{5}}\s{_CAPITAL}\b", False),
     ],
     "name": [
-        (r"(?<=\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Herr|Frau|Herrn|Mme|Mlle|Monsieur|Madame|Señora?|Sra?|"
-         rf"Signora?)\.?\s){_NOBODY}{_WORD}(?:{_MORE})?", False),
-        (r"(?<=\b(?i:my name is|my name['’]s|name\s?:|i am called|signed|spoke (?:to|with)|speaking (?:to|with)|"
-         r"talked (?:to|with)|served by|helped by|ask for|contact person is|attn\.?:?|dear|"
-         rf"ich heiße|mein name ist|je m['’]appelle|me llamo|mi chiamo),?\s){_ONE}(?:{_MORE})?", False),
-        (r"(?<=\b(?i:this is|i am|i['’]m|agent|advis[eo]r|representative|rep|manager|technician|colleague|"
-         rf"wife|husband|hi|hello|hey|lady called|man called|named),?\s){_ONE}{_MORE}", False),
-        (r"(?<=\b(?i:agent|advis[eo]r|representative|technician|hi|hello|hey|lady called|man called|named),?\s)"
-         rf"{_ONE}(?=[\s,.!?;:]|$)", False),
-        (r"(?<=\b(?i:regards|sincerely|thanks|thank you|cheers|best wishes|yours|truly|faithfully|grüße|grüßen|"
-         rf"cordialement|saludos|saluti)[,.!]?\s{{1,3}}){_ONE}(?:{_MORE})?(?=\s*\.?\s*$)", False),
+        (rf"(?<=\b(?:{_CALLED})[.,:!]{{0,2}}\s{{1,3}}){_ANY_CASE}", True),
+        (rf"(?<=\b(?i:{_MET})[.,:]{{0,2}}\s{{1,2}})(?:{_NAMES}|{_NAME}(?=\s?[\s,.!?;:)]|$))", False),
+        (rf"(?<=\b(?i:{_MAYBE})[.,:!]{{0,2}}\s{{1,2}})(?:{_NAMES}|{_NAME}(?=\s?[^\w\s.]*\s*$))", False),
+        (rf"(?<=\b(?i:i),\s){_ANY_CASE}(?=,\s(?i:hereby))", False),
+        (rf"(?<=[.!?]\s|\n|^-- ?\n|[-–]\s){_NAMES}(?=\s?[^\w\s]*\s*$)", False),  # a line of its own
+        (rf"{_NAMES}(?=\s?[|<]\s?[^\s@]+\s?[@(\[])", False),  # in front of an address
+        (rf"(?<=\n\s{{0,2}}){_NAME}(?=\s?[^\w\s]*\s*$)", False),
     ],
 }  # fmt: skip
 
@@ -139,6 +198,7 @@ def recognisers() -> list[Recogniser]:
     found: list[Recogniser] = [
         _recogniser("email", PatternRecognizer("email", patterns=EmailRecognizer.PATTERNS)),
         _recogniser("card", CreditCardRecognizer()),
+        _cards,
         _recogniser("iban", IbanRecognizer()),
         _recogniser("phone", PhoneRecognizer(supported_regions=REGIONS), least=7),
     ]
@@ -150,6 +210,19 @@ def recognisers() -> list[Recogniser]:
                 by = PatternRecognizer(kind, patterns=own, global_regex_flags=flags | more)
                 found.append(_recogniser(kind, by))
     return [*found, *_named_entities()]
+
+
+def _cards(text: str) -> Iterator[Span]:
+    """Find what has a card's digits and their checksum, however they are set apart."""
+    for found in _DIGITS.finditer(text):
+        digits = [int(digit) for digit in found[0] if digit.isdigit()]
+        if 13 <= len(digits) <= 19 and sum(_luhn(digits)) % 10 == 0 and len(set(digits)) > 1:
+            yield Span(found.start(), found.end(), "card")
+
+
+def _luhn(digits: list[int]) -> Iterator[int]:
+    for at, digit in enumerate(reversed(digits)):
+        yield digit if at % 2 == 0 else 2 * digit - 9 * (digit > 4)
 
 
 @contextmanager
@@ -169,7 +242,8 @@ def _recogniser(kind: str, of: Any, *, least: int = 0) -> Recogniser:
         if least and sum(map(str.isdigit, text)) < least:
             return
         for result in of.analyze(text, of.supported_entities, None):
-            if not _DATE.fullmatch(text[result.start : result.end]):  # which a number may look like
+            found = text[result.start : result.end]
+            if not _DATE.fullmatch(found) and sum(map(str.isdigit, found)) >= least:
                 yield Span(result.start, result.end, kind)
 
     return find
