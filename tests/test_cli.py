@@ -623,6 +623,7 @@ def test_every_option_of_benchmark_arrives(asked):
     }  # fmt: skip
     values = {
         "encoder": "e", "group": "household", "time": "seen", "delimiter": ";", "encoding": "cp1252",
+        "salt_file": "salt",
     }  # fmt: skip
     words = [
         word
@@ -632,7 +633,7 @@ def test_every_option_of_benchmark_arrives(asked):
     code, out, _ = result(
         "benchmark", "l.csv", *P, "-p", "q.jinja", "--out", "r", "--approach", "probe, prior",
         "--budget", "all,16,0", "--model", "m", "--model", "n", "--keep-prompts", "--dry-run",
-        "--attacks", *words,
+        "--attacks", "--redact", *words,
     )  # fmt: skip
     assert (code, out) == (0, "the table\n")
     given = asked["benchmark"][0][0]
@@ -646,12 +647,23 @@ def test_every_option_of_benchmark_arrives(asked):
         keep_prompts=True,
         dry_run=True,
         attacks=True,
+        redact=True,
         **values,
     )
     assert given == expected
     # every field has been given, so a new one has to be given here
     names = {field.name for field in dataclasses.fields(BenchmarkOptions)}
-    others = {"labelled", "prompts", "out", "plan", "models", "keep_prompts", "dry_run", "attacks"}
+    others = {
+        "labelled",
+        "prompts",
+        "out",
+        "plan",
+        "models",
+        "keep_prompts",
+        "dry_run",
+        "attacks",
+        "redact",
+    }
     assert names == others | {*values}
 
 

@@ -28,7 +28,8 @@ from walked import HEADER, PROMPT, TRAIN, TRAIN_HEADER, many, read, table, write
 
 ray = pytest.importorskip("ray")
 
-from promptpredict.onray import Ahead, Job, Places, Reader  # noqa: E402
+from promptpredict.onray import Ahead, Places  # noqa: E402
+from promptpredict.relay import Job, Reader  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

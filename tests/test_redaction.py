@@ -237,6 +237,7 @@ def test_a_planted_address_reaches_no_prompt_no_ledger_no_log_and_no_report(
         keep_prompts=True,
     )
     assert summary.rows == 5
+    assert any(line.startswith("--redact finds names by patterns alone") for line in said)
     assert summary.rejected >= 2
     assert len(fakes.texts()) > 4
     seen = [

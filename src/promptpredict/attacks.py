@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,9 @@ from promptpredict.records import Record
 from promptpredict.results import Attacked
 from promptpredict.scores import LanguageModel
 from promptpredict.scoring import score_records
+
+if TYPE_CHECKING:
+    from promptpredict.benchmark import Benchmark
 
 CUSTOMERS = 32  # whose texts are attacked
 OWN_TEXT = "their own text, left out"
@@ -135,6 +139,17 @@ def attack(lm: LanguageModel, prompt_file: PromptFile, records: Sequence[Record]
     for one, by, to in zip(ATTACKS, moved, turned, strict=True):
         lines.append(_attacked(one.name, one.kind, by, to))
     return lines
+
+
+def attacks_of(runs: Sequence[Benchmark]) -> dict[str, list[Attacked]]:
+    """Return how far attacks move each language model of a comparison, on its first test rows."""
+    return {
+        run.memo.name: attack(
+            run.memo, run.prompt_file, [run.records[row] for row in run.splits[0].test]
+        )
+        for run in runs
+        if run.memo is not None
+    }
 
 
 def attacked_record(prompt_file: PromptFile, record: Record, target: int, attack: Attack) -> Record:

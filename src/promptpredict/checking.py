@@ -116,6 +116,8 @@ def check(options: ScoreOptions) -> Given:
         find(options.encoder, "sentence encoder")
     labelled, notes = _labelled(options, prompt_file)
     warnings = [f"warning: {warning}" for file in files for warning in file.warnings]
+    if options.private.redact and options.private.redact.note:
+        notes.append(options.private.redact.note)
     seal = read_key(options.encrypt_key_file) if options.encrypt_key_file else None
     return Given(options, prompt_file, others, labelled, columns, [*warnings, *notes], seal)
 

@@ -79,8 +79,9 @@ def score(
     promptpredict score customers.csv --prompt mine.jinja --train labelled.csv --shots 8
 
     Writes id (or row), prediction, p_<label> for each label, label_mass (how much of the model's
-    probability the label words have), method (llm or embedding) and truncated. A row that cannot
-    be scored goes to FILE.rejects.jsonl with its reason (to stderr, where scores go to stdout).
+    probability the label words have), method (llm or embedding), truncated and flags. A row that
+    cannot be scored goes to FILE.rejects.jsonl with its reason (to stderr, where scores go to
+    stdout).
 
     Probabilities are calibrated by the first of these that there is: --calibration; --base-rate
     (one shift for all rows; 200 rows or more); the records of --train that are no shots (8 or

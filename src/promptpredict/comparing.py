@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from promptpredict.errors import DataError
 from promptpredict.labelled import Reading, check_task, column_cells, read_labelled
 from promptpredict.listing import table_text
-from promptpredict.plans import Plan
+from promptpredict.plans import Plan, check_attacks, check_developing
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
-from promptpredict.results import About, Attacked, Results, write_results
+from promptpredict.results import About, Results, write_results
 from promptpredict.splits import check_split
 from promptpredict.tables import table_name
 from promptpredict.writing import check_folder, make_folder
@@ -67,10 +67,12 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
     check_split([files[0].label_of(record.label) for record in tables[0]])
     begun, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     plans = [_benchmark(asked, *each) for each in zip(files, tables, strict=True)]
-    _check_developing(asked, plans[0])
+    if len(plans) > 1:
+        check_developing(asked.plan)
     for plan in plans:
         plan.check()
-    _check_attacks(asked, files)
+    if asked.attacks:
+        check_attacks(files, asked.plan)
     warned = _warn_of(plans, say)
     memos = _models(asked, say)
     every: list[Memo | None] = [*memos] or [None]
@@ -94,7 +96,10 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
         say(line)
     comparison.notes = [*notes, *comparison.notes]  # the first were said when they were found
     results = results_of(comparison, about)
-    results.attacks = _attacked(asked, runs)
+    if asked.attacks:
+        from promptpredict.attacks import attacks_of
+
+        results.attacks = attacks_of(runs)
     if len(plans) > 1:
         results.verdict += (
             f"\n{runs[0].prompt_file.name} was chosen by the labels of training rows, which no "
@@ -147,30 +152,6 @@ def _warn_of(plans: Sequence[Benchmark], say: Say) -> set[str]:
             say(f"warning: {of}{flag.text}")
             warned.add(flag.text)
     return warned
-
-
-def _check_developing(asked: BenchmarkOptions, plan: Benchmark) -> None:
-    """Raise DataError where several prompt files have no rows to be compared on."""
-    if len(asked.prompts) == 1:
-        return
-    if not plan.plan.needs_lm:
-        raise DataError("several prompt files can only be compared with a language model")
-    if asked.plan.folds:
-        raise DataError(
-            "several prompt files cannot be compared with --folds: every row tests, and none is "
-            "left to choose on; possible: without --folds, or one prompt file"
-        )
-
-
-def _check_attacks(asked: BenchmarkOptions, files: Sequence[PromptFile]) -> None:
-    """Raise DataError where texts are to be attacked and there is none, or nobody reads it."""
-    if not asked.attacks:
-        return
-    if not asked.plan.needs_lm:
-        raise DataError("--attacks needs a language model, and no approach asked for has one")
-    for file in files:
-        if not file.front.text:
-            raise DataError(f"--attacks needs a text column; {file.name} declares none (text: [])")
 
 
 def _benchmark(asked: BenchmarkOptions, file: PromptFile, records: Sequence[Record]) -> Benchmark:
@@ -270,21 +251,6 @@ def _read_all(runs: Sequence[Benchmark], say: Say) -> None:
         for run in runs:
             run.collect()
             run.read()
-
-
-def _attacked(asked: BenchmarkOptions, runs: Sequence[Benchmark]) -> dict[str, list[Attacked]]:
-    """Return how far attacks move each language model, on the first test rows."""
-    if not asked.attacks:
-        return {}
-    from promptpredict.attacks import attack
-
-    return {
-        run.memo.name: attack(
-            run.memo, run.prompt_file, [run.records[row] for row in run.splits[0].test]
-        )
-        for run in runs
-        if run.memo is not None
-    }
 
 
 def _about(

@@ -21,21 +21,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from promptpredict.blockwise import blocks_of, scored_block, shots_of
 from promptpredict.checking import Given
-from promptpredict.durable import NOT_FINITE, Durable
-from promptpredict.encoders import Embedder
 from promptpredict.errors import DataError, ModelError, PromptPredictError
-from promptpredict.ledger import Entry, Ledger, key_of
+from promptpredict.ledger import Ledger, key_of
 from promptpredict.models import Source
-from promptpredict.records import Block
+from promptpredict.places import is_url
+from promptpredict.relay import Job, Read, Reader, nothing, scored
 from promptpredict.rendered import Prompt
-from promptpredict.scores import Journal, Labels, LanguageModel, Scores, each_labels
-
-Known = dict[bytes, Entry]
-Read = tuple[Known, dict[bytes, str]]  # new entries, and the faults of prompts without one
+from promptpredict.scores import Labels, Scores, each_labels
 
 
 @dataclass(frozen=True)
@@ -71,64 +64,6 @@ class Places:
             return ray.get(ray.remote(**self.needs)(function).remote(*given))
 
 
-@dataclass(frozen=True)
-class Job:
-    """What every process of a run has to know; ``identity`` is that of the ledger's keys."""
-
-    given: Given
-    source: Source
-    ledger: Path
-    identity: str
-    run: int
-    threads: int | None
-
-    def blocks(self) -> Iterator[dict[str, Any]]:
-        """Read the table; give each block with what the ledger knows of its prompts."""
-        shots = shots_of(self.given, _embedder(self.given))
-        ledger = Ledger(self.ledger)
-        for block in blocks_of(self.given):
-            asked = _Asked(self.identity)
-            scored_block(asked, self.given, block, shots)
-            yield {"index": block.index, "work": pickle.dumps((block, ledger.get(asked.keys)))}
-        ledger.close()
-
-
-class Reader:
-    """An actor with a language model of its own."""
-
-    def __init__(self, job: Job) -> None:
-        """Load the language model."""
-        from promptpredict.loading import load_language_model
-
-        if job.threads:
-            import torch
-
-            torch.set_num_threads(job.threads)
-        options = job.given.options
-        self.job = job
-        self.shots = shots_of(job.given, _embedder(job.given))
-        self.lm: LanguageModel = load_language_model(
-            job.source, dtype=options.dtype, device=options.device, say=lambda _: None
-        )
-
-    def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Read what is new of a block."""
-        block, known = pickle.loads(row["work"])
-        return {"index": row["index"], "found": pickle.dumps(self.read(block, known))}
-
-    def read(self, block: Block, known: Known) -> Read:
-        """Return what the block's prompts need and nobody knows yet."""
-        ledger = Ledger()
-        ledger.put((key, each) for key, each in known.items() if each.run != self.job.run)
-        ledger.run = self.job.run
-        ledger.put((key, each) for key, each in known.items() if each.run == self.job.run)
-        noted = _Noted(self.lm, self.job.identity)
-        durable = Durable(noted, ledger, identity=self.job.identity)
-        scored_block(durable, self.job.given, block, self.shots)
-        found = ledger.get(noted.keys)
-        return {key: each for key, each in found.items() if key not in known}, noted.faults
-
-
 class Ahead:
     """What actors read, as a language model: Durable finds it in the ledger before it asks here.
 
@@ -148,7 +83,7 @@ class Ahead:
         encoder = given.options.encoder
         options = replace(
             given.options,
-            customers=os.path.abspath(given.options.customers),
+            customers=_absolute(given.options.customers),
             encoder=os.path.abspath(encoder) if os.path.exists(encoder) else encoder,
         )
         self.name = source.name
@@ -193,10 +128,10 @@ class Ahead:
         known = self._ledger.get(keys)
         if any(key not in known and key not in self._faults for key in keys):
             plain = [replace(prompt, shorter=None) for prompt in prompts]
-            scores: Scores = self._places.run(_scored, self._job, plain, labels)
+            scores: Scores = self._places.run(scored, self._job, plain, labels)
         else:
             faults = {row: self._faults[key] for row, key in enumerate(keys) if key in self._faults}
-            scores = _nothing(len(prompts), len(every[0].words), faults)
+            scores = nothing(len(prompts), len(every[0].words), faults)
         if progress:
             progress(len(prompts))
         return scores
@@ -206,65 +141,6 @@ class Ahead:
         there = self._ledger.get(list(entries))  # an earlier block was first
         self._ledger.put((key, each) for key, each in entries.items() if key not in there)
         return faults
-
-
-# -- language models in between ------------------------------------------------------------------
-
-
-class _Asked:
-    """Answers nothing, and notes what it was asked."""
-
-    name = "asked"
-
-    def __init__(self, identity: str) -> None:
-        self.identity = identity
-        self.keys: list[bytes] = []
-
-    def score(
-        self, prompts: Sequence[Prompt], labels: Labels | Sequence[Labels], **_: Any
-    ) -> Scores:
-        every = each_labels(labels, len(prompts))
-        self.keys += [key_of(self.identity, *each) for each in zip(prompts, every, strict=True)]
-        count = len(every[0].words) if every else len(labels.words)  # type: ignore[union-attr]
-        return _nothing(len(prompts), count, {})
-
-
-class _Noted:
-    """A language model; notes what it was asked, and which prompts have no score."""
-
-    def __init__(self, lm: LanguageModel, identity: str) -> None:
-        self.lm, self.name, self.identity = lm, lm.name, identity
-        self.journals = getattr(lm, "journals", False)
-        self.keys: list[bytes] = []
-        self.faults: dict[bytes, str] = {}
-
-    def score(
-        self,
-        prompts: Sequence[Prompt],
-        labels: Labels | Sequence[Labels],
-        *,
-        progress: Callable[[int], object] | None = None,
-        journal: Journal | None = None,
-    ) -> Scores:
-        given: dict[str, Any] = {"journal": journal} if journal else {}
-        scores = self.lm.score(prompts, labels, progress=progress, **given)
-        every = each_labels(labels, len(prompts))
-        keys = [key_of(self.identity, *each) for each in zip(prompts, every, strict=True)]
-        self.keys += keys
-        for row in np.flatnonzero(~np.isfinite(scores.logprobs).all(axis=1)).tolist():
-            self.faults[keys[row]] = scores.faults.get(row, NOT_FINITE)
-        return scores
-
-
-def _nothing(rows: int, labels: int, faults: dict[int, str]) -> Scores:
-    return Scores(
-        logprobs=np.full((rows, labels), np.nan, np.float32),
-        mass=np.full(rows, np.nan, np.float32),
-        hidden=np.empty((rows, 0), np.float32),
-        truncated=np.zeros(rows, bool),
-        faults=faults,
-        tokens=0,
-    )
 
 
 # -- Ray -----------------------------------------------------------------------------------------
@@ -320,6 +196,10 @@ def _read_ahead(job: Job, places: Places) -> Iterator[Mapping[str, Any]]:
     return iter(rows)
 
 
+def _absolute(path: str) -> str:
+    return path if is_url(path) else os.path.abspath(path)
+
+
 def _placed(dtype: str, device: str) -> str:
     """Return dtype and device as a loaded model has them."""
     from promptpredict.loading import choose_device, choose_dtype
@@ -327,11 +207,3 @@ def _placed(dtype: str, device: str) -> str:
     device, _ = choose_device(device)
     found, _ = choose_dtype(dtype, device)
     return f"{found} on {'cuda:0' if device == 'cuda' else device}"
-
-
-def _scored(job: Job, prompts: Sequence[Prompt], labels: Labels | Sequence[Labels]) -> Scores:
-    return Reader(job).lm.score(prompts, labels)
-
-
-def _embedder(given: Given) -> Embedder:
-    return Embedder(given.options.encoder, device=given.options.device)

@@ -218,5 +218,25 @@ class Plan:
                     yield f"{approach} is not calibrated at {budget:,} labels: all are its shots"
 
 
+def check_attacks(files: Sequence[PromptFile], plan: Plan) -> None:
+    """Raise DataError where texts are to be attacked and there is none, or nobody reads it."""
+    if not plan.needs_lm:
+        raise DataError("--attacks needs a language model, and no approach asked for has one")
+    for file in files:
+        if not file.front.text:
+            raise DataError(f"--attacks needs a text column; {file.name} declares none (text: [])")
+
+
+def check_developing(plan: Plan) -> None:
+    """Raise DataError where several prompt files have no rows to be compared on."""
+    if not plan.needs_lm:
+        raise DataError("several prompt files can only be compared with a language model")
+    if plan.folds:
+        raise DataError(
+            "several prompt files cannot be compared with --folds: every row tests, and none is "
+            "left to choose on; possible: without --folds, or one prompt file"
+        )
+
+
 def _number(budget: int | Literal["all"], rows: int) -> int:
     return rows if budget == "all" else budget

@@ -177,7 +177,7 @@ Recogniser = Callable[[str], Iterator[Span]]
 
 
 def recognisers() -> list[Recogniser]:
-    """Return what finds personal data in a text. Raises DataError where presidio is not installed."""
+    """Return what finds personal data by patterns. Raises DataError where presidio is not installed."""
     try:
         with _no_trial_of_ipv6():
             import presidio_analyzer  # noqa: F401
@@ -209,7 +209,7 @@ def recognisers() -> list[Recogniser]:
             if own:
                 by = PatternRecognizer(kind, patterns=own, global_regex_flags=flags | more)
                 found.append(_recogniser(kind, by))
-    return [*found, *_named_entities()]
+    return found
 
 
 def _cards(text: str) -> Iterator[Span]:
@@ -249,7 +249,7 @@ def _recogniser(kind: str, of: Any, *, least: int = 0) -> Recogniser:
     return find
 
 
-def _named_entities() -> Iterator[Recogniser]:
+def named_entities() -> Iterator[Recogniser]:
     """Yield what finds names by a model of spaCy, where one is installed; none is downloaded."""
     import spacy
 

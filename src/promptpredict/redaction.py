@@ -10,16 +10,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from promptpredict.errors import DataError
-from promptpredict.recognisers import Recogniser, Span, recognisers
+from promptpredict.recognisers import Recogniser, Span, named_entities, recognisers
 
 KINDS = ("email", "iban", "card", "id", "phone", "address", "name")  # the surest first
+NO_MODEL = (
+    "--redact finds names by patterns alone, as no named-entity model of spaCy is installed: a name "
+    "without a cue in front of it stays"
+)
 _DIGITS = 6  # of a placeholder, in hexadecimal
 _SALT = 16  # bytes at least
 
@@ -27,14 +31,16 @@ _SALT = 16  # bytes at least
 class Redactor:
     """Replaces personal data in texts, and writes ids salted.
 
-    ``salt`` makes placeholders and ids those of this salt alone. Raises DataError where presidio
-    is not installed.
+    ``salt`` makes placeholders those of this salt alone; ``note`` is what a user should know. Raises
+    DataError where presidio is not installed.
     """
 
     def __init__(self, salt: bytes = b"") -> None:
         """Find out what is installed."""
         self._salt = salt
-        self._by: Sequence[Recogniser] = recognisers()
+        models = list(named_entities())
+        self.note = "" if models else NO_MODEL
+        self._by: Sequence[Recogniser] = [*recognisers(), *models]
         self._once = lru_cache(maxsize=65_536)(self._redacted)
 
     def __call__(self, text: str) -> str:
@@ -79,7 +85,7 @@ class Redactor:
 class Private:
     """How personal data is kept out of records: ``redact`` their texts, salt their ids."""
 
-    redact: Callable[[str], str] | None = None
+    redact: Redactor | None = None
     salt: bytes | None = None
 
     def text(self, value: Any) -> Any:

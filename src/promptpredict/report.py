@@ -18,19 +18,16 @@ from promptpredict.errors import DataError
 from promptpredict.plans import CHOICES
 from promptpredict.reporttables import (
     Table,
-    attack_tables,
     crossover_table,
     difference_table,
     figure_tables,
     labels_of,
-    mass_table,
     meanings_table,
     pairs_table,
-    shots_table,
     signed,
-    truncation_table,
 )
 from promptpredict.results import Crossover, Results, Row, base_of
+from promptpredict.runtables import attack_tables, mass_table, shots_table, truncation_table
 from promptpredict.writing import whole
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ out as a row with a fault, so that none is lost in silence; a file that is no ta
 from __future__ import annotations
 
 import codecs
-import gzip
 import hashlib
 import io
 import json
@@ -24,6 +23,7 @@ from typing import Any, BinaryIO
 
 from promptpredict.csvrows import RawRow, check_delimiter, find_delimiter, read_rows
 from promptpredict.errors import DataError, nearest
+from promptpredict.places import is_url, known, opened
 
 FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet")
 
@@ -68,17 +68,15 @@ def open_table(
     """
     if str(path) == "-":
         return _text(table_name(path), io.BytesIO(_stdin()), ".csv", delimiter, encoding)
-    path = Path(path)
     name = str(path)
-    with ExitStack() as opened:
+    with ExitStack() as stack:
         with _readable(name):
-            ending = _ending(path)
+            ending = _ending(name)
             if ending == ".parquet":
                 return _parquet(name)
-            opener: Any = gzip.open if ending.endswith(".gz") else open
-            stream = opened.enter_context(opener(path, "rb"))
+            stream = stack.enter_context(opened(name, packed=ending.endswith(".gz")))
         table = _text(name, stream, ending.removesuffix(".gz"), delimiter, encoding)
-        opened.pop_all()  # the table closes it from here on
+        stack.pop_all()  # the table closes it from here on
         return table
 
 
@@ -116,16 +114,17 @@ def _readable(name: str) -> Iterator[None]:
         raise DataError(f"{name} cannot be read: {reason}") from None
 
 
-def _ending(path: Path) -> str:
-    if path.is_dir():
+def _ending(name: str) -> str:
+    path = Path(name)
+    if not is_url(name) and path.is_dir():
         raise DataError(f"{path} is a folder; a table is one file: {', '.join(FORMATS)}")
-    if not path.exists():
+    if not (known(name) or path.exists()):
         beside = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError(f"there is no file {path}{nearest(path.name, beside)}")
+        raise DataError(f"there is no file {name}{nearest(path.name, beside)}")
     for ending in FORMATS:
         if path.name.lower().endswith(ending):
             return ending
-    raise DataError(f"{path} is not named as a table; possible: {', '.join(FORMATS)}")
+    raise DataError(f"{name} is not named as a table; possible: {', '.join(FORMATS)}")
 
 
 def _table(
@@ -289,7 +288,7 @@ def _parquet(name: str) -> Table:
     from pyarrow import parquet
 
     try:
-        file = parquet.ParquetFile(name)
+        file = parquet.ParquetFile(opened(name) if is_url(name) else name)
     except pa.ArrowException as error:
         raise DataError(f"{name} is not a Parquet file: {error}") from None
     # pandas writes the index of a filtered table as a column of this name; it is no data.
@@ -328,8 +327,8 @@ def stamp(path: str | Path) -> str:
     """Return what tells a table from its later versions: size and time; of stdin, a digest."""
     if str(path) == "-":
         return hashlib.sha256(_stdin()).hexdigest()
-    found = Path(path).stat()
-    return f"{found.st_size} {found.st_mtime_ns}"
+    size, changed = known(path) or (0, 0)
+    return f"{size} {changed}"
 
 
 def count_rows(path: str | Path, limit: int | None = None) -> int | None:
@@ -342,10 +341,9 @@ def count_rows(path: str | Path, limit: int | None = None) -> int | None:
     if str(path).endswith(".parquet"):
         from pyarrow import parquet
 
-        rows = int(parquet.ParquetFile(path).metadata.num_rows)
+        rows = int(parquet.ParquetFile(opened(path)).metadata.num_rows)
     else:
-        opener: Any = gzip.open if str(path).endswith(".gz") else open
-        with _readable(str(path)), opener(path, "rb") as stream:
+        with _readable(str(path)), opened(path, packed=str(path).endswith(".gz")) as stream:
             rows, last = 0, b"\n"
             for chunk in iter(lambda: stream.read(1 << 20), b""):
                 rows, last = rows + chunk.count(b"\n"), chunk[-1:]
