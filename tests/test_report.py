@@ -17,12 +17,10 @@ from promptpredict.reporttables import (
     difference_table,
     figure_tables,
     labels_of,
-    mass_table,
     pairs_table,
-    shots_table,
-    truncation_table,
 )
 from promptpredict.results import About, Crossover, Difference, Flag, Results, Row, Shown, Value
+from promptpredict.runtables import mass_table, shots_table, truncation_table
 from sample_results import sample_results
 
 

@@ -95,6 +95,11 @@ class Ahead:
         self._job: Job
         self._results: Iterator[Mapping[str, Any]]
 
+    def describe(self) -> str:
+        """Return where prompts are read, in words."""
+        count = self._places.actors
+        return f"on Ray: {count} language {'model' if count == 1 else 'models'} in {self.where}"
+
     def begin(self, ledger: Ledger, identity: str) -> None:
         """Let actors read ahead, for the run that the ledger has begun."""
         path = Path(str(ledger.path)).absolute()

@@ -38,9 +38,9 @@ class Redactor:
     def __init__(self, salt: bytes = b"") -> None:
         """Find out what is installed."""
         self._salt = salt
-        models = list(named_entities())
+        by_pattern, models = recognisers(), list(named_entities())
         self.note = "" if models else NO_MODEL
-        self._by: Sequence[Recogniser] = [*recognisers(), *models]
+        self._by: Sequence[Recogniser] = [*by_pattern, *models]
         self._once = lru_cache(maxsize=65_536)(self._redacted)
 
     def __call__(self, text: str) -> str:

@@ -134,6 +134,7 @@ class _Run:
             from promptpredict.onray import Ahead
 
             self.ahead = Ahead(self.given, source)
+            self.say(self.ahead.describe())
             return self.ahead
         from promptpredict.loading import load_language_model
 
