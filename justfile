@@ -10,7 +10,7 @@ test:
 test-weights:
     promptpredict models pull smollm2-135m
     promptpredict models pull minilm
-    pytest -m weights
+    pytest -m weights -n 0
 
 lint:
     ruff format --check .

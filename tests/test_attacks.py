@@ -146,3 +146,18 @@ def test_a_language_model_is_attacked_as_a_stand_in_is(tokenizers):
     lines = attack(lm, FILE, customers(4))
     assert [line.customers for line in lines] == [4] * (len(ATTACKS) + 1)
     assert all(np.isfinite([line.median, line.most]).all() for line in lines)
+
+
+@pytest.mark.weights
+def test_the_embedded_model_takes_no_control_token_from_a_customer():
+    from promptpredict.loading import load_tokenizer
+    from promptpredict.models import find
+
+    encoder = Encoder(load_tokenizer(find("smollm2-135m")), name="smollm2-135m")
+    for record in customers(8):
+        before, inside, behind = parts(encoder, record)
+        for one in ATTACKS:
+            attacked = parts(encoder, attacked_record(FILE, record, LEAVES, one))
+            assert (attacked[0], attacked[2]) == (before, behind)
+            assert encoder._control_ids.isdisjoint(attacked[1])
+            assert encoder._control_ids.isdisjoint(inside)

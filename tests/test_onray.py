@@ -192,7 +192,9 @@ def test_the_bytes_are_those_of_a_run_here(cluster):
     """bfloat16, guarded, calibrated on labelled records; some rows are rejects, some known."""
     rows = many(40)[0]
     table("customers.csv", HEADER, [*rows, "short", *rows[:20], *many(20, seed=1)[0]])
-    given = {"dtype": "bfloat16", "train": "train.csv", "shots": 2, "guard": 0.5, "limit": 70}
+    write("salt", "0123456789abcdef")
+    given = {"dtype": "bfloat16", "train": "train.csv", "shots": 2, "guard": 0.5, "limit": 70,
+             "salt_file": "salt"}  # fmt: skip
     score_table(asked(out="here.csv", **given))
     said = []
     score_table(asked(out="there.csv", on="ray", **given), said.append)

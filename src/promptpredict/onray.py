@@ -80,11 +80,16 @@ class Ahead:
             )
         _begin()
         # Actors have a folder of their own.
-        encoder = given.options.encoder
+        asked = given.options
         options = replace(
-            given.options,
-            customers=_absolute(given.options.customers),
-            encoder=os.path.abspath(encoder) if os.path.exists(encoder) else encoder,
+            asked,
+            customers=asked.customers
+            if is_url(asked.customers)
+            else os.path.abspath(asked.customers),
+            encoder=os.path.abspath(asked.encoder)
+            if os.path.exists(asked.encoder)
+            else asked.encoder,
+            salt_file=asked.salt_file and os.path.abspath(asked.salt_file),
         )
         self.name = source.name
         self._given = replace(given, options=options, seal=None)
@@ -132,8 +137,7 @@ class Ahead:
         keys = [key_of(self._job.identity, *each) for each in zip(prompts, every, strict=True)]
         known = self._ledger.get(keys)
         if any(key not in known and key not in self._faults for key in keys):
-            plain = [replace(prompt, shorter=None) for prompt in prompts]
-            scores: Scores = self._places.run(scored, self._job, plain, labels)
+            scores: Scores = self._places.run(scored, self._job, prompts, labels)
         else:
             faults = {row: self._faults[key] for row, key in enumerate(keys) if key in self._faults}
             scores = nothing(len(prompts), len(every[0].words), faults)
@@ -199,10 +203,6 @@ def _read_ahead(job: Job, places: Places) -> Iterator[Mapping[str, Any]]:
         reader, fn_constructor_args=(job,), concurrency=places.actors, **places.needs
     ).iter_rows()
     return iter(rows)
-
-
-def _absolute(path: str) -> str:
-    return path if is_url(path) else os.path.abspath(path)
 
 
 def _placed(dtype: str, device: str) -> str:
