@@ -103,7 +103,16 @@ def compare(say=lambda _: None, *, prompts=("p.jinja",), out="results", **given)
     plan = {"approaches": QUICK, "budgets": (0, 16), "seeds": 1, "max_test": 40, "memory_rows": 0}
     options = {
         name: given.pop(name)
-        for name in ("models", "group", "time", "keep_prompts", "attacks", "dry_run", "encoder")
+        for name in (
+            "models",
+            "group",
+            "time",
+            "keep_prompts",
+            "attacks",
+            "dry_run",
+            "encoder",
+            "redact",
+        )
         if name in given
     }
     return benchmark_table(
@@ -761,3 +770,23 @@ def test_attacks_need_a_text_and_a_language_model(loaded, quick):
         compare(attacks=True, prompts=("bare.jinja",))
     assert str(error.value) == "--attacks needs a text column; bare.jinja declares none (text: [])"
     assert loaded == {}
+
+
+# -- personal data -----------------------------------------------------------------------------
+
+
+def test_a_planted_address_reaches_no_prompt_and_no_file_of_a_comparison(loaded):
+    """Not even the prompt that the report shows because somebody asked to see one."""
+    pytest.importorskip("presidio_analyzer")
+    table = pd.read_csv("customers.csv")
+    table["feedback"] += " write to bolena@mail.example"
+    table.to_csv("customers.csv", index=False)
+    said = []
+    compare(said.append, redact=True, keep_prompts=True, attacks=True)
+    asked = "".join(prompt.user for prompt in loaded["tiny"].asked)
+    assert "write to [email " in asked
+    files = [path for path in Path("results").rglob("*") if path.is_file()]
+    assert len(files) >= 5
+    seen = [asked, *said, *(path.read_bytes().decode("latin-1") for path in files)]
+    assert not any("bolena" in text or "mail.example" in text for text in seen)
+    assert "write to [email " in Path("results/report.html").read_text(encoding="utf-8")
