@@ -65,6 +65,24 @@ def test_a_model_that_is_not_here_is_the_only_one_that_is_asked_for(tmp_path):
     assert done.stderr == "a socket was opened\n" or "some/model" in done.stderr
 
 
+def test_offline_asks_nobody_for_a_model_that_is_not_here(tmp_path):
+    done = run(
+        "score",
+        SAMPLE,
+        "--prompt",
+        "churn-shop",
+        "--model",
+        "some/model",
+        "--offline",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: some/model is not on this machine, and the hub is out of reach; possible: "
+        "smollm2-135m, a folder, or a .gguf file\n"
+    )
+
+
 @pytest.mark.weights
 def test_the_embedded_models_open_no_socket(tmp_path):
     done = run(

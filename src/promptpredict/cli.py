@@ -62,6 +62,7 @@ def score(
     max_drift: options.MaxDrift = 0.25,
     guard: options.Guard = None,
     on: options.On = "here",
+    offline: options.Offline = False,  # noqa: FBT002
     keep_prompts: options.KeptPrompts = False,  # noqa: FBT002
     encrypt_key_file: options.KeyFile = None,
     log_json: options.LogJson = False,  # noqa: FBT002
@@ -98,8 +99,11 @@ def score(
     from promptpredict.walk import score_table
 
     logs.use_json(on=log_json)
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read where the hub's library is imported, later
     first, *others = prompt
-    given = {name: value for name, value in context.params.items() if name != "log_json"}
+    own = ("log_json", "offline")
+    given = {name: value for name, value in context.params.items() if name not in own}
     files = {"prompt": first, "others": tuple(others)}
     asked = ScoreOptions(**given | files | {"keep": options.names(keep)})
     summary = score_table(asked, say)

@@ -7,7 +7,7 @@
 Knows Ray, blocks and the ledger; knows nothing of outputs. Ray Data hands blocks to actors, keeps
 their order, and gives a block to another actor where one dies. The ledger stays with this process,
 and which of two blocks a prompt belongs to does not depend on who was first: the bytes are those of
-a run on one machine. Nothing but the table and the model has to be where the actors are.
+a run on one machine. Where the actors are, there have to be this package and the model.
 """
 
 from __future__ import annotations
@@ -167,6 +167,7 @@ def _begin() -> None:
         ) from None
     if not ray.is_initialized():
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # the run says what there is to say
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False

@@ -98,6 +98,9 @@ On = Annotated[
     Literal["here", "ray"],
     _option("WHERE", "here, or ray: the cluster of RAY_ADDRESS, else one of this machine."),
 ]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Ask no hub, even for a model that is not here.")
+]
 Keep = Annotated[list[str] | None, _option("COLUMNS", "Columns to copy into the output: A,B.")]
 
 # Models
