@@ -200,9 +200,8 @@ def _read_ahead(job: Job, places: Places) -> Iterator[Mapping[str, Any]]:
         lambda _: job.blocks(), num_cpus=0, resources=here
     )
     reader: Any = Reader
-    rows = blocks.map(
-        reader, fn_constructor_args=(job,), concurrency=places.actors, **places.needs
-    ).iter_rows()
+    pool = ray.data.ActorPoolStrategy(size=places.actors)
+    rows = blocks.map(reader, fn_constructor_args=(job,), compute=pool, **places.needs).iter_rows()
     return iter(rows)
 
 
