@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 import fuzzed
 from conftest import build_tokenizer
 from promptpredict.encoding import Encoder
+from promptpredict.errors import PromptError
+from promptpredict.prompt import PromptFile
 from walked import HEADER, PROMPT, rejects, score
 
 QUICK = settings(
@@ -129,6 +131,32 @@ def test_a_prompt_file_with_slips_in_it(slips):
     for at, gone, piece in slips:
         text = text[:at] + piece + text[at + gone :]
     fuzzed.prompt_file(text)
+
+
+FEEDBACK = "{{ customer.feedback }}"
+DEEP = {
+    "braces": (FEEDBACK, "{" * 300 + " }}"),
+    "brackets": (FEEDBACK, "{{ " + "(" * 2000 + "1" + ")" * 2000 + " }}"),
+    "filters": (FEEDBACK, "{{ 'a'" + "|upper" * 3000 + " }}"),
+    "loops": (FEEDBACK, "{% for a in [1] %}" * 30 + "x" + "{% endfor %}" * 30),
+    "blocks": (FEEDBACK, "".join(f"{{% block b{n} %}}" for n in range(300)) + "{% endblock %}" * 300),
+    "a list": ("text: [feedback]", "text: " + "[" * 3000 + "feedback" + "]" * 3000),
+    "keys": ("text: [feedback]", "text: " + "{a: " * 3000 + "feedback" + "}" * 3000),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", DEEP)
+def test_what_is_nested_too_deeply_is_a_line(what):
+    """The first was found by the fuzzer, after half an hour."""
+    plain, deep = DEEP[what]
+    text = PROMPT.replace(plain, deep)
+    with pytest.raises(PromptError, match="is nested too deeply$"):
+        PromptFile.from_text(text)
+
+
+def test_a_template_that_calls_itself_is_a_line():
+    text = PROMPT.replace(FEEDBACK, "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}")
+    assert fuzzed.prompt_file(text)
 
 
 def test_the_prompt_file_without_slips_is_one():

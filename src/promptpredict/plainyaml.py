@@ -96,6 +96,8 @@ def read(text: str, name: str, *, above: int = 0) -> Raw:
         tree = yaml.compose(text, Loader=yaml.BaseLoader)
     except yaml.YAMLError as error:
         raise _yaml_fault(error, text, name, above) from None
+    except RecursionError:
+        raise fault(name, above + 1, "the front matter is nested too deeply") from None
     if tree is None:
         return Raw({}, {})
     if not isinstance(tree, yaml.MappingNode):

@@ -113,6 +113,17 @@ class _Hollow(NodeTransformer):
 
 def _link(source: Source, environment: Environment) -> Link:
     try:
+        return _linked(source, environment)
+    except (
+        RecursionError,
+        MemoryError,
+        SyntaxError,
+    ):  # of Jinja's parser, and of Python's compiler
+        raise fault(source.name, None, "the template is nested too deeply") from None
+
+
+def _linked(source: Source, environment: Environment) -> Link:
+    try:
         tree = environment.parse(source.body)
         extends = _outline(tree, source.name)
         template = environment.from_string(source.body)
