@@ -150,7 +150,7 @@ def test_what_is_nested_too_deeply_is_a_line(what):
     """The first was found by the fuzzer, after half an hour."""
     plain, deep = DEEP[what]
     text = PROMPT.replace(plain, deep)
-    with pytest.raises(PromptError, match="is nested too deeply$"):
+    with pytest.raises(PromptError, match=r"is nested too deeply$"):
         PromptFile.from_text(text)
 
 
