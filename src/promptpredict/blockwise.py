@@ -7,18 +7,20 @@ fixed stretches of the table, so that which prompts share a batch does not depen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from promptpredict.checking import Given
-from promptpredict.encoders import Embedder
-from promptpredict.fallback import Fallback
-from promptpredict.guard import text_moves
 from promptpredict.records import Block, Reject, read_blocks
 from promptpredict.scores import LanguageModel
 from promptpredict.scoring import score_records
 from promptpredict.shots import Shots
 from promptpredict.spool import Scored
+
+if TYPE_CHECKING:  # scikit-learn and scipy are 90 MB that most runs do not need
+    from promptpredict.encoders import Embedder
+    from promptpredict.fallback import Fallback
 
 
 def blocks_of(given: Given) -> Iterator[Block]:
@@ -47,6 +49,8 @@ def scored_block(
     )
     scored = Scored(*_beside(block), found.logprobs, found.mass, found.truncated, found.faults)
     if given.options.guard is not None:
+        from promptpredict.guard import text_moves
+
         scored.moved = text_moves(
             lm, given.prompt_file, block.records, found.logprobs, shots, others=given.others
         )
@@ -77,6 +81,8 @@ def fallback_of(given: Given, embedder: Embedder) -> Fallback | None:
     options = given.options
     if options.fallback == "none":
         return None
+    from promptpredict.fallback import Fallback
+
     return Fallback(given.prompt_file, given.labelled, embedder, options.seed, options.base_rate)
 
 
