@@ -86,13 +86,15 @@ def test_offline_asks_nobody_for_a_model_that_is_not_here(tmp_path):
 @pytest.mark.weights
 def test_the_embedded_models_open_no_socket(tmp_path):
     done = run(
-        "score", SAMPLE, "--prompt", "churn-shop", "--limit", 40, "--train", SAMPLE, "--shots", 2,
+        "score", SAMPLE, "--prompt", "churn-shop", "--limit", 6, "--train", SAMPLE, "--shots", 2,
         "--select", "nearest", "--fallback", "embedding", "--out", "s.csv", cwd=tmp_path,
+        OMP_NUM_THREADS=str(os.cpu_count()),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     done = run(
         "benchmark", SAMPLE, "--prompt", "churn-shop", "--approach", "zero-shot,embedding", "--budget",
-        "0,16", "--seeds", 1, "--max-test", 40, "--attacks", "--out", "r", cwd=tmp_path,
+        "0,16", "--seeds", 1, "--max-test", 8, "--attacks", "--out", "r", cwd=tmp_path,
+        OMP_NUM_THREADS=str(os.cpu_count()),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Hostile texts" in Path(tmp_path / "r" / "report.html").read_text(encoding="utf-8")
