@@ -85,8 +85,10 @@ def test_offline_asks_nobody_for_a_model_that_is_not_here(tmp_path):
 
 @pytest.mark.weights
 def test_the_embedded_models_open_no_socket(tmp_path):
+    few = SAMPLE.read_text(encoding="utf-8").splitlines()[:12]
+    (tmp_path / "few.csv").write_text("\n".join(few), encoding="utf-8")
     done = run(
-        "score", SAMPLE, "--prompt", "churn-shop", "--limit", 6, "--train", SAMPLE, "--shots", 2,
+        "score", SAMPLE, "--prompt", "churn-shop", "--limit", 6, "--train", "few.csv", "--shots", 2,
         "--select", "nearest", "--fallback", "embedding", "--out", "s.csv", cwd=tmp_path,
         OMP_NUM_THREADS=str(os.cpu_count()),
     )  # fmt: skip
