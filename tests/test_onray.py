@@ -28,7 +28,7 @@ from walked import HEADER, PROMPT, TRAIN, TRAIN_HEADER, many, read, table, write
 
 ray = pytest.importorskip("ray")
 
-from promptpredict.onray import Ahead, Places  # noqa: E402
+from promptpredict.onray import Actors, Ahead  # noqa: E402
 from promptpredict.relay import Job, Reader  # noqa: E402
 
 
@@ -181,11 +181,11 @@ def cluster():
     ray.shutdown()
 
 
-def test_places_are_gpus_or_machines(cluster, monkeypatch):
-    assert Places.found("cpu") == Places(actors=1, cpus=1)
+def test_actors_have_a_gpu_or_a_machine(cluster, monkeypatch):
+    assert Actors.found("cpu") == Actors(count=1, cpus=1)
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"GPU": 4.0, "CPU": 8.0})
-    assert Places.found("auto") == Places(actors=4, cpus=1, gpus=1)
-    assert Places.found("cpu") == Places(actors=1, cpus=1)
+    assert Actors.found("auto") == Actors(count=4, cpus=1, gpus=1)
+    assert Actors.found("cpu") == Actors(count=1, cpus=1)
 
 
 def test_the_bytes_are_those_of_a_run_here(cluster):

@@ -18,7 +18,7 @@ from promptpredict.listing import table_text
 from promptpredict.plans import Plan, check_attacks, check_developing
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
-from promptpredict.results import About, Results, write_results
+from promptpredict.results import About, Attacked, Results, write_results
 from promptpredict.splits import check_split
 from promptpredict.tables import table_name
 from promptpredict.writing import check_folder, make_folder
@@ -87,6 +87,7 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
     from promptpredict.joining import joined
 
     comparison = joined(found, [memo.name for memo in memos])
+    attacks = _attacks(asked, runs)
     seconds = time.perf_counter() - begun
     about = _about(asked, runs, comparison, started=started, seconds=seconds)
     for line in [
@@ -96,10 +97,7 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
         say(line)
     comparison.notes = [*notes, *comparison.notes]  # the first were said when they were found
     results = results_of(comparison, about)
-    if asked.attacks:
-        from promptpredict.attacks import attacks_of
-
-        results.attacks = attacks_of(runs)
+    results.attacks = attacks
     if len(plans) > 1:
         results.verdict += (
             f"\n{runs[0].prompt_file.name} was chosen by the labels of training rows, which no "
@@ -251,6 +249,15 @@ def _read_all(runs: Sequence[Benchmark], say: Say) -> None:
         for run in runs:
             run.collect()
             run.read()
+
+
+def _attacks(asked: BenchmarkOptions, runs: Sequence[Benchmark]) -> dict[str, list[Attacked]]:
+    """Return how far attacks move the language models, where that is asked for."""
+    if not asked.attacks:
+        return {}
+    from promptpredict.attacks import attacks_of
+
+    return attacks_of(runs)
 
 
 def _about(

@@ -32,16 +32,16 @@ from promptpredict.scores import Labels, Scores, each_labels
 
 
 @dataclass(frozen=True)
-class Places:
+class Actors:
     """How many actors there are, and what each has: a GPU, or all processors of a machine."""
 
-    actors: int
+    count: int
     cpus: int
     gpus: int = 0
 
     @classmethod
-    def found(cls, device: str) -> Places:
-        """Return the places of the cluster."""
+    def found(cls, device: str) -> Actors:
+        """Return what the cluster has room for."""
         import ray
 
         gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
@@ -94,24 +94,24 @@ class Ahead:
         self.name = source.name
         self._given = replace(given, options=options, seal=None)
         self._source = replace(source, path=source.path.absolute())
-        self._places = Places.found(options.device)
-        self.where: str = self._places.run(_placed, options.dtype, options.device)
+        self._actors = Actors.found(options.device)
+        self.where: str = self._actors.run(_placed, options.dtype, options.device)
         self._faults: dict[bytes, str] = {}
         self._job: Job
         self._results: Iterator[Mapping[str, Any]]
 
     def describe(self) -> str:
         """Return where prompts are read, in words."""
-        count = self._places.actors
+        count = self._actors.count
         return f"on Ray: {count} language {'model' if count == 1 else 'models'} in {self.where}"
 
     def begin(self, ledger: Ledger, identity: str) -> None:
         """Let actors read ahead, for the run that the ledger has begun."""
         path = Path(str(ledger.path)).absolute()
-        threads = None if self._places.gpus else self._places.cpus
+        threads = None if self._actors.gpus else self._actors.cpus
         self._ledger = ledger
         self._job = Job(self._given, self._source, path, identity, ledger.run, threads)
-        self._results = _read_ahead(self._job, self._places)
+        self._results = _read_ahead(self._job, self._actors)
 
     def take(self, index: int) -> None:
         """Wait for a block, and put what was read of it into the ledger."""
@@ -137,7 +137,7 @@ class Ahead:
         keys = [key_of(self._job.identity, *each) for each in zip(prompts, every, strict=True)]
         known = self._ledger.get(keys)
         if any(key not in known and key not in self._faults for key in keys):
-            scores: Scores = self._places.run(scored, self._job, prompts, labels)
+            scores: Scores = self._actors.run(scored, self._job, prompts, labels)
         else:
             faults = {row: self._faults[key] for row, key in enumerate(keys) if key in self._faults}
             scores = nothing(len(prompts), len(every[0].words), faults)
@@ -190,7 +190,7 @@ def _plainly() -> Iterator[None]:
         raise ModelError(f"a worker on Ray has failed: {last}") from None
 
 
-def _read_ahead(job: Job, places: Places) -> Iterator[Mapping[str, Any]]:
+def _read_ahead(job: Job, actors: Actors) -> Iterator[Mapping[str, Any]]:
     """Yield what actors read of the blocks, in order."""
     import ray
 
@@ -200,8 +200,8 @@ def _read_ahead(job: Job, places: Places) -> Iterator[Mapping[str, Any]]:
         lambda _: job.blocks(), num_cpus=0, resources=here
     )
     reader: Any = Reader
-    pool = ray.data.ActorPoolStrategy(size=places.actors)
-    rows = blocks.map(reader, fn_constructor_args=(job,), compute=pool, **places.needs).iter_rows()
+    pool = ray.data.ActorPoolStrategy(size=actors.count)
+    rows = blocks.map(reader, fn_constructor_args=(job,), compute=pool, **actors.needs).iter_rows()
     return iter(rows)
 
 
