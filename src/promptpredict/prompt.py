@@ -10,6 +10,7 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from functools import lru_cache, reduce
 from itertools import islice, pairwise
 from pathlib import Path
@@ -70,6 +71,7 @@ class PromptFile:
         ]
         # A shot stands in thousands of prompts, and a customer in many of a comparison.
         self._once = lru_cache(maxsize=16_384)(self._render_once)
+        self._edges: list[float] | None = None  # those that ``with_edges`` gave
         self._never = {self.front.target, *self.front.ignore}
         self._apart = {*self._never, *self.front.text, self.front.id}  # not in customer.fields
 
@@ -149,9 +151,22 @@ class PromptFile:
             for word, ((low, first), (high, last)) in spans
         )
 
-    def __reduce__(self) -> tuple[type[PromptFile], tuple[Source, ...]]:
+    def with_edges(self, edges: Sequence[float]) -> PromptFile:
+        """Return this file of a regression with edges of its bins, as if they stood in it."""
+        if self.front.bins is None:
+            raise ValueError(f"{self.name} has task: {self.front.task}, which has no bins")
+        bins = self.front.bins.model_copy(update={"edges": [float(edge) for edge in edges]})
+        other = copy(self)
+        other.front = self.front.model_copy(update={"bins": bins})
+        other._edges = bins.edges
+        other._once = lru_cache(maxsize=16_384)(other._render_once)
+        whole = f"{self.fingerprint} {bins.edges}"  # shots, and what a probability stands for
+        other.fingerprint = hashlib.sha256(whole.encode()).hexdigest()[:16]
+        return other
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         """Pickle the texts: compiled templates cannot be, and files may have gone."""
-        return type(self), self._sources
+        return _again, (self._sources, self._edges)
 
     def __sklearn_clone__(self) -> PromptFile:
         """Return itself: a clone of an estimator shares what is loaded."""
@@ -300,3 +315,9 @@ class PromptFile:
             except DataError as error:
                 raise DataError(f"{self.name}, row {row}, column '{column}': {error}") from None
             yield Cell(look.name or column, column, shown, value)
+
+
+def _again(sources: Sequence[Source], edges: Sequence[float] | None) -> PromptFile:
+    """Return a prompt file as it was pickled."""
+    file = PromptFile(*sources)
+    return file if edges is None else file.with_edges(edges)

@@ -13,15 +13,17 @@ from typing import Any
 from promptpredict.approach import Approach
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import UnscoredError
+from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.scores import LanguageModel, Scores
 from promptpredict.scoring import score_records
 from promptpredict.shots import Select, Shots
 
 
-class ByLanguageModel(Approach):
-    """What the approaches share that read customers with a language model."""
+class Reader:
+    """What estimators share that read customers with a language model, whatever they predict."""
 
+    prompt_file_: PromptFile
     model: str | LanguageModel
     shots: int
     select: Select
@@ -50,7 +52,7 @@ class ByLanguageModel(Approach):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave weights that a name stands for out of a pickle; they are loaded again."""
-        state: dict[str, Any] = super().__getstate__()
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
         if isinstance(self.model, str):
             state = {name: value for name, value in state.items() if name != "model_"}
         return state
@@ -68,6 +70,10 @@ class ByLanguageModel(Approach):
         if not hasattr(self, "model_"):
             self.model_ = _language_model(self.model)
         return self.model_
+
+
+class ByLanguageModel(Reader, Approach):
+    """What the approaches share that read customers with a language model."""
 
 
 def check_scored(records: Sequence[Record], faults: Mapping[int, str]) -> None:
