@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-import numpy as np
-import numpy.typing as npt
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from promptpredict.amounts import AmountHead, Floats
 from promptpredict.approach import Prompted, checked
-from promptpredict.binning import quantile_edges
+from promptpredict.binning import amounts_of, binned
 from promptpredict.errors import DataError
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, records_from_frame
@@ -105,24 +103,6 @@ class AmountApproach(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-def targets_of(records: Sequence[Record]) -> Floats:
-    """Return the amount of each record, (n,)."""
-    return np.array([float(str(record.label)) for record in records])
-
-
-def amounts_of(values: Sequence[Any] | npt.NDArray[Any]) -> Floats:
-    """Return amounts (n,) as numbers; DataError for the first that is none."""
-    found = np.empty(len(values))
-    for row, value in enumerate(values):
-        try:
-            found[row] = float(str(value))
-        except ValueError:
-            found[row] = np.nan
-        if not np.isfinite(found[row]):
-            raise DataError(f"row {row + 1} of y holds '{value}', which is not a number")
-    return found
-
-
 def load_regression(prompt: Prompted) -> PromptFile:
     """Load a prompt file of a regression, or write one that shows every column.
 
@@ -137,10 +117,3 @@ def load_regression(prompt: Prompted) -> PromptFile:
             "possible: the classifier of the same approach"
         )
     return file
-
-
-def binned(file: PromptFile, y: Floats) -> PromptFile:
-    """Return a prompt file with edges: its own, or quantiles of the amounts ``y`` (n,)."""
-    if file.front.bins is None or file.front.bins.edges is not None:
-        return file
-    return file.with_edges(quantile_edges(y, len(file.front.bins.words)))

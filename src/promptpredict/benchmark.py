@@ -8,7 +8,7 @@ before the language model reads the first, each once, whoever needs it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
@@ -164,8 +164,7 @@ class Benchmark:
         draws = self.draws()
         found = Comparison(notes=self._left_out())
         cases = self._cases(draws)
-        money = self.plan.value_saved, self.plan.offer_cost
-        figures = Figures(self.records, self.y, self.labels, self.positive, money)
+        figures = self._figures()
         found.units = figures.units(next(iter(cases.values()), []))  # all have the same test rows
         given: dict[str, Any] = {
             "table": self.table,
@@ -200,16 +199,47 @@ class Benchmark:
         for (budget, seed), each in tried.items():
             found: dict[str, Sequence[Outcome]] = {
                 # as many shots as suit the draw's own rows best
-                approach: [each for _, each in best_of(counts, self.y, self.labels)]
+                approach: [each for _, each in self._best_of(counts)]
                 for approach, counts in each.items()
             }
             if STACK in self._runs[budget]:
-                stack = stacked(found, self.y, self.labels, groups_of(self.records))
+                stack = self._joined(found)
                 found |= {STACK: stack} if stack else {}
             if budget:
-                found |= choices(found, self.y, self.labels)
+                found |= self._choices(found)
             cases |= {(name, budget, seed): list(outcomes) for name, outcomes in found.items()}
         return cases
+
+    def _best_of(self, counts: Mapping[str, Sequence[Outcome]]) -> list[tuple[str, Outcome]]:
+        return best_of(counts, self.y, self.labels)
+
+    def _joined(self, found: Mapping[str, Sequence[Outcome]]) -> list[Outcome] | None:
+        return stacked(found, self.y, self.labels, groups_of(self.records))
+
+    def _choices(self, found: Mapping[str, Sequence[Outcome]]) -> dict[str, list[Outcome]]:
+        return choices(found, self.y, self.labels)
+
+    def _figures(self) -> Any:
+        money = self.plan.value_saved, self.plan.offer_cost
+        return Figures(self.records, self.y, self.labels, self.positive, money)
+
+    def _timed(
+        self, predict: Callable[[Sequence[Record]], Probabilities], draw: Draw
+    ) -> tuple[Probabilities, float, float]:
+        """Return what an approach says of the test rows, the seconds it takes, and the tokens.
+
+        What another approach has read already would have taken its time here as well.
+        """
+        start, before = time.perf_counter(), self._clock()
+        predicted = predict(self._rows(draw.test))
+        seconds = time.perf_counter() - start
+        cost, waited, tokens = (now - then for now, then in zip(self._clock(), before, strict=True))
+        return predicted, seconds - waited + cost, tokens
+
+    def _seen(self, approach: str, estimator: Any) -> Seen | None:
+        if self.memo is None or approach not in WITH_LM or self.memo.collecting:
+            return None
+        return Seen.of(self.memo.last, getattr(estimator, "shots_", None))
 
     def _outcome(self, approach: str, draw: Draw, shots: int) -> Outcome:
         """Fit an approach with so many shots on a draw, and test it on the test rows."""
@@ -231,22 +261,16 @@ class Benchmark:
         else:
             some = np.random.default_rng(self.plan.split_seed).permutation(draw.train)[:RATE_ROWS]
             estimator.fit(self._rows(some), None)
-        start, before = time.perf_counter(), self._clock()
-        probabilities = estimator.predict_proba(self._rows(draw.test))
-        seconds = time.perf_counter() - start
-        cost, waited, tokens = (now - then for now, then in zip(self._clock(), before, strict=True))
+        probabilities, seconds, tokens = self._timed(estimator.predict_proba, draw)
         columns = [self.labels.index(key) for key in estimator.keys_]
         judged = spread(held_out, columns, len(self.labels))
-        seen = None
-        if self.memo is not None and approach in WITH_LM and not self.memo.collecting:
-            seen = Seen.of(self.memo.last, getattr(estimator, "shots_", None))
+        seen = self._seen(approach, estimator)
         return Outcome(
             draw,
             self._to_rate(draw, spread(probabilities, columns, len(self.labels))),
             self._to_rate(draw, judged),
             judged,
-            # What another approach has read already would have taken its time here as well.
-            seconds - waited + cost,
+            seconds,
             tokens,
             seen=seen,
         )

@@ -1,18 +1,49 @@
 """The bins of a regression: their edges from amounts that are known.
 
-Knows numbers; knows nothing of prompt files or models.
+Knows numbers, and the prompt file that has the bins; knows nothing of models.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from math import ceil, floor, log10
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from promptpredict.amounts import many_zeros
+from promptpredict.amounts import Floats, many_zeros
 from promptpredict.errors import DataError
+
+if TYPE_CHECKING:
+    from promptpredict.prompt import PromptFile
+    from promptpredict.records import Record
+
+
+def binned(file: PromptFile, y: Floats) -> PromptFile:
+    """Return a prompt file with edges: its own, or quantiles of the amounts ``y`` (n,)."""
+    if file.front.bins is None or file.front.bins.edges is not None:
+        return file
+    return file.with_edges(quantile_edges(y, len(file.front.bins.words)))
+
+
+def targets_of(records: Sequence[Record]) -> Floats:
+    """Return the amount of each record, (n,)."""
+    return np.array([float(str(record.label)) for record in records])
+
+
+def amounts_of(values: Sequence[Any] | npt.NDArray[Any]) -> Floats:
+    """Return amounts (n,) as numbers; DataError for the first that is none."""
+    found = np.empty(len(values))
+    for row, value in enumerate(values):
+        try:
+            found[row] = float(str(value))
+        except ValueError:
+            found[row] = np.nan
+        if not np.isfinite(found[row]):
+            raise DataError(f"row {row + 1} of y holds '{value}', which is not a number")
+    return found
 
 
 def quantile_edges(y: npt.ArrayLike, count: int) -> list[float]:

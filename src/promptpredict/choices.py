@@ -23,7 +23,7 @@ from promptpredict.plans import (
     WITH_LM,
     WITHOUT_LM,
 )
-from promptpredict.results import Crossover, Difference, Row, base_of
+from promptpredict.results import Crossover, Difference, Row, base_of, leading
 from promptpredict.verdict import Gap, crossovers, judge, perfect
 
 Floats = npt.NDArray[np.float64]
@@ -64,7 +64,7 @@ def choose(held_out: Mapping[str, Floats], y: Sequence[str], labels: Sequence[st
 def differences(
     rows: Sequence[Row], resampled: Mapping[tuple[str, int, int], Floats], *, units: float = np.inf
 ) -> tuple[list[Difference], list[Crossover]]:
-    """Compare approaches on identical test rows, the mean over the seeds: ROC AUC.
+    """Compare approaches on identical test rows, the mean over the seeds: ROC AUC, or Spearman.
 
     ``resampled`` holds it for each approach, budget and seed on the same resamples of the test
     rows, so that intervals are paired; ``units`` are the independent ones among the test rows.
@@ -102,7 +102,7 @@ def differences(
     means = {
         key: np.mean([resampled[*key, seed] for seed in of], axis=0) for key, of in seeds.items()
     }
-    return found, crossovers(means, pairs=pairs, units=units)
+    return found, crossovers(means, pairs=pairs, units=units, metric=leading(rows))
 
 
 def gap_of(
@@ -115,10 +115,9 @@ def gap_of(
     units: float = np.inf,
 ) -> Gap | None:
     """Return by how much an approach is ahead of another, over the seeds that both have."""
+    metric = leading(rows)
     known = {
-        (row.approach, row.seed): row.metrics["roc_auc"].value
-        for row in rows
-        if row.budget == budget
+        (row.approach, row.seed): row.metrics[metric].value for row in rows if row.budget == budget
     }
     pairs = [
         ((approach, budget, seed), (against, budget, seed), value - other)
@@ -134,7 +133,7 @@ def gap_of(
     return Gap(
         approach=approach,
         against=against,
-        metric="roc_auc",
+        metric=metric,
         value=float(np.mean(values)),
         resampled=np.mean(drawn[0], axis=0) - np.mean(drawn[1], axis=0),
         units=units,
@@ -143,9 +142,10 @@ def gap_of(
 
 
 def _seeds(rows: Sequence[Row]) -> dict[tuple[str, int], list[int]]:
-    """Return the seeds of each approach and budget whose ROC AUC is defined."""
+    """Return the seeds of each approach and budget whose leading metric is defined."""
+    metric = leading(rows)
     found: dict[tuple[str, int], list[int]] = {}
     for row in rows:
-        if row.metrics["roc_auc"].value is not None:
+        if row.metrics[metric].value is not None:
             found.setdefault((row.approach, row.budget), []).append(row.seed)
     return found

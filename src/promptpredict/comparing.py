@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptpredict.errors import DataError
-from promptpredict.labelled import Reading, check_task, column_cells, read_labelled
+from promptpredict.labelled import Reading, column_cells, read_labelled
 from promptpredict.listing import table_text
 from promptpredict.plans import Plan, check_attacks, check_developing
 from promptpredict.prompt import PromptFile
@@ -62,9 +62,10 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
     """
     check_folder(asked.out)
     asked.plan.check()
-    files = [_checked(prompt, say) for prompt in asked.prompts]
+    files = [_checked(prompt, asked, say) for prompt in asked.prompts]
     tables = _same_rows([_read(file, asked, say) for file in files], files)
-    check_split([files[0].label_of(record.label) for record in tables[0]])
+    if files[0].front.bins is None:
+        check_split([files[0].label_of(record.label) for record in tables[0]])
     begun, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     plans = [_benchmark(asked, *each) for each in zip(files, tables, strict=True)]
     if len(plans) > 1:
@@ -109,9 +110,12 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
 # -- what is given -----------------------------------------------------------------------------
 
 
-def _checked(prompt: str, say: Say) -> PromptFile:
+def _checked(prompt: str, asked: BenchmarkOptions, say: Say) -> PromptFile:
     file = PromptFile.load(prompt)
-    check_task(file, "benchmark")
+    if file.front.bins:
+        from promptpredict.amountbench import check_amounts
+
+        check_amounts(asked.plan, len(asked.prompts), attacks=asked.attacks)
     for warning in file.warnings:
         say(f"warning: {warning}")
     return file
@@ -126,6 +130,8 @@ def _read(file: PromptFile, asked: BenchmarkOptions, say: Say) -> list[Record]:
 
 def _same_rows(tables: Sequence[list[Record]], files: Sequence[PromptFile]) -> list[list[Record]]:
     """Return the records of the rows that every prompt file can show, with one label each."""
+    if len(files) == 1:
+        return list(tables)
     shared = set.intersection(*({record.row for record in table} for table in tables))
     kept = [[record for record in table if record.row in shared] for table in tables]
     labels = [
@@ -161,7 +167,12 @@ def _benchmark(asked: BenchmarkOptions, file: PromptFile, records: Sequence[Reco
         for column in (asked.group, asked.time)
         if column
     }
-    return Benchmark(
+    kind: type[Benchmark] = Benchmark
+    if file.front.bins:
+        from promptpredict.amountbench import AmountBenchmark
+
+        kind = AmountBenchmark
+    return kind(
         records,
         file,
         asked.plan,

@@ -17,7 +17,7 @@ from promptpredict.cases import Key, Outcome
 from promptpredict.metrics import best_threshold, evaluate, resample
 from promptpredict.records import Record, groups_of
 from promptpredict.resampling import intervals, units_of
-from promptpredict.results import Flag, Row, Value
+from promptpredict.results import LEADING, Flag, Row, Value, leading
 
 REVERSED = 0.45  # a ROC AUC below it is more than bad luck: words and labels may be swapped
 
@@ -126,10 +126,11 @@ def members(outcomes: Sequence[Outcome]) -> list[str]:
 
 def line(row: Row) -> str:
     """Return a row as a line for people."""
-    auc = row.metrics["roc_auc"].value
-    shown = "undefined" if auc is None else f"{auc:.3f}"
+    metric = leading([row])
+    value = row.metrics[metric].value
+    shown = "undefined" if value is None else f"{value:.3f}"
     name = f"{row.approach} ({row.chosen})" if row.chosen else row.approach
-    return f"{name}, {row.budget:,} labels, seed {row.seed}: ROC AUC {shown}"
+    return f"{name}, {row.budget:,} labels, seed {row.seed}: {LEADING[metric]} {shown}"
 
 
 def reversed_flags(rows: Sequence[Row]) -> list[Flag]:
@@ -138,7 +139,7 @@ def reversed_flags(rows: Sequence[Row]) -> list[Flag]:
     ``rows`` are in the order of their budgets: labels change the level of zero-shot, not its order.
     """
     wording = next((row for row in rows if row.approach == "zero-shot"), None)
-    auc = wording.metrics["roc_auc"].value if wording else None
+    auc = wording.metrics["roc_auc"].value if wording and "roc_auc" in wording.metrics else None
     if auc is None or auc >= REVERSED:
         return []
     text = (

@@ -5,6 +5,7 @@ Knows records and prompt files; imports no torch and knows nothing of what the r
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,12 +59,38 @@ def read_labelled(
     """
     prompt_file.check_columns(read_header(table, **reading), table_name(table), labelled=True)
     found = read_records(table, prompt_file.roles, **reading)
+    if prompt_file.front.bins:
+        prompt_file = _binned(prompt_file, found.records, table)
     for record in found.records:
         label_of(prompt_file, record, table)
     usable: list[Record] = []
     rejects = list(found.rejects)
     _take(prompt_file, found.records, usable, rejects)
     return usable, _left_out(table_name(table), len(found.unlabelled), rejects)
+
+
+def _binned(prompt_file: PromptFile, records: Sequence[Record], table: str) -> PromptFile:
+    """Return a prompt file of a regression with edges, so that its records can be shown.
+
+    Raises DataError for an amount that is no number.
+    """
+    from promptpredict.binning import binned, targets_of
+
+    for record in records:
+        try:
+            fine = math.isfinite(float(str(record.label)))
+        except ValueError:
+            fine = False
+        if not fine:
+            column = prompt_file.front.target
+            text = f"column '{column}' holds '{record.label}', which is not a number"
+            raise DataError(f"{table_name(table)}, row {record.row}: {text}")
+    try:
+        return binned(prompt_file, targets_of(records))
+    except DataError as error:
+        raise DataError(
+            f"{table_name(table)}, column '{prompt_file.front.target}': {error}"
+        ) from None
 
 
 def read_unlabelled(
@@ -129,7 +156,7 @@ def check_task(prompt_file: PromptFile, command: str) -> None:
     """Raise PromptError for a task that a command cannot do."""
     if prompt_file.front.task == "regression":
         raise PromptError(
-            f"{prompt_file.name} has task: regression, which {command} cannot do yet; "
+            f"{prompt_file.name} has task: regression, which {command} cannot do; "
             "possible: binary, multiclass"
         )
 

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from promptpredict.results import Results, Spread, summarise
 
-SHOWN = ("roc_auc", "pr_auc", "brier", "log_loss", "ece", "f1", "lift_10", "seconds_per_1000")
+SHOWN = (
+    *("roc_auc", "pr_auc", "brier", "log_loss", "ece", "f1", "lift_10"),
+    *("spearman", "gini", "mae", "rmse", "pinball", "coverage"),
+    "seconds_per_1000",
+)
+_MONEY = ("mae", "rmse", "pinball")  # in the unit of the amounts
 
 
 def table_text(results: Results) -> str:
@@ -33,4 +38,6 @@ def _cell(name: str, value: Spread | None, seeds: int) -> str:
         return ""
     if name == "seconds_per_1000":
         return f"{value.mean:.1f}"
+    if name in _MONEY:
+        return f"{value.mean:,.4g}" + (f" ±{value.sd:.2g}" if seeds > 1 else "")
     return f"{value.mean:.3f}" + (f" ±{value.sd:.3f}" if seeds > 1 else "")

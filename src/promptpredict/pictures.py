@@ -25,14 +25,22 @@ from promptpredict.curves import (
     spoken_budget,
 )
 from promptpredict.resampling import SHARES
-from promptpredict.results import Results, Row
+from promptpredict.results import LEADING, Results, Row, leading
 from promptpredict.theme import add_legend, drawing, place_of, png, side_by_side, svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-METRICS = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC", "brier": "Brier score"}
+METRICS = {
+    "roc_auc": "ROC AUC",
+    "pr_auc": "PR AUC",
+    "brier": "Brier score",
+    "spearman": "Spearman",
+    "gini": "Gini",
+    "mae": "mean absolute error",
+}
+_LOWER = ", lower is better"
 TEXT = {
     "structured": "structured columns only",
     "text": "text only",
@@ -70,7 +78,7 @@ class Gallery:
 
 def gallery(results: Results, predictions: DataFrame, positive: str | None) -> Gallery:
     """Draw what the results and predictions of a run allow; ``positive`` is None if multi-class."""
-    quality = series(results.rows, "roc_auc")
+    quality = series(results.rows, leading(results.rows))
     budget = spoken_budget(results.rows, results.verdict)
     strong = main_approaches(quality, budget)
     drawn: list[Picture] = []
@@ -87,7 +95,8 @@ def gallery(results: Results, predictions: DataFrame, positive: str | None) -> G
             detailed = {name: detailed[name] for name in curves}
             drawn += _ranking(curves, results.rows, detailed)
         places = {} if budget is None else _places(results.rows, quality, budget)
-        drawn += [*_cost(places, budget or 0), *_text(quality)]
+        metric = leading(results.rows)
+        drawn += [*_cost(places, budget or 0, metric), *_text(quality, metric)]
     legend = {name: name in strong for name in sorted(quality, key=place_of)}
     pictures = {picture.name: picture for picture in drawn}
     return Gallery(pictures, budget, strong, legend, detailed, list(places))
@@ -127,12 +136,13 @@ def _picture(
 
 def _learning(rows: Sequence[Row], strong: Sequence[str]) -> list[Picture]:
     made = []
-    for metric, note in (("roc_auc", ""), ("pr_auc", ""), ("brier", ", lower is better")):
+    for metric in METRICS:
+        note = _LOWER if metric in ("brier", "mae") else ""
         curves = series(rows, metric)
         if not curves:
             continue
         name, label = METRICS[metric], METRICS[metric] + note
-        wide = metric == "roc_auc"
+        wide = metric in LEADING
 
         def small(curves: Series = curves, label: str = label) -> Figure:
             return plots.learning(curves, strong, label)
@@ -240,23 +250,24 @@ def _places(rows: Sequence[Row], quality: Series, budget: int) -> dict[str, tupl
     return places
 
 
-def _cost(places: Mapping[str, tuple[float, float]], budget: int) -> list[Picture]:
+def _cost(places: Mapping[str, tuple[float, float]], budget: int, metric: str) -> list[Picture]:
     if len(places) < 2:
         return []
     listed = "; ".join(f"{name} {s:,.3g} s, {value:.3f}" for name, (s, value) in places.items())
+    name = LEADING[metric]
     return [
         _picture(
             "cost",
             f"Cost against quality at {budget:,} labels",
-            f"Seconds per 1,000 customers and ROC AUC at {budget:,} labels: {listed}.",
-            lambda: plots.cost(places, "ROC AUC"),
+            f"Seconds per 1,000 customers and {name} at {budget:,} labels: {listed}.",
+            lambda: plots.cost(places, name),
             dict.fromkeys(places, True),
-            lambda: plots.cost(places, "ROC AUC", size=plots.SMALL),
+            lambda: plots.cost(places, name, size=plots.SMALL),
         )
     ]
 
 
-def _text(quality: Series) -> list[Picture]:
+def _text(quality: Series, metric: str) -> list[Picture]:
     curves = {name: quality[name] for name in TEXT if name in quality}
     if len(curves) < 2:
         return []
@@ -265,8 +276,8 @@ def _text(quality: Series) -> list[Picture]:
         _picture(
             "text-adds",
             "What text adds",
-            in_words("ROC AUC", spoken, spoken),
-            lambda: plots.text_adds(curves, "ROC AUC"),
+            in_words(LEADING[metric], spoken, spoken),
+            lambda: plots.text_adds(curves, LEADING[metric]),
             dict.fromkeys(curves, True),
         )
     ]

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from promptpredict.amount import AmountApproach, amounts_of, load_regression, targets_of
+from promptpredict.amount import AmountApproach, load_regression
 from promptpredict.amounts import Floats, Scale, fit_amounts, from_bins
 from promptpredict.approach import Prompted, checked
+from promptpredict.binning import amounts_of, targets_of
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
 from promptpredict.heads import ProbeFeatures, logistic

@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from promptpredict.amount import AmountApproach, targets_of
+from promptpredict.amount import AmountApproach
 from promptpredict.amounts import COVERAGE, Floats, fit_amounts
 from promptpredict.approach import Prompted
 from promptpredict.baselines import _texts, _unit, _Words, encoder_of, unusable
+from promptpredict.binning import targets_of
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
 from promptpredict.heads import SOME_THOUSAND, logistic

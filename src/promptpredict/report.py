@@ -26,7 +26,7 @@ from promptpredict.reporttables import (
     pairs_table,
     signed,
 )
-from promptpredict.results import Crossover, Results, Row, base_of
+from promptpredict.results import LEADING, Crossover, Results, Row, base_of, leading
 from promptpredict.runtables import attack_tables, mass_table, shots_table, truncation_table
 from promptpredict.writing import whole
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from promptpredict.pictures import Gallery
 
 _OF_MODEL = re.compile(r"(`.*`: )(With .*)")
-_FIGURES = re.compile(r" \(((?:ROC AUC |[+-]\d).*)\)$")
+_FIGURES = re.compile(r" \(((?:ROC AUC |Spearman |[+-]\d).*)\)$")
 TEMPLATE = Path(__file__).parent / "data" / "report.html"
 
 
@@ -248,7 +248,8 @@ def _no_curves(results: Results, positive: str | None) -> str:
 
 def _text_said(results: Results, budget: int | None) -> str:
     """Say what text adds to columns and columns to text at the budget that is shown."""
-    quality = series(results.rows, "roc_auc")
+    metric = leading(results.rows)
+    quality = series(results.rows, metric)
     if budget is None or not quality.keys() >= {"structured", "text", "fusion"}:
         return ""
     found = [at(quality[name], budget) for name in ("structured", "text", "fusion")]
@@ -256,7 +257,7 @@ def _text_said(results: Results, budget: int | None) -> str:
         return ""
     columns, text, both = (point.value for point in found if point is not None)
     return (
-        f"With {labels_of(budget)}, both together reach a ROC AUC of {both:.3f}: "
+        f"With {labels_of(budget)}, both together reach a {LEADING[metric]} of {both:.3f}: "
         f"{signed(both - columns)} against the columns alone and {signed(both - text)} against "
         "the text alone."
     )

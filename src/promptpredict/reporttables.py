@@ -24,6 +24,13 @@ FIGURES: dict[str, tuple[str, str, bool | None]] = {
     "ece": ("ECE", ".3f", False),
     "accuracy": ("accuracy", ".3f", True),
     "f1": ("F1", ".3f", True),
+    "spearman": ("Spearman", ".3f", True),
+    "gini": ("Gini", ".3f", True),
+    "mae": ("MAE", ",.4g", False),
+    "rmse": ("RMSE", ",.4g", False),
+    "pinball": ("pinball loss", ",.4g", False),
+    "coverage": ("coverage of 80 %", ".3f", None),
+    "width": ("width of 80 %", ",.4g", False),
     "threshold": ("threshold", ".2f", None),
     "lift_5": ("lift at 5 %", ".2f", True),
     "lift_10": ("lift at 10 %", ".2f", True),
@@ -38,7 +45,10 @@ FIGURES: dict[str, tuple[str, str, bool | None]] = {
     "seconds_per_1000": ("seconds per 1,000", ",.3g", None),
     "tokens_per_1000": ("tokens per 1,000", ",.0f", None),
 }
-QUALITY = ("roc_auc", "pr_auc", "brier", "log_loss", "ece", "accuracy", "f1")
+QUALITY = (
+    *("roc_auc", "pr_auc", "brier", "log_loss", "ece", "accuracy", "f1"),
+    *("spearman", "gini", "mae", "rmse", "pinball", "coverage", "width"),
+)
 
 
 @dataclass(frozen=True, slots=True)

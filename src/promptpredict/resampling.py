@@ -55,7 +55,7 @@ def resampled(case: Case, *, n: int, seed: int, only: Collection[str] = ()) -> d
     Rows of one group come and go together: they say less than as many rows of their own.
     """
     groups = np.arange(len(case.truth)) if case.groups is None else case.groups
-    chunks = [_weighted(case, counts, only) for counts in _resamples(groups, n, seed)]
+    chunks = [_weighted(case, counts, only) for counts in draws_of(groups, n, seed)]
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
@@ -161,7 +161,7 @@ def bins_of(confidence: Floats) -> npt.NDArray[np.intp]:
     return np.searchsorted(edges, confidence)
 
 
-def _resamples(groups: npt.NDArray[np.intp], n: int, seed: int) -> Iterator[Floats]:
+def draws_of(groups: npt.NDArray[np.intp], n: int, seed: int) -> Iterator[Floats]:
     """Yield how often each row is drawn (chunk, rows), ``n`` resamples of ``groups`` (rows,)."""
     rng = np.random.default_rng(seed)
     size, units = max(1, _CELLS // len(groups)), int(groups.max()) + 1

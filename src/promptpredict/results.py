@@ -35,6 +35,10 @@ class Value(BaseModel):
         return cls(**dict(zip(("value", "low", "high"), known, strict=False)))
 
 
+# By which approaches are compared: of classes, and of amounts.
+LEADING = {"roc_auc": "ROC AUC", "spearman": "Spearman"}
+
+
 def base_of(approach: str) -> str:
     """Return the approach of ``probe @ model``, as it is named where several models stand."""
     return approach.partition(" @ ")[0]
@@ -63,6 +67,12 @@ class Row(BaseModel):
     def members(self) -> list[str]:
         """The approaches behind a choice, that of most folds first; of any other row itself."""
         return self.chosen.split(", ") if self.chosen else [self.approach]
+
+
+def leading(rows: Iterable[Row]) -> str:
+    """Return the metric by which approaches are compared: spearman of amounts, else roc_auc."""
+    found = next((name for row in rows for name in LEADING if name in row.metrics), None)
+    return found or "roc_auc"
 
 
 def signed(value: float) -> str:

@@ -13,11 +13,21 @@ from statistics import mean
 from typing import Literal, TypeVar
 
 from promptpredict.plans import CHOSEN_SINGLE, CHOSEN_WITH, CHOSEN_WITHOUT, STACK
-from promptpredict.results import Difference, Row, base_of, model_of, signed, summarise
+from promptpredict.results import (
+    LEADING,
+    Difference,
+    Row,
+    base_of,
+    leading,
+    model_of,
+    signed,
+    summarise,
+)
 from promptpredict.verdict import MARGIN, ZERO_SHOT
 
 _Named = TypeVar("_Named", Row, Difference)
 MOST_TIMES = 1000  # cheaper; beyond, what a few milliseconds are a multiple of tells nothing
+_CHANCE = {"roc_auc": 0.5, "spearman": 0.0}  # of a ranking at random
 DEARER = 1.1  # times the seconds from which on one approach is called cheaper than another
 
 
@@ -77,6 +87,7 @@ class _Advice:
 
     kind: Literal["better", "as good", "undecided"]
     side: str  # the choice that is advised
+    metric: str
     budget: int
     use: tuple[str, ...]  # what each seed chose
     other: tuple[str, ...]
@@ -129,6 +140,7 @@ def _advice(at: Sequence[Row], among: Sequence[Difference]) -> _Advice | None:
         kind="better" if low > 0 else "as good" if low > -MARGIN else "undecided",
         side=use,
         budget=pair.budget,
+        metric=pair.metric,
         use=_members(at, use),
         other=_members(at, other),
         auc=_auc([row for row in at if row.approach == use]) or 0.0,
@@ -160,7 +172,7 @@ def _told(group: Sequence[_Advice]) -> str:
     first, end = group[0].budget, group[-1].budget
     when = f"with {_labels(first)}" if first == end else f"with {first:,} to {_labels(end)}"
     aucs = [_number(each(advice.auc for advice in group)) for each in (min, max)]
-    figures = f"ROC AUC {' to '.join(dict.fromkeys(aucs))}, "
+    figures = f"{LEADING[group[0].metric]} {' to '.join(dict.fromkeys(aucs))}, "
     figures += f"at {_labels(least.budget)} " if first != end else ""
     figures += signed(least.value)
     other = _against(least)
@@ -201,22 +213,24 @@ def _stacked(differences: Sequence[Difference]) -> Iterator[str]:
 
 
 def _without_labels(row: Row) -> str:
-    auc = row.metrics["roc_auc"]
-    figures = f"ROC AUC {_number(auc.value or 0.0)}"
+    metric = leading([row])
+    auc, chance = row.metrics[metric], _CHANCE[metric]
+    figures = f"{LEADING[metric]} {_number(auc.value or 0.0)}"
     if auc.low is None or auc.high is None:
         return f"with no label there is `{row.approach}` ({figures})"
     figures += f", 95 % {_number(auc.low)} to {_number(auc.high)}"
-    if auc.low > 0.5:
-        return f"with no label use `{row.approach}` ({figures}, above 0.5)"
-    if auc.high < 0.5:
+    if auc.low > chance:
+        return f"with no label use `{row.approach}` ({figures}, above {chance:g})"
+    if auc.high < chance:
         return f"with no label `{row.approach}` ranks the wrong way round ({figures})"
-    return f"with no label `{row.approach}` is not surely above 0.5 ({figures})"
+    return f"with no label `{row.approach}` is not surely above {chance:g} ({figures})"
 
 
 def _highest(at: Sequence[Row], among: Sequence[Difference]) -> str:
     """Return the approach with the highest mean ROC AUC; "" where the rows are choices only."""
     groups = summarise(row for row in at if row.chosen is None)
-    known = [(auc.mean, each.approach) for each in groups if (auc := each.metrics["roc_auc"])]
+    metric = leading(at)
+    known = [(auc.mean, each.approach) for each in groups if (auc := each.metrics[metric])]
     if not known:
         return ""
     best, approach = max(known)
@@ -227,7 +241,7 @@ def _highest(at: Sequence[Row], among: Sequence[Difference]) -> str:
         if each.approach == approach
     ]
     when = f"with {_labels(at[0].budget)}"
-    return f"{when} `{approach}` is highest (ROC AUC {_number(best)}{''.join(compared)})"
+    return f"{when} `{approach}` is highest ({LEADING[metric]} {_number(best)}{''.join(compared)})"
 
 
 def _members(at: Sequence[Row], choice: str) -> tuple[str, ...]:
@@ -265,7 +279,8 @@ def _seconds(at: Sequence[Row], choice: str) -> float | None:
 
 
 def _auc(rows: Sequence[Row]) -> float | None:
-    values = [row.metrics["roc_auc"].value for row in rows if "roc_auc" in row.metrics]
+    metric = leading(rows)
+    values = [row.metrics[metric].value for row in rows if metric in row.metrics]
     known = [value for value in values if value is not None]
     return mean(known) if known else None
 

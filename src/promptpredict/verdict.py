@@ -151,6 +151,7 @@ def crossovers(
     *,
     pairs: Iterable[tuple[str, str]],
     units: float = np.inf,
+    metric: str = "roc_auc",
 ) -> list[Crossover]:
     """Return from which budget on one approach is no worse than another, for pairs across sides.
 
@@ -170,7 +171,7 @@ def crossovers(
                 gap = Gap(
                     approach=approach,
                     against=against,
-                    metric="roc_auc",
+                    metric=metric,
                     value=float(np.nanmean(pair[0] - pair[1])),
                     resampled=pair[0] - pair[1],
                     units=units,
