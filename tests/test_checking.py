@@ -231,11 +231,14 @@ def test_a_field_that_is_misspelt():
     )
 
 
-def test_a_regression_cannot_be_scored_yet():
+def test_a_regression_without_edges_needs_labelled_records():
     write("p.jinja", REGRESSION)
     assert fault() == (
-        "p.jinja has task: regression, which score cannot do yet; possible: binary, multiclass"
+        "p.jinja gives no 'bins.edges'; possible: edges in the prompt file, or --train, whose "
+        "amounts say where the bins lie"
     )
+    assert fault(base_rate=0.1) == "--base-rate needs labels; p.jinja has task: regression"
+    assert fault(threshold=0.1) == "--threshold needs labels; p.jinja has task: regression"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from compared import PROMPT, QUICK, customers, markers
 from fakes import FakeEncoder, FakeLM
 from promptpredict.comparing import BenchmarkOptions, benchmark_table
-from promptpredict.errors import DataError, ModelError, PromptError
+from promptpredict.errors import DataError, ModelError
 from promptpredict.listing import table_text
 from promptpredict.plans import APPROACHES, Plan
 from promptpredict.prompt import PromptFile
@@ -576,9 +576,8 @@ def test_regression_is_told_before_a_model_is_loaded(loaded):
         "bins: {words: [low, high], edges: [0, 1, 2]}",
     )
     Path("regression.jinja").write_text(text, encoding="utf-8")
-    assert fault(PromptError, prompts=("p.jinja", "regression.jinja")) == (
-        "regression.jinja has task: regression, which benchmark cannot do yet; "
-        "possible: binary, multiclass"
+    assert fault(prompts=("p.jinja", "regression.jinja")) == (
+        "several prompt files cannot be compared with task: regression; possible: one prompt file"
     )
     assert loaded == {}
 

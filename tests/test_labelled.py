@@ -271,7 +271,7 @@ bins: {words: [low, high]}
 
 
 def test_a_task_that_a_command_cannot_do_is_refused():
-    assert fails(check_task, prompt_file(REGRESSION), "score") == (
-        "p.jinja has task: regression, which score cannot do yet; possible: binary, multiclass"
+    assert fails(check_task, prompt_file(REGRESSION), "wordings") == (
+        "p.jinja has task: regression, which wordings cannot do; possible: binary, multiclass"
     )
-    check_task(prompt_file(), "score")
+    check_task(prompt_file(), "wordings")

@@ -56,7 +56,7 @@ class Fakes:
         self.loaded = []
         self.error = None
 
-    def load_language_model(self, source, *, dtype, device, say):
+    def load_language_model(self, source, *, dtype="auto", device="auto", say=print):
         self.loaded.append((source.name, dtype, device))
         if self.error:
             raise self.error

@@ -21,41 +21,63 @@ if TYPE_CHECKING:
     from promptpredict.estimators import ProbeClassifier, PromptClassifier
     from promptpredict.panels import PanelClassifier
     from promptpredict.prompt import PromptFile
+    from promptpredict.promptregressors import ProbeRegressor, PromptRegressor
+    from promptpredict.regressors import (
+        EmbeddingRegressor,
+        FusionRegressor,
+        MedianRegressor,
+        StructuredRegressor,
+        TextRegressor,
+    )
     from promptpredict.stacking import StackClassifier
 
 __version__ = "0.1.0"
 __all__ = [
     "DataError",
     "EmbeddingClassifier",
+    "EmbeddingRegressor",
     "FusionClassifier",
+    "FusionRegressor",
+    "MedianRegressor",
     "ModelError",
     "PanelClassifier",
     "PriorClassifier",
     "ProbeClassifier",
+    "ProbeRegressor",
     "PromptClassifier",
     "PromptError",
     "PromptFile",
     "PromptPredictError",
+    "PromptRegressor",
     "StackClassifier",
     "StructuredClassifier",
+    "StructuredRegressor",
     "TextClassifier",
+    "TextRegressor",
     "__version__",
 ]
 _HOMES = {
     "DataError": "errors",
     "EmbeddingClassifier": "baselines",
+    "EmbeddingRegressor": "regressors",
     "FusionClassifier": "baselines",
+    "FusionRegressor": "regressors",
+    "MedianRegressor": "regressors",
     "ModelError": "errors",
     "PanelClassifier": "panels",
     "PriorClassifier": "baselines",
     "ProbeClassifier": "estimators",
+    "ProbeRegressor": "promptregressors",
     "PromptClassifier": "estimators",
     "PromptError": "errors",
     "PromptFile": "prompt",
     "PromptPredictError": "errors",
+    "PromptRegressor": "promptregressors",
     "StackClassifier": "stacking",
     "StructuredClassifier": "baselines",
+    "StructuredRegressor": "regressors",
     "TextClassifier": "baselines",
+    "TextRegressor": "regressors",
 }
 
 

@@ -50,6 +50,8 @@ class AmountApproach(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
         y = amounts_of(column_or_1d(y, warn=True))
+        if len(y) < 2:
+            raise ValueError(f"{type(self).__name__} needs two samples or more, got one sample")
         self.prompt_file_ = binned(load_regression(self.prompt), y)
         return records_from_frame(X, self.prompt_file_.roles, y=y)
 
@@ -79,7 +81,8 @@ class AmountApproach(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_interval(self, X: Any) -> Floats:
         """Return the expected amount, and the ends of its 80 % interval: (n, 3)."""
-        return self.head_.predict(self._features(self.records(X)))
+        features = self._features(self.records(X))
+        return self.head_.predict(features)
 
     def _fit(self, records: list[Record]) -> None:
         """Learn from records with amounts."""

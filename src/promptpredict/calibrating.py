@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from promptpredict import calibration
+from promptpredict.amountcalibration import AmountCalibration, fit_calibration, from_edges
 from promptpredict.calibration import Calibration
 from promptpredict.checking import Given
 from promptpredict.errors import DataError
@@ -44,9 +45,10 @@ def fingerprints(given: Given, source: Source) -> dict[str, str]:
     return {"prompt": prompt, "model": source.fingerprint}
 
 
-def load_saved(path: str, given: Given, own: dict[str, str]) -> Calibration:
+def load_saved(path: str, given: Given, own: dict[str, str]) -> Calibration | AmountCalibration:
     """Read a saved calibration; DataError where it was found with anything else than ``own``."""
-    found = Calibration.load(path)
+    kind = AmountCalibration if given.prompt_file.front.bins else Calibration
+    found: Calibration | AmountCalibration = kind.load(path)
     what = {"prompt": "another prompt (file or shots)", "model": "another model"}
     for name, fingerprint in own.items():
         saved = getattr(found, name)
@@ -69,13 +71,15 @@ def find_calibration(
     shots: Shots | None,
     scored: Iterable[Scored],
     say: Say,
-) -> Calibration:
+) -> Calibration | AmountCalibration:
     """Find the calibration of a run from its own label log-probabilities, block by block.
 
     By the first of these that there is: --base-rate, labelled records that are no shots, the
     prompt file's base_rate. What cannot be found is said, and the run is not calibrated.
     """
     front = given.prompt_file.front
+    if front.bins:
+        return _amounts(given, lm, shots, say)
     found = None
     if given.options.base_rate is not None:
         if given.labelled and not shots and given.options.fallback == "none":
@@ -88,7 +92,46 @@ def find_calibration(
             found = _by_labels(given, lm, shots, say)
         if found is None and front.base_rate is not None:
             found = _by_base_rate(given, front.base_rate, scored, say)
-    return found or calibration.none(given.labels, given.positive)
+    return found or uncalibrated(given)
+
+
+def uncalibrated(given: Given) -> Calibration | AmountCalibration:
+    """Return what a run has that is not calibrated."""
+    bins = given.prompt_file.front.bins
+    if bins is None:
+        return calibration.none(given.labels, given.positive)
+    return from_edges(tuple(given.labels), tuple(bins.edges or ()))
+
+
+def _amounts(
+    given: Given, lm: LanguageModel, shots: Shots | None, say: Say
+) -> Calibration | AmountCalibration:
+    """Find how amounts follow from bins on labelled records that are no shots."""
+    if not given.labelled:
+        return uncalibrated(given)
+    from promptpredict.binning import targets_of
+
+    records = _no_shots(given, shots)
+    with Progress("calibrating", len(records)) as progress:
+        scores = score_records(
+            lm, given.prompt_file, records, shots, others=given.others, progress=progress.advance
+        )
+    scored = [index for index in range(len(records)) if index not in scores.faults]
+    if len(scored) < MIN_LABELLED:
+        say(
+            f"not calibrated on amounts: at least {MIN_LABELLED} labelled records that are no shots "
+            f"are needed; there are {len(scored)}"
+        )
+        return uncalibrated(given)
+    bins = given.prompt_file.front.bins
+    return fit_calibration(
+        scores.logprobs[scored],
+        targets_of([records[index] for index in scored]),
+        labels=tuple(given.labels),
+        edges=tuple(bins.edges or ()) if bins else (),
+        known=targets_of(given.labelled),
+        seed=given.options.seed,
+    )
 
 
 def _by_base_rate(

@@ -13,13 +13,15 @@ from typing import Literal
 
 from promptpredict.errors import DataError, nearest
 from promptpredict.keeping import Seal, read_key
-from promptpredict.labelled import Reading, check_task, read_labelled
+from promptpredict.labelled import Reading, read_labelled
 from promptpredict.models import find
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, read_header
 from promptpredict.shots import Select
 from promptpredict.tables import table_name
 from promptpredict.writing import Kind, check_output, check_place, prompts_of, rejects_of
+
+AMOUNT_COLUMNS = ("prediction", "lower", "upper")  # of the output for task: regression
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,8 @@ def check(options: ScoreOptions) -> Given:
     if options.fallback == "embedding" or (options.shots and options.select == "nearest"):
         find(options.encoder, "sentence encoder")
     labelled, notes = _labelled(options, prompt_file)
+    if prompt_file.front.bins:
+        prompt_file, *others = [_with_edges(options, file, labelled) for file in files]
     warnings = [f"warning: {warning}" for file in files for warning in file.warnings]
     if options.private.redact and options.private.redact.note:
         notes.append(options.private.redact.note)
@@ -177,7 +181,10 @@ def _columns(
     """Return the columns of the output; each name stands once."""
     id_column = prompt_file.front.id
     columns: dict[str, Kind] = {"prediction": "text"}
-    columns |= {f"p_{key}": "number" for key in prompt_file.words}
+    if prompt_file.front.bins:
+        columns = dict.fromkeys(AMOUNT_COLUMNS, "number")
+    else:
+        columns |= {f"p_{key}": "number" for key in prompt_file.words}
     columns |= {"label_mass": "number", "method": "text", "truncated": "truth", "flags": "text"}
     if id_column in columns:
         raise DataError(
@@ -201,10 +208,13 @@ def _columns(
 
 
 def _check_task(options: ScoreOptions, prompt_file: PromptFile) -> None:
-    check_task(prompt_file, "score")
     count = len(prompt_file.words)
     for name, value in (("--base-rate", options.base_rate), ("--threshold", options.threshold)):
-        if value is not None and count != 2:
+        if value is None:
+            continue
+        if prompt_file.front.bins:
+            raise DataError(f"{name} needs labels; {prompt_file.name} has task: regression")
+        if count != 2:
             raise DataError(f"{name} needs two labels; {prompt_file.name} has {count}")
 
 
@@ -227,10 +237,32 @@ def _labelled(options: ScoreOptions, prompt_file: PromptFile) -> tuple[list[Reco
     return usable, notes
 
 
+def _with_edges(options: ScoreOptions, file: PromptFile, labelled: Sequence[Record]) -> PromptFile:
+    """Return a prompt file of a regression with edges: its own, of the labelled, or of what was saved.
+
+    Raises DataError where nothing gives them.
+    """
+    from promptpredict.amountcalibration import AmountCalibration
+    from promptpredict.binning import binned, targets_of
+
+    if file.front.bins is None or file.front.bins.edges is not None:
+        return file
+    if options.calibration is not None:
+        saved = AmountCalibration.load(options.calibration)
+        if len(saved.labels) == len(file.front.bins.words):
+            return file.with_edges(saved.edges)
+    if not labelled:
+        raise DataError(
+            f"{file.name} gives no 'bins.edges'; possible: edges in the prompt file, or --train, "
+            "whose amounts say where the bins lie"
+        )
+    return binned(file, targets_of(labelled))
+
+
 def _check_every_label(
     options: ScoreOptions, prompt_file: PromptFile, usable: Sequence[Record]
 ) -> None:
-    if options.fallback != "embedding":
+    if options.fallback != "embedding" or prompt_file.front.bins:
         return
     present = {prompt_file.label_of(record.label) for record in usable}
     for key in prompt_file.words:

@@ -34,7 +34,10 @@ class Fallback:
     _fitted: Any = None
 
     def score(self, records: Sequence[Record]) -> tuple[dict[int, list[float]], dict[int, str]]:
-        """Return index → probabilities in the prompt file's order, and index → fault."""
+        """Return index → probabilities in the prompt file's order, and index → fault.
+
+        Of a regression: index → expectation, lower and upper end.
+        """
         faults: dict[int, str] = {}
         for index, record in enumerate(records):
             try:
@@ -44,6 +47,9 @@ class Fallback:
         rows = [index for index in range(len(records)) if index not in faults]
         if not rows:
             return {}, faults
+        if self.prompt_file.front.bins:
+            table = self._amounts().predict_interval([records[index] for index in rows])
+            return {index: row.tolist() for index, row in zip(rows, table, strict=True)}, faults
         approach = self._approach()
         table = approach.predict_proba([records[index] for index in rows])
         columns = [list(approach.classes_).index(key) for key in self.prompt_file.words]
@@ -61,6 +67,16 @@ class Fallback:
             [key == self.prompt_file.front.positive for key in self.prompt_file.words]
         )
         return moved(table, before, np.where(positive, self.base_rate, 1 - self.base_rate))
+
+    def _amounts(self) -> Any:
+        if self._fitted is None:
+            from promptpredict.binning import targets_of
+            from promptpredict.regressors import EmbeddingRegressor
+
+            self._fitted = EmbeddingRegressor(
+                self.prompt_file, encoder=self.embedder, random_state=self.seed
+            ).fit(list(self.labelled), targets_of(self.labelled))
+        return self._fitted
 
     def _approach(self) -> Any:
         if self._fitted is None:

@@ -9,8 +9,9 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from promptpredict.amountcalibration import AmountCalibration
 from promptpredict.calibration import Calibration
-from promptpredict.checking import Given
+from promptpredict.checking import AMOUNT_COLUMNS, Given
 from promptpredict.records import Reject
 from promptpredict.spool import Scored
 from promptpredict.summary import Summary
@@ -22,7 +23,10 @@ UNGUARDED = "not guarded"  # the row could not be scored without its text
 
 
 def write_predictions(
-    given: Given, scored: Iterable[Scored], calibration: Calibration, summary: Summary
+    given: Given,
+    scored: Iterable[Scored],
+    calibration: Calibration | AmountCalibration,
+    summary: Summary,
 ) -> None:
     """Write predictions and rejects, counting them in ``summary``; ``scored`` is gone through twice."""
     out = given.options.out
@@ -57,14 +61,21 @@ def _lines(
             summary.masses[float(f"{mass:.3g}")] += 1
         yield {
             given.id_column: block.ids[index] if given.prompt_file.front.id else row,
-            "prediction": _prediction(given, found),
-            **{f"p_{key}": p for key, p in zip(given.labels, found, strict=True)},
+            **_said(given, found),
             "label_mass": mass,
             "method": method,
             "truncated": truncated,
             "flags": "; ".join(flags),
             **block.kept[index],
         }
+
+
+def _said(given: Given, found: Sequence[float]) -> dict[str, Any]:
+    """Return prediction and probabilities, or an amount and the ends of its interval."""
+    if given.prompt_file.front.bins:
+        return dict(zip(AMOUNT_COLUMNS, found, strict=True))
+    shares = {f"p_{key}": p for key, p in zip(given.labels, found, strict=True)}
+    return {"prediction": _prediction(given, found), **shares}
 
 
 def _guarded(given: Given, moved: float) -> list[str]:

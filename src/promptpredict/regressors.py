@@ -38,7 +38,8 @@ class MedianRegressor(AmountApproach):
 
     def predict_interval(self, X: Any) -> Floats:
         """Return the same median and interval (n, 3) in every row."""
-        return np.tile(self.same_, (len(self.records(X)), 1))
+        rows = len(self.records(X))
+        return np.tile(self.same_, (rows, 1))
 
 
 class StructuredRegressor(AmountApproach):

@@ -49,7 +49,12 @@ def render_row(asked: RenderOptions, say: Say = lambda _: None) -> str:
     header = read_header(asked.customers, **asked.reading)
     prompt_file.check_columns(header, table_name(asked.customers))
     record = _record(asked, prompt_file)
-    shots = _shots(asked, prompt_file, record) if asked.shots else ()
+    pool = _pool(asked, prompt_file)
+    if prompt_file.front.bins and pool:
+        from promptpredict.binning import binned, targets_of
+
+        prompt_file = binned(prompt_file, targets_of(pool))
+    shots = _shots(asked, prompt_file, pool, record) if asked.shots else ()
     prompt = prompt_file.render(record, shots)
     try:
         source = models.pick(asked.model, say)
@@ -162,9 +167,17 @@ def _record(asked: RenderOptions, prompt_file: PromptFile) -> Record:
     raise DataError(f"{table_name(asked.customers)} has no row {asked.row}; it has {seen:,} rows")
 
 
-def _shots(asked: RenderOptions, prompt_file: PromptFile, record: Record) -> tuple[Record, ...]:
-    assert asked.train is not None
-    pool, _ = read_labelled(asked.train, prompt_file, asked.reading)
+def _pool(asked: RenderOptions, prompt_file: PromptFile) -> list[Record]:
+    """Return the labelled records, where shots or the bins of a regression need them."""
+    bins = prompt_file.front.bins
+    if asked.train is None or not (asked.shots or (bins and bins.edges is None)):
+        return []
+    return read_labelled(asked.train, prompt_file, asked.reading)[0]
+
+
+def _shots(
+    asked: RenderOptions, prompt_file: PromptFile, pool: Sequence[Record], record: Record
+) -> tuple[Record, ...]:
     embed = None
     if asked.select == "nearest":
         from promptpredict.encoders import Embedder

@@ -14,7 +14,13 @@ import numpy as np
 from promptpredict import models, shipped
 from promptpredict.choosing import ENSEMBLE, Hits, Outcome, check_hits, choose
 from promptpredict.errors import DataError
-from promptpredict.labelled import Reading, drawn, read_labelled, read_unlabelled
+from promptpredict.labelled import (
+    Reading,
+    check_task,
+    drawn,
+    read_labelled,
+    read_unlabelled,
+)
 from promptpredict.plans import Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
@@ -49,6 +55,7 @@ def try_table(asked: WordingsOptions, say: Say = lambda _: None) -> str:
     whatever is wrong with the files or the model.
     """
     prompt_file = PromptFile.load(asked.prompt)
+    check_task(prompt_file, "wordings")
     label_keys(prompt_file)
     wordings = load_wordings(asked.tried or SHIPPED)
     for out in _outs(asked):

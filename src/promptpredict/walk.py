@@ -22,6 +22,7 @@ from promptpredict.summary import Summary
 from promptpredict.writing import clear_drafts, ledger_of
 
 if TYPE_CHECKING:
+    from promptpredict.amountcalibration import AmountCalibration
     from promptpredict.calibration import Calibration
     from promptpredict.keeping import Keep
     from promptpredict.ledger import Ledger
@@ -87,7 +88,7 @@ def _do_without(options: ScoreOptions, error: ModelError, say: Say) -> None:
     say(f"no language model: {error}; every row is scored by the embedding approach")
 
 
-def _saved(given: Given, source: Source | None) -> Calibration | None:
+def _saved(given: Given, source: Source | None) -> Calibration | AmountCalibration | None:
     if given.options.calibration is None or source is None:
         return None
     from promptpredict.calibrating import fingerprints, load_saved
@@ -166,7 +167,7 @@ class _Run:
             self.ahead.begin(ledger, identity)
         return Durable(lm, ledger, identity=identity)
 
-    def complete(self, saved: Calibration | None) -> Summary:
+    def complete(self, saved: Calibration | AmountCalibration | None) -> Summary:
         """Score, calibrate and write."""
         from promptpredict.predictions import write_predictions
         from promptpredict.repeats import Repeats
@@ -269,14 +270,16 @@ class _Run:
 
     # -- between: calibration ------------------------------------------------------------------
 
-    def calibrate(self, scored: Spool, saved: Calibration | None) -> Calibration:
+    def calibrate(
+        self, scored: Spool, saved: Calibration | AmountCalibration | None
+    ) -> Calibration | AmountCalibration:
         """Return the saved calibration, or find the run's own; save it where that is asked."""
-        from promptpredict import calibrating, calibration
+        from promptpredict import calibrating
         from promptpredict.models import here
 
         found = saved
         if self.lm is None or self.source is None:
-            found = calibration.none(self.given.labels, self.given.positive)
+            found = calibrating.uncalibrated(self.given)
         elif found is None:
             found = calibrating.find_calibration(self.given, self.lm, self.shots, scored, self.say)
         else:
@@ -284,7 +287,7 @@ class _Run:
                 self.say(f"{option} is not used: --calibration was given")
         if self.options.save_calibration is None:
             return found
-        if found.method == "none" or self.source is None:
+        if found.method in ("none", "bins") or self.source is None:
             self.say(f"{self.options.save_calibration} is not written: there is no calibration")
         else:
             own = calibrating.fingerprints(self.given, here(self.source))
