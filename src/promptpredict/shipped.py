@@ -29,10 +29,14 @@ def folder() -> Path:
     return inside if inside.is_dir() else here.parents[2] / "prompts"
 
 
+def _files() -> list[Path]:
+    return sorted(folder().glob("*.jinja"), key=lambda file: file.stem)
+
+
 def names() -> list[Shipped]:
     """List the shipped prompt files, with the comment that each begins with."""
     listed = []
-    for file in sorted(folder().glob("*.jinja")):
+    for file in _files():
         text = file.read_text(encoding="utf-8")
         comment = re.match(r"\s*\{#(.*?)#\}", text, re.DOTALL)
         raw, _ = split(text, file.name)
@@ -43,7 +47,7 @@ def names() -> list[Shipped]:
 
 def path(name: str) -> Path:
     """Return the path of a shipped prompt file, by its name with or without ``.jinja``."""
-    files = {file.stem: file for file in sorted(folder().glob("*.jinja"))}
+    files = {file.stem: file for file in _files()}
     stem = name.removesuffix(".jinja")
     if stem not in files:
         raise PromptError(
