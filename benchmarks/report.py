@@ -1,4 +1,4 @@
-"""Write the tables of results into README.md and benchmarks/RESULTS.md.
+"""Write the tables of results into README.md, benchmarks/RESULTS.md and prompts/README.md.
 
     python benchmarks/report.py [--check]
 
@@ -19,12 +19,13 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from pages import prompts_part
 from promptpredict.reporttables import draws_ahead
 from promptpredict.results import Difference, Results, Row, Spread, summarise
 from promptpredict.sentence import sentence
 
 HERE = Path(__file__).parent
-PAGES = (HERE.parent / "README.md", HERE / "RESULTS.md")
+PAGES = (HERE.parent / "README.md", HERE / "RESULTS.md", HERE.parent / "prompts" / "README.md")
 START, END = "<!-- results -->", "<!-- /results -->"
 BUDGETS = (4, 16, 64, 256, 1024)
 METRICS = {
@@ -32,7 +33,7 @@ METRICS = {
     "ece": "ECE", "f1": "F1", "lift_10": "lift at 10 %",
 }  # fmt: skip
 COSTS = {"seconds_per_1000": "s per 1,000", "tokens_per_1000": "tokens per 1,000"}
-RUNS = ("main", "bare", "stack", "selection")
+RUNS = ("main", "bare", "stack", "selection", "amounts")
 REGRETS = ("regret", "regret_of_highest", "regret_of_ensemble")
 WORDINGS = "results/*/wordings.json"
 HELPERS = ("zero-shot", "few-shot", "probe", "probe-shots", "panel", "chosen-with-lm", "stack")
@@ -52,7 +53,8 @@ def main() -> None:
     found = load(HERE / "results")
     stale = []
     wordings = [json.loads(each.read_text()) for each in sorted(HERE.glob(WORDINGS))]
-    parts = readme_part(found), f"{results_part(found)}\n\n{wordings_part(wordings)}"
+    results = f"{results_part(found)}\n\n{wordings_part(wordings)}"
+    parts = readme_part(found), results, prompts_part(found)
     for path, text in zip(PAGES, parts, strict=True):
         old = path.read_text(encoding="utf-8")
         head, rest = old.split(START)
