@@ -47,7 +47,9 @@ def fingerprints(given: Given, source: Source) -> dict[str, str]:
 def load_saved(path: str, given: Given, own: dict[str, str]) -> Calibration:
     """Read a saved calibration; DataError where it was found with anything else than ``own``."""
     found = Calibration.load(path)
-    what = {"prompt": "another prompt (file or shots)", "model": "another model"}
+    placed = any(file.front.numbers == "placed" for file in (given.prompt_file, *given.others))
+    parts = "file, shots or places of numbers" if placed else "file or shots"
+    what = {"prompt": f"another prompt ({parts})", "model": "another model"}
     for name, fingerprint in own.items():
         saved = getattr(found, name)
         if saved != fingerprint:
@@ -78,7 +80,7 @@ def find_calibration(
     front = given.prompt_file.front
     found = None
     if given.options.base_rate is not None:
-        if given.labelled and not shots and given.options.fallback == "none":
+        if given.labelled and given.calibrates_alone:
             say(
                 "--train is not used: --base-rate gives the level; possible: --shots, or one of them"
             )

@@ -22,6 +22,7 @@ from promptpredict.records import Record, Roles, check_hidden
 from promptpredict.rendered import Bin, Prompt, Same, Turn
 from promptpredict.sandbox import Cell, Customer, Environment, Missing
 from promptpredict.spacing import WORD, joiner
+from promptpredict.standing import Standing, learned
 from promptpredict.template import PARTS, Blocks, Source, file_source, load_chain, text_source
 from promptpredict.values import show, spelling
 
@@ -31,7 +32,7 @@ class PromptFile:
 
     ``needed`` are the columns that the effective blocks name, in order of appearance;
     ``uses_fields`` says whether they show ``customer.fields``; ``fingerprint`` tells the wording
-    from any other.
+    from any other, and with it the places of numbers; ``standing`` are these, once learned.
     """
 
     name: str
@@ -41,6 +42,7 @@ class PromptFile:
     uses_fields: bool
     warnings: list[str]
     fingerprint: str
+    standing: Standing | None = None
 
     def __init__(self, source: Source, *parents: Source) -> None:
         """Load the parents and check everything that can be checked without a table."""
@@ -50,7 +52,7 @@ class PromptFile:
         self._sources = tuple(link.source for link in links)
         # Not the places of the values: they name the file as it was typed.
         texts = "".join(f"{link.source.raw.values!r}\n{link.source.body}" for link in links)
-        self.fingerprint = hashlib.sha256(texts.encode()).hexdigest()[:16]
+        self.fingerprint = self._wording = hashlib.sha256(texts.encode()).hexdigest()[:16]
         raw = reduce(merge, (link.source.raw for link in links))
         self.front = validate(raw, self.name)
         environment.missing = Missing(self.front.missing)
@@ -70,6 +72,7 @@ class PromptFile:
         ]
         # A shot stands in thousands of prompts, and a customer in many of a comparison.
         self._once = lru_cache(maxsize=16_384)(self._render_once)
+        self._rounds, self._places = self.front.numbers != "plain", self.front.numbers == "placed"
         self._never = {self.front.target, *self.front.ignore}
         self._apart = {*self._never, *self.front.text, self.front.id}  # not in customer.fields
 
@@ -149,9 +152,33 @@ class PromptFile:
             for word, ((low, first), (high, last)) in spans
         )
 
-    def __reduce__(self) -> tuple[type[PromptFile], tuple[Source, ...]]:
+    def placed(self, records: Sequence[Record]) -> PromptFile:
+        """Return the file with the places of numbers among these records, labelled or not.
+
+        Itself, unless it has ``numbers: placed``. What it knew of other records is forgotten.
+        """
+        return self.placed_as(learned(records, self._apart)) if self._places else self
+
+    def placed_as(self, standing: Standing | None) -> PromptFile:
+        """Return the file with places that are known, such as those of another file."""
+        if not self._places:
+            return self
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, warnings=list(self.warnings))
+        other.__setstate__(standing)
+        return other
+
+    def __reduce__(self) -> tuple[type[PromptFile], tuple[Source, ...], Standing | None]:
         """Pickle the texts: compiled templates cannot be, and files may have gone."""
-        return type(self), self._sources
+        return type(self), self._sources, self.standing
+
+    def __setstate__(self, standing: Standing | None) -> None:
+        """Take over places: what was rendered with others is of no use."""
+        self.standing = standing
+        self._once = lru_cache(maxsize=16_384)(self._render_once)
+        marks = repr(standing.columns) if standing and standing.columns else ""
+        found = hashlib.sha256(f"{self._wording}{marks}".encode()).hexdigest()[:16]
+        self.fingerprint = found if marks else self._wording
 
     def __sklearn_clone__(self) -> PromptFile:
         """Return itself: a clone of an estimator shares what is loaded."""
@@ -296,7 +323,8 @@ class PromptFile:
             shown = value
             try:
                 if not isinstance(value, Missing):
-                    shown = show(value, format=look.format, unit=look.unit)
+                    shown = show(value, format=look.format, unit=look.unit, rounded=self._rounds)
+                    shown += self.standing.behind(column, value) if self.standing else ""
             except DataError as error:
                 raise DataError(f"{self.name}, row {row}, column '{column}': {error}") from None
             yield Cell(look.name or column, column, shown, value)

@@ -14,6 +14,7 @@ from typing import Any
 from promptpredict import models
 from promptpredict.errors import DataError, ModelError
 from promptpredict.labelled import Reading, label_of, read_labelled
+from promptpredict.placing import placed_files
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, read_blocks, read_header
 from promptpredict.rendered import Prompt
@@ -49,7 +50,13 @@ def render_row(asked: RenderOptions, say: Say = lambda _: None) -> str:
     header = read_header(asked.customers, **asked.reading)
     prompt_file.check_columns(header, table_name(asked.customers))
     record = _record(asked, prompt_file)
-    shots = _shots(asked, prompt_file, record) if asked.shots else ()
+    pool = None
+    if asked.train is not None and (asked.shots or prompt_file.front.numbers == "placed"):
+        pool, _ = read_labelled(asked.train, prompt_file, asked.reading)
+    [prompt_file], notes = placed_files([prompt_file], pool)
+    for note in notes:
+        say(note)
+    shots = _shots(asked, prompt_file, record, pool or []) if asked.shots else ()
     prompt = prompt_file.render(record, shots)
     try:
         source = models.pick(asked.model, say)
@@ -162,9 +169,9 @@ def _record(asked: RenderOptions, prompt_file: PromptFile) -> Record:
     raise DataError(f"{table_name(asked.customers)} has no row {asked.row}; it has {seen:,} rows")
 
 
-def _shots(asked: RenderOptions, prompt_file: PromptFile, record: Record) -> tuple[Record, ...]:
-    assert asked.train is not None
-    pool, _ = read_labelled(asked.train, prompt_file, asked.reading)
+def _shots(
+    asked: RenderOptions, prompt_file: PromptFile, record: Record, pool: Sequence[Record]
+) -> tuple[Record, ...]:
     embed = None
     if asked.select == "nearest":
         from promptpredict.encoders import Embedder
