@@ -94,7 +94,7 @@ def test_regression_has_bins():
         ("version: {a: b}", "'version' must be a text, got keys"),
         ("base_rate: [1]", "'base_rate' must be a number, got a list"),
         ("bins: low", "'bins' must be keys with values, got 'low'"),
-        ("numbers: words", "'numbers' must be 'plain', got 'words'"),
+        ("numbers: words", "'numbers' must be 'plain', 'rounded' or 'placed', got 'words'"),
         ("base_rate: 0,1", "'base_rate' must be a number, got '0,1'"),
         ("base_rate: 12", "'base_rate' must lie between 0 and 1, got 12"),
         ("bins: {words: [a, b]}", "'bins' does not go with task: binary"),

@@ -183,3 +183,38 @@ def test_a_format_that_does_not_suit_the_value_is_an_error(value, form, text):
     with pytest.raises(DataError) as error:
         show(value, format=form)
     assert str(error.value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (1234.5, "", "1,230"),
+        (1234.5, "USD", "1,230 USD"),
+        (-1234.5, "EUR", "-1,230 EUR"),
+        (999.6, "", "1,000"),
+        (29.85, "%", "29.9 %"),
+        (12.04, "", "12"),
+        (12.0, "", "12"),
+        (0.0123456, "", "0.0123"),
+        (-0.0, "", "0"),
+        (0.00001234, "", "1.23e-05"),
+        (123456789.5, "", "123,000,000"),
+        (2.54321e20, "", "2.54e+20"),
+        (1169, "DM", "1,170 DM"),
+        (24, "months", "24 months"),
+        (1200, "USD", "1,200 USD"),
+        # without a unit they may be years, codes or counts
+        (1984, "", "1984"),
+        (94105, "", "94105"),
+        (True, "USD", "True USD"),
+        ("1234.5", "USD", "1234.5 USD"),
+        (date(2024, 1, 31), "", "2024-01-31"),
+    ],
+)
+def test_rounded_numbers_have_three_digits(value, unit, text):
+    assert show(value, unit=unit, rounded=True) == text
+
+
+@pytest.mark.parametrize(("value", "format"), [(0.1234, ".1%"), (1234.5, ".2f"), (1169, "05d")])
+def test_a_format_goes_before_rounding(value, format):
+    assert show(value, format=format, rounded=True) == show(value, format=format)

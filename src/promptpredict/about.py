@@ -87,7 +87,7 @@ def about_run(
     if run.positive is not None:
         counts["positive rows"] = sum(label == run.positive for label in run.y)
     train = [run.records[row] for row in split.train]
-    text = prompt_text(memos[0].lm, run.prompt_file, train, keep=keep) if memos else ""
+    text = prompt_text(memos[0].lm, run.files[0], train, keep=keep) if memos else ""
     return About(
         started=started,
         seconds=round(seconds, 1),

@@ -16,6 +16,7 @@ from promptpredict.amounts import AmountHead, Floats
 from promptpredict.approach import Prompted, checked
 from promptpredict.binning import amounts_of, binned
 from promptpredict.errors import DataError
+from promptpredict.placing import placed_for_fit
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, records_from_frame
 
@@ -53,7 +54,9 @@ class AmountApproach(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if len(y) < 2:
             raise ValueError(f"{type(self).__name__} needs two samples or more, got one sample")
         self.prompt_file_ = binned(load_regression(self.prompt), y)
-        return records_from_frame(X, self.prompt_file_.roles, y=y)
+        records = records_from_frame(X, self.prompt_file_.roles, y=y)
+        self.prompt_file_ = placed_for_fit(self.prompt_file_, records)
+        return records
 
     def records(self, X: Any) -> list[Record]:
         """Return the records of X, for an approach that has been fitted."""

@@ -42,6 +42,7 @@ class AmountBenchmark(Benchmark):
         self._y = self.amounts.tolist()
         self.own_file = prompt_file  # each draw cuts its bins, unless the file gives their edges
         super().__init__(records, binned(prompt_file, self.amounts), plan, **given)
+        self.own_files = [prompt_file.placed_as(file.standing) for file in self.files]
         left = [name for name in self.approaches if name in _NO_TWIN]
         self.approaches = [name for name in self.approaches if name not in left]
         self._unusable += [
@@ -60,7 +61,7 @@ class AmountBenchmark(Benchmark):
     def _outcome(self, approach: str, draw: Draw, shots: int) -> Outcome:
         """Fit an approach with so many shots on a draw, and test it on the test rows."""
         estimator = regressor_of(
-            approach, self.own_file, self.plan, draw, shots=shots, model=self.memo, encoder=self.embedder
+            approach, self.own_files[draw.fold], self.plan, draw, shots=shots, model=self.memo, encoder=self.embedder
         )  # fmt: skip
         held_out = np.empty((0, 3))
         if draw.budget:

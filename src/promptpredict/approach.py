@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from promptpredict.placing import placed_for_fit
 from promptpredict.plainyaml import quoted
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, records_from_frame
@@ -48,7 +49,9 @@ class Approach(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(set(self.keys_)) < len(self.keys_):
             found = ", ".join(repr(str(value)) for value in self.classes_)
             raise ValueError(f"y holds spellings of one label as classes of their own: {found}")
-        return records_from_frame(X, self.prompt_file_.roles, y=y)
+        records = records_from_frame(X, self.prompt_file_.roles, y=y)
+        self.prompt_file_ = placed_for_fit(self.prompt_file_, records)
+        return records
 
     def records(self, X: Any) -> list[Record]:
         """Return the records of X, for an approach that has been fitted."""

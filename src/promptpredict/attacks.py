@@ -145,7 +145,7 @@ def attacks_of(runs: Sequence[Benchmark]) -> dict[str, list[Attacked]]:
     """Return how far attacks move each language model of a comparison, on its first test rows."""
     return {
         run.memo.name: attack(
-            run.memo, run.prompt_file, [run.records[row] for row in run.splits[0].test]
+            run.memo, run.files[0], [run.records[row] for row in run.splits[0].test]
         )
         for run in runs
         if run.memo is not None

@@ -29,6 +29,7 @@ from promptpredict.figures import Figures, line, members, reversed_flags
 from promptpredict.heads import moved, shares, spread
 from promptpredict.leaks import find_leaks, repeated
 from promptpredict.memo import Memo
+from promptpredict.placing import unplaced
 from promptpredict.plans import STACK, WITH_LM, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, groups_of
@@ -88,6 +89,9 @@ class Benchmark:
             numbers=numbers,
         )
         self.splits = [fewer(split, plan, self.y) for split in splits]
+        # Places of numbers, from all that may train in a fold, whatever the budget, so that every
+        # prompt stays the same and is read once. No leak: no label is looked at and no test row.
+        self.files = [prompt_file.placed(self._rows(split.train)) for split in self.splits]
         self.most = most(self.splits)
         columns = list(records[0].values)
         self.approaches, self._unusable = plan.usable(prompt_file, columns, set(self.y))
@@ -247,7 +251,7 @@ class Benchmark:
             return self._base_rate(draw)
         estimator = estimator_of(
             approach,
-            self.prompt_file,
+            self.files[draw.fold],
             self.plan,
             draw,
             shots=shots,
@@ -321,6 +325,7 @@ class Benchmark:
     def _left_out(self) -> list[str]:
         notes = [*self._unusable, *self.plan.left_out(self.approaches, self.most, len(set(self.y)))]
         notes += self._few
+        notes += [note for file in self.files if (note := unplaced(file))][:1]  # folds are alike
         if self.unscored:
             row, reason = min(self.unscored.items())
             notes.append(

@@ -49,7 +49,9 @@ def load_saved(path: str, given: Given, own: dict[str, str]) -> Calibration | Am
     """Read a saved calibration; DataError where it was found with anything else than ``own``."""
     kind = AmountCalibration if given.prompt_file.front.bins else Calibration
     found: Calibration | AmountCalibration = kind.load(path)
-    what = {"prompt": "another prompt (file or shots)", "model": "another model"}
+    placed = any(file.front.numbers == "placed" for file in (given.prompt_file, *given.others))
+    parts = "file, shots or places of numbers" if placed else "file or shots"
+    what = {"prompt": f"another prompt ({parts})", "model": "another model"}
     for name, fingerprint in own.items():
         saved = getattr(found, name)
         if saved != fingerprint:
@@ -82,7 +84,7 @@ def find_calibration(
         return _amounts(given, lm, shots, say)
     found = None
     if given.options.base_rate is not None:
-        if given.labelled and not shots and given.options.fallback == "none":
+        if given.labelled and given.calibrates_alone:
             say(
                 "--train is not used: --base-rate gives the level; possible: --shots, or one of them"
             )

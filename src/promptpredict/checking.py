@@ -15,6 +15,7 @@ from promptpredict.errors import DataError, nearest
 from promptpredict.keeping import Seal, read_key
 from promptpredict.labelled import Reading, read_labelled
 from promptpredict.models import find
+from promptpredict.placing import placed_files
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, read_header
 from promptpredict.shots import Select
@@ -94,6 +95,13 @@ class Given:
         """The first column of the output."""
         return self.prompt_file.front.id or "row"
 
+    @property
+    def calibrates_alone(self) -> bool:
+        """Whether the labelled records serve for calibration, and for nothing else."""
+        files = (self.prompt_file, *self.others)
+        placed = any(file.standing and file.standing.columns for file in files)
+        return not (self.options.shots or self.options.fallback != "none" or placed)
+
 
 def check(options: ScoreOptions) -> Given:
     """Check all that the user gave, and read the labelled records.
@@ -118,12 +126,14 @@ def check(options: ScoreOptions) -> Given:
         find(options.encoder, "sentence encoder")
     labelled, notes = _labelled(options, prompt_file)
     if prompt_file.front.bins:
-        prompt_file, *others = [_with_edges(options, file, labelled) for file in files]
+        files = [_with_edges(options, file, labelled) for file in files]
+    files, unplaced = placed_files(files, labelled if options.train else None)
+    notes += unplaced
     warnings = [f"warning: {warning}" for file in files for warning in file.warnings]
     if options.private.redact and options.private.redact.note:
         notes.append(options.private.redact.note)
     seal = read_key(options.encrypt_key_file) if options.encrypt_key_file else None
-    return Given(options, prompt_file, others, labelled, columns, [*warnings, *notes], seal)
+    return Given(options, files[0], files[1:], labelled, columns, [*warnings, *notes], seal)
 
 
 # -- outputs -----------------------------------------------------------------------------------

@@ -222,7 +222,7 @@ def _developed(plans: Sequence[Benchmark], memo: Memo | None, say: Say) -> tuple
         return 0, []
     from promptpredict.developing import develop
 
-    files, tables = [plan.prompt_file for plan in plans], [plan.records for plan in plans]
+    files, tables = [plan.files[0] for plan in plans], [plan.records for plan in plans]
     best, notes = develop(files, tables, plans[0].splits[0].train, memo)
     for note in notes:
         say(note)

@@ -20,6 +20,7 @@ from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
 from promptpredict.heads import ProbeFeatures, fit_head, moved, shares, stratified
 from promptpredict.labelled import drawn, positive_share
+from promptpredict.placing import placed_for_fit
 from promptpredict.priors import informed
 from promptpredict.reading import ByLanguageModel
 from promptpredict.records import Record, groups_of, records_from_frame
@@ -105,6 +106,7 @@ class PromptClassifier(ByLanguageModel):
         self.classes_ = np.array(sorted(self.prompt_file_.words))
         self.keys_ = list(self.classes_)
         found = records_from_frame(X, self.prompt_file_.roles)
+        self.prompt_file_ = placed_for_fit(self.prompt_file_, found)
         return [replace(record, label=None) for record in found]
 
     def _calibrated(self, rest: list[Record]) -> Calibration:

@@ -70,7 +70,7 @@ class FrontMatter(_Strict):
     layout: Literal["turns", "one"] = "turns"
     join: Literal["", " "] | None = None
     bins: Bins | None = None
-    numbers: Literal["plain"] = "plain"
+    numbers: Literal["plain", "rounded", "placed"] = "plain"
     version: str | None = None
 
 

@@ -10,7 +10,6 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from copy import copy
 from functools import lru_cache, reduce
 from itertools import islice, pairwise
 from pathlib import Path
@@ -23,6 +22,7 @@ from promptpredict.records import Record, Roles, check_hidden
 from promptpredict.rendered import Bin, Prompt, Same, Turn
 from promptpredict.sandbox import Cell, Customer, Environment, Missing
 from promptpredict.spacing import WORD, joiner
+from promptpredict.standing import Standing, learned
 from promptpredict.template import PARTS, Blocks, Source, file_source, load_chain, text_source
 from promptpredict.values import show, spelling
 
@@ -32,7 +32,7 @@ class PromptFile:
 
     ``needed`` are the columns that the effective blocks name, in order of appearance;
     ``uses_fields`` says whether they show ``customer.fields``; ``fingerprint`` tells the wording
-    from any other.
+    from any other, and with it the places of numbers; ``standing`` are these, once learned.
     """
 
     name: str
@@ -42,6 +42,7 @@ class PromptFile:
     uses_fields: bool
     warnings: list[str]
     fingerprint: str
+    standing: Standing | None = None
 
     def __init__(self, source: Source, *parents: Source) -> None:
         """Load the parents and check everything that can be checked without a table."""
@@ -51,7 +52,7 @@ class PromptFile:
         self._sources = tuple(link.source for link in links)
         # Not the places of the values: they name the file as it was typed.
         texts = "".join(f"{link.source.raw.values!r}\n{link.source.body}" for link in links)
-        self.fingerprint = hashlib.sha256(texts.encode()).hexdigest()[:16]
+        self.fingerprint = self._wording = hashlib.sha256(texts.encode()).hexdigest()[:16]
         raw = reduce(merge, (link.source.raw for link in links))
         self.front = validate(raw, self.name)
         environment.missing = Missing(self.front.missing)
@@ -72,6 +73,7 @@ class PromptFile:
         # A shot stands in thousands of prompts, and a customer in many of a comparison.
         self._once = lru_cache(maxsize=16_384)(self._render_once)
         self._edges: list[float] | None = None  # those that ``with_edges`` gave
+        self._rounds, self._places = self.front.numbers != "plain", self.front.numbers == "placed"
         self._never = {self.front.target, *self.front.ignore}
         self._apart = {*self._never, *self.front.text, self.front.id}  # not in customer.fields
 
@@ -155,18 +157,40 @@ class PromptFile:
         """Return this file of a regression with edges of its bins, as if they stood in it."""
         if self.front.bins is None:
             raise ValueError(f"{self.name} has task: {self.front.task}, which has no bins")
-        bins = self.front.bins.model_copy(update={"edges": [float(edge) for edge in edges]})
-        other = copy(self)
-        other.front = self.front.model_copy(update={"bins": bins})
-        other._edges = bins.edges
-        other._once = lru_cache(maxsize=16_384)(other._render_once)
-        whole = f"{self.fingerprint} {bins.edges}"  # shots, and what a probability stands for
-        other.fingerprint = hashlib.sha256(whole.encode()).hexdigest()[:16]
+        return self._with(self.standing, [float(edge) for edge in edges])
+
+    def placed(self, records: Sequence[Record]) -> PromptFile:
+        """Return the file with the places of numbers among these records, labelled or not.
+
+        Itself, unless it has ``numbers: placed``. What it knew of other records is forgotten.
+        """
+        return self.placed_as(learned(records, self._apart)) if self._places else self
+
+    def placed_as(self, standing: Standing | None) -> PromptFile:
+        """Return the file with places that are known, such as those of another file."""
+        return self._with(standing, self._edges) if self._places else self
+
+    def _with(self, standing: Standing | None, edges: list[float] | None) -> PromptFile:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, warnings=list(self.warnings))
+        other.__setstate__((standing, edges))
         return other
 
-    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[type[PromptFile], tuple[Source, ...], tuple[Any, ...]]:
         """Pickle the texts: compiled templates cannot be, and files may have gone."""
-        return _again, (self._sources, self._edges)
+        return type(self), self._sources, (self.standing, self._edges)
+
+    def __setstate__(self, learned: tuple[Standing | None, list[float] | None]) -> None:
+        """Take over places and edges: what was rendered with others is of no use."""
+        self.standing, self._edges = learned
+        if self.front.bins is not None and self._edges is not None:
+            bins = self.front.bins.model_copy(update={"edges": self._edges})
+            self.front = self.front.model_copy(update={"bins": bins})
+        self._once = lru_cache(maxsize=16_384)(self._render_once)
+        marks = repr(self.standing.columns) if self.standing and self.standing.columns else ""
+        marks += "" if self._edges is None else f" {self._edges}"
+        found = hashlib.sha256(f"{self._wording}{marks}".encode()).hexdigest()[:16]
+        self.fingerprint = found if marks else self._wording
 
     def __sklearn_clone__(self) -> PromptFile:
         """Return itself: a clone of an estimator shares what is loaded."""
@@ -311,13 +335,8 @@ class PromptFile:
             shown = value
             try:
                 if not isinstance(value, Missing):
-                    shown = show(value, format=look.format, unit=look.unit)
+                    shown = show(value, format=look.format, unit=look.unit, rounded=self._rounds)
+                    shown += self.standing.behind(column, value) if self.standing else ""
             except DataError as error:
                 raise DataError(f"{self.name}, row {row}, column '{column}': {error}") from None
             yield Cell(look.name or column, column, shown, value)
-
-
-def _again(sources: Sequence[Source], edges: Sequence[float] | None) -> PromptFile:
-    """Return a prompt file as it was pickled."""
-    file = PromptFile(*sources)
-    return file if edges is None else file.with_edges(edges)

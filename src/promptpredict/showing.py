@@ -14,6 +14,7 @@ from typing import Any
 from promptpredict import models
 from promptpredict.errors import DataError, ModelError
 from promptpredict.labelled import Reading, label_of, read_labelled
+from promptpredict.placing import placed_files
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, read_blocks, read_header
 from promptpredict.rendered import Prompt
@@ -54,6 +55,9 @@ def render_row(asked: RenderOptions, say: Say = lambda _: None) -> str:
         from promptpredict.binning import binned, targets_of
 
         prompt_file = binned(prompt_file, targets_of(pool))
+    [prompt_file], notes = placed_files([prompt_file], None if asked.train is None else pool)
+    for note in notes:
+        say(note)
     shots = _shots(asked, prompt_file, pool, record) if asked.shots else ()
     prompt = prompt_file.render(record, shots)
     try:
@@ -168,9 +172,10 @@ def _record(asked: RenderOptions, prompt_file: PromptFile) -> Record:
 
 
 def _pool(asked: RenderOptions, prompt_file: PromptFile) -> list[Record]:
-    """Return the labelled records, where shots or the bins of a regression need them."""
-    bins = prompt_file.front.bins
-    if asked.train is None or not (asked.shots or (bins and bins.edges is None)):
+    """Return the labelled records, where shots, places of numbers or bins need them."""
+    front = prompt_file.front
+    cut = front.bins is not None and front.bins.edges is None
+    if asked.train is None or not (asked.shots or cut or front.numbers == "placed"):
         return []
     return read_labelled(asked.train, prompt_file, asked.reading)[0]
 

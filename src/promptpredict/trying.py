@@ -21,6 +21,7 @@ from promptpredict.labelled import (
     read_labelled,
     read_unlabelled,
 )
+from promptpredict.placing import placed_files
 from promptpredict.plans import Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
@@ -61,7 +62,9 @@ def try_table(asked: WordingsOptions, say: Say = lambda _: None) -> str:
     for out in _outs(asked):
         check_place(str(out))
         _check_out(out, prompt_file)
-    records, notes = _records(asked, prompt_file)
+    records, untested, notes = _records(asked, prompt_file)
+    [prompt_file], unplaced = placed_files([prompt_file], untested)
+    notes += unplaced
     for note in [*(f"warning: {warning}" for warning in prompt_file.warnings), *notes]:
         say(note)
     hits = None if asked.unlabelled else _hits(prompt_file, records)
@@ -94,11 +97,13 @@ def _outs(asked: WordingsOptions) -> list[Path]:
     return [asked.out, *(asked.out.with_stem(f"{asked.out.stem}-{place}") for place in places)]
 
 
-def _records(asked: WordingsOptions, prompt_file: PromptFile) -> tuple[list[Record], list[str]]:
-    """Return the records to try wordings on, and a line on rows that were left out."""
+def _records(
+    asked: WordingsOptions, prompt_file: PromptFile
+) -> tuple[list[Record], list[Record], list[str]]:
+    """Return the records to try wordings on, all that test nothing, and lines on those left out."""
     if asked.unlabelled:
         records, notes = read_unlabelled(asked.labelled, prompt_file, asked.reading)
-        return drawn(records, asked.rows, seed=asked.seed), notes
+        return drawn(records, asked.rows, seed=asked.seed), records, notes
     records, notes = read_labelled(asked.labelled, prompt_file, asked.reading)
     keys = [prompt_file.label_of(record.label) for record in records]
     # Not those that `benchmark` tests by its defaults, or it would flatter what they chose.
@@ -109,10 +114,11 @@ def _records(asked: WordingsOptions, prompt_file: PromptFile) -> tuple[list[Reco
             f"{min(asked.rows, len(records)):,} of {len(records):,} labelled rows choose; a "
             "`benchmark` of the wording on this table would test it on some of them"
         )
+    untested = [records[row] for row in pool.tolist()]
     if len(pool) > asked.rows:
         some = draws([keys[row] for row in pool], [asked.rows], seed=asked.seed)
         pool = pool[some[asked.rows]]
-    return [records[row] for row in sorted(pool.tolist())], notes
+    return [records[row] for row in sorted(pool.tolist())], untested, notes
 
 
 def _kept_from_tests(keys: Sequence[str]) -> Rows:

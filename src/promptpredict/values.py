@@ -99,13 +99,17 @@ def spelling(value: Any) -> str:
     return text
 
 
-def show(value: Value, *, format: str = "", unit: str = "") -> str:
+def show(value: Value, *, format: str = "", unit: str = "", rounded: bool = False) -> str:
     """Return a value, which is not missing, as a prompt shows it.
 
-    Raises DataError if ``format`` (Python's format language) does not suit the value.
+    ``rounded`` is for numbers that have no ``format``: three significant digits, thousands apart.
+    A whole number without a unit stays: it may be a year or a code. Raises DataError if
+    ``format`` (Python's format language) does not suit the value.
     """
     if format:
         text = _formatted(value, format)
+    elif rounded and (isinstance(value, float) or (unit and type(value) is int)):
+        text = _rounded(value)
     elif isinstance(value, float):
         text = f"{value:.15g}"
     elif isinstance(value, datetime):
@@ -113,6 +117,11 @@ def show(value: Value, *, format: str = "", unit: str = "") -> str:
     else:
         text = str(value)
     return f"{text} {unit}" if unit else text
+
+
+def _rounded(value: float) -> str:
+    short = float(f"{value:.3g}") + 0.0  # which has no sign where it is 0
+    return f"{short:,.0f}" if 1000 <= abs(short) < 1e15 else f"{short:.15g}"
 
 
 def _formatted(value: Value, format: str) -> str:

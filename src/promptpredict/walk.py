@@ -299,5 +299,5 @@ class _Run:
         options = self.options
         if options.base_rate is not None:
             yield "--base-rate"
-        if options.train is not None and not options.shots and options.fallback == "none":
+        if options.train is not None and self.given.calibrates_alone:
             yield "--train"

@@ -205,7 +205,8 @@ def _files(
         if (each.question, each.answer) not in files:
             text = wording_text(prompt_file, each)
             name = f"the wording '{each.key}'"
-            files[each.question, each.answer] = PromptFile.from_text(text, name=name, folder=folder)
+            file = PromptFile.from_text(text, name=name, folder=folder)
+            files[each.question, each.answer] = file.placed_as(prompt_file.standing)
     return files
 
 
