@@ -13,6 +13,7 @@ import pytest
 from promptpredict import models, writing
 from promptpredict.checking import ScoreOptions, check
 from promptpredict.errors import PromptPredictError
+from promptpredict.shipped import names
 from promptpredict.shipped import path as shipped_path
 from promptpredict.walk import score_table
 
@@ -120,7 +121,9 @@ def test_every_prompt_file_is_checked_and_none_is_overwritten():
 
 # --------------------------------------------------------------------- prompt file and customers
 
-NO_PROMPT = "it is neither a file nor one of the shipped: churn-bank, churn-shop, churn-telecom"
+NO_PROMPT = (
+    f"it is neither a file nor one of the shipped: {', '.join(each.name for each in names())}"
+)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from promptpredict.comparing import BenchmarkOptions
 from promptpredict.demo import SAMPLE
 from promptpredict.errors import DataError
 from promptpredict.plans import Plan
-from promptpredict.shipped import folder
+from promptpredict.shipped import folder, names
 from promptpredict.showing import RenderOptions
 from promptpredict.summary import Summary
 
@@ -320,8 +320,8 @@ def test_a_slip_on_the_command_line_is_two_lines_on_stderr(words, error, of):
         ),
         (
             ["check", "q.jinja"],
-            "no prompt file 'q.jinja'; it is neither a file nor one of the shipped: churn-bank, "
-            "churn-shop, churn-telecom",
+            "no prompt file 'q.jinja'; it is neither a file nor one of the shipped: "
+            + ", ".join(each.name for each in names()),
         ),
         (
             ["prompts", "copy", "churn-shop", "nowhere"],

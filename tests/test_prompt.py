@@ -12,7 +12,7 @@ from promptpredict.errors import DataError, PromptError
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.rendered import Bin, Prompt, Turn
-from promptpredict.shipped import copy
+from promptpredict.shipped import copy, names
 from promptpredict.spacing import joiner
 from promptpredict.template import Blocks
 
@@ -498,7 +498,7 @@ def test_a_name_that_is_nothing_is_answered_with_the_shipped_ones():
         PromptFile.load("churn-shp")
     assert str(caught.value) == (
         "no prompt file 'churn-shp' (nearest: 'churn-shop'); it is neither a file nor one of the "
-        "shipped: churn-bank, churn-shop, churn-telecom"
+        f"shipped: {', '.join(each.name for each in names())}"
     )
 
 

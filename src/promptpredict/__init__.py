@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from promptpredict.errors import DataError, ModelError, PromptError, PromptPredictError
     from promptpredict.estimators import ProbeClassifier, PromptClassifier
+    from promptpredict.histories import with_events
     from promptpredict.panels import PanelClassifier
     from promptpredict.prompt import PromptFile
     from promptpredict.promptregressors import ProbeRegressor, PromptRegressor
@@ -55,6 +56,7 @@ __all__ = [
     "TextClassifier",
     "TextRegressor",
     "__version__",
+    "with_events",
 ]
 _HOMES = {
     "DataError": "errors",
@@ -78,6 +80,7 @@ _HOMES = {
     "StructuredRegressor": "regressors",
     "TextClassifier": "baselines",
     "TextRegressor": "regressors",
+    "with_events": "histories",
 }
 
 

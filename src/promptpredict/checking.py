@@ -144,6 +144,8 @@ def _check_places(options: ScoreOptions) -> None:
     if options.on == "ray" and "-" in (options.out, options.customers):
         what = "reads a file" if options.customers == "-" else "keeps a ledger beside --out"
         raise DataError(f"--on ray {what}; - is none")
+    if options.on == "ray" and options.events is not None:
+        raise DataError("--on ray does not take --events; possible: one machine, or joined columns")
     if options.keep_prompts:
         if options.out == "-":
             raise DataError("--keep-prompts writes beside --out, and stdout has nothing beside it")

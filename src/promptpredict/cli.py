@@ -70,6 +70,11 @@ def score(
     encoding: options.Encoding = None,
     redact: options.Redact = False,  # noqa: FBT002
     salt_file: options.SaltFile = None,
+    events: options.Events = None,
+    events_key: options.EventsKey = None,
+    events_time: options.EventsTime = None,
+    events_amount: options.EventsAmount = None,
+    as_of: options.AsOf = None,
     seed: options.Seed = 0,
 ) -> None:
     """Score every customer of a table.
@@ -134,6 +139,11 @@ def plan(
     encoding: options.Encoding = None,
     redact: options.Redact = False,  # noqa: FBT002
     salt_file: options.SaltFile = None,
+    events: options.Events = None,
+    events_key: options.EventsKey = None,
+    events_time: options.EventsTime = None,
+    events_amount: options.EventsAmount = None,
+    as_of: options.AsOf = None,
     seed: options.Seed = 0,
 ) -> None:
     """Say what score would read, before anything is spent.
@@ -184,6 +194,11 @@ def benchmark(
     encoding: options.Encoding = None,
     redact: options.Redact = False,  # noqa: FBT002
     salt_file: options.SaltFile = None,
+    events: options.Events = None,
+    events_key: options.EventsKey = None,
+    events_time: options.EventsTime = None,
+    events_amount: options.EventsAmount = None,
+    as_of: options.AsOf = None,
 ) -> None:
     """Compare approaches on the same rows.
 
@@ -237,6 +252,11 @@ def wordings(
     encoding: options.Encoding = None,
     redact: options.Redact = False,  # noqa: FBT002
     salt_file: options.SaltFile = None,
+    events: options.Events = None,
+    events_key: options.EventsKey = None,
+    events_time: options.EventsTime = None,
+    events_amount: options.EventsAmount = None,
+    as_of: options.AsOf = None,
     seed: options.Seed = 0,
 ) -> None:
     """Try other wordings of a prompt file on a few labelled records.

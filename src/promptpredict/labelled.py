@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from promptpredict.errors import DataError, PromptError, PromptPredictError
+from promptpredict.histories import EventOptions, History
 from promptpredict.prompt import PromptFile
 from promptpredict.records import (
     Record,
@@ -31,17 +32,67 @@ class Reading:
     """How the tables of a command are read; None: found out.
 
     ``redact`` replaces personal data in their texts, ``salt_file`` holds the salt of their ids.
+    ``events`` is a second table that is summed up for each customer, from before ``as_of``.
     """
 
     delimiter: str | None = None
     encoding: str | None = None
     redact: bool = False
     salt_file: str | None = None
+    events: str | None = None
+    events_key: str | None = None
+    events_time: str | None = None
+    events_amount: str | None = None
+    as_of: str | None = None
 
     @property
     def reading(self) -> dict[str, Any]:
         """All of it, as readers take it."""
-        return {"delimiter": self.delimiter, "encoding": self.encoding, "private": self.private}
+        given = {"delimiter": self.delimiter, "encoding": self.encoding, "private": self.private}
+        return given | ({} if self.history is None else {"events": self.history})
+
+    @cached_property
+    def history(self) -> History | None:
+        """What is known of the customers' events. Raises DataError where that cannot be found out."""
+        others = ("events_key", "events_time", "events_amount", "as_of")
+        if self.events is None:
+            if given := next((name for name in others if getattr(self, name) is not None), None):
+                raise DataError(f"--{given.replace('_', '-')} needs --events")
+            return None
+        if self.as_of is None:
+            raise DataError(
+                "--events needs --as-of, a date or a column of the customers that holds it"
+            )
+        from promptpredict.prompt import PromptFile
+
+        key = self.events_key or PromptFile.load(self.first_prompt).front.id
+        if key is None:
+            raise DataError(f"{self.first_prompt} names no id; possible: --events-key COLUMN")
+        return History(
+            EventOptions(
+                table=self.events,
+                as_of=self.as_of,
+                key=key,
+                time=self.events_time,
+                amount=self.events_amount,
+            )
+        )
+
+    @property
+    def told(self) -> tuple[object, ...]:
+        """What says which events are known; nothing without any."""
+        if self.events is None:
+            return ()
+        from promptpredict.tables import stamp
+
+        asked = (self.events_key, self.events_time, self.events_amount, self.as_of)
+        return (self.events, stamp(self.events), *asked)
+
+    @property
+    def first_prompt(self) -> str:
+        """The prompt file that says how tables are read."""
+        prompt = getattr(self, "prompt", None)
+        return str(prompt or getattr(self, "prompts")[0])  # noqa: B009
 
     @cached_property
     def private(self) -> Private:

@@ -73,6 +73,18 @@ SaltFile = Annotated[
     str | None, _option("FILE", "Write ids salted, with the salt that this file holds.")
 ]
 
+# Histories
+Events = Annotated[
+    str | None, _option("TABLE", "Orders or events of the customers, summed up as columns.")
+]
+EventsKey = Annotated[str | None, _option("COLUMN", "Column with the customer's id, in both.")]
+EventsTime = Annotated[str | None, _option("COLUMN", "Column with the time of an event.")]
+EventsAmount = Annotated[str | None, _option("COLUMN", "Column with what an event brought.")]
+AsOf = Annotated[
+    str | None,
+    _option("DATE", "Only events before it are known; or a column of the customers with it."),
+]
+
 # Rows and columns
 Row = Annotated[int, _option("N", "Which row, from 1.", min=1)]
 Rows = Annotated[int, _option("N", "Most rows to render.", min=1)]
@@ -219,7 +231,7 @@ PLANNED = (
 )  # fmt: skip
 COMPARED = (
     "labelled", "out", "encoder", "group", "time", "keep_prompts", "attacks", "dry_run", "delimiter", "encoding", "redact",
-    "salt_file",
+    "salt_file", "events", "events_key", "events_time", "events_amount", "as_of",
 )  # fmt: skip
 LOOKED = ("rows", "reorder")  # of plan's options, those that score does not have
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from promptpredict.csvrows import RawRow
 from promptpredict.errors import DataError, nearest
+from promptpredict.histories import History
 from promptpredict.redaction import Private
 from promptpredict.tables import Table, check_columns, new_key, open_table, table_name
 from promptpredict.values import Value, spelling, typed, written
@@ -99,13 +100,28 @@ def read_header(
     delimiter: str | None = None,
     encoding: str | None = None,
     private: Private = OPEN,
+    events: History | None = None,
 ) -> list[str]:
     """Return the columns of a table, which has been found to have rows as well.
 
-    ``private`` is taken because all readers take it; the names of columns are nobody's.
+    Those that ``events`` add are among them. ``private`` is taken because all readers take it; the
+    names of columns are nobody's.
     """
-    with closing(open_table(path, delimiter=delimiter, encoding=encoding)) as table:
+    with closing(_opened(path, delimiter, encoding, events)) as table:
         return table.columns
+
+
+def _opened(
+    path: str | Path, delimiter: str | None, encoding: str | None, events: History | None
+) -> Table:
+    table = open_table(path, delimiter=delimiter, encoding=encoding)
+    if events is None:
+        return table
+    try:
+        return events.joined(table)
+    except DataError:
+        table.close()
+        raise
 
 
 def check_hidden(name: str, columns: Sequence[str], roles: Roles) -> None:
@@ -134,15 +150,16 @@ def read_blocks(
     delimiter: str | None = None,
     encoding: str | None = None,
     private: Private = OPEN,
+    events: History | None = None,
 ) -> Iterator[Block]:
     """Read a table in blocks that are the same for every file format.
 
     The header is checked at once, the rows are read as the blocks are asked for. ``limit`` counts
     data rows. ``private`` says how personal data is kept out; the columns of ``keep`` are left
-    alone. Raises DataError if a column of id, text or keep is missing, or with ``labelled`` that of
+    alone. ``events`` add columns. Raises DataError if a column of id, text or keep is missing, or with ``labelled`` that of
     the target.
     """
-    table = open_table(path, delimiter=delimiter, encoding=encoding)
+    table = _opened(path, delimiter, encoding, events)
     try:
         reading = _Reading(table.name, table.columns, roles, private)
         asked = (roles.id, *roles.text, roles.target if labelled else None, *keep)
@@ -160,13 +177,14 @@ def read_records(
     delimiter: str | None = None,
     encoding: str | None = None,
     private: Private = OPEN,
+    events: History | None = None,
 ) -> Labelled:
     """Read all of a labelled table.
 
     Raises DataError if the target's column is missing or blank throughout.
     """
     found = Labelled([], [], [])
-    how: Any = {"delimiter": delimiter, "encoding": encoding, "private": private}
+    how: Any = {"delimiter": delimiter, "encoding": encoding, "private": private, "events": events}
     for block in read_blocks(path, roles, labelled=True, **how):
         for record in block.records:
             (found.unlabelled if record.label is None else found.records).append(record)

@@ -104,6 +104,11 @@ def render(
     encoding: options.Encoding = None,
     redact: options.Redact = False,  # noqa: FBT002
     salt_file: options.SaltFile = None,
+    events: options.Events = None,
+    events_key: options.EventsKey = None,
+    events_time: options.EventsTime = None,
+    events_amount: options.EventsAmount = None,
+    as_of: options.AsOf = None,
     seed: options.Seed = 0,
 ) -> None:
     """Show the exact prompt of one customer.

@@ -156,7 +156,7 @@ class _Run:
         own = fingerprints(self.given, here(source))
         # All that says which prompts there are, and which of them share a block.
         asked = self.options
-        read = (asked.delimiter, asked.encoding, asked.redact, asked.private.salt)
+        read = (asked.delimiter, asked.encoding, asked.redact, asked.private.salt, *asked.told)
         rows = (asked.customers, stamp(asked.customers), asked.limit, read, asked.block_rows)
         whole = repr((rows, own, where))
         if ledger.begin(hashlib.sha256(whole.encode()).hexdigest()):

@@ -1,0 +1,297 @@
+"""Histories: a second table of orders or events, summed up as columns of each customer.
+
+Knows tables, keys and times; knows nothing of prompts. Only events before a customer's cut-off are
+looked at, so that nothing that came later can be known. Events wait in a temporary database on the
+disk: memory does not grow with them.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from promptpredict.csvrows import RawRow
+from promptpredict.errors import DataError, nearest
+from promptpredict.tables import Table, open_table, table_name
+from promptpredict.values import show, typed, written
+
+RECENT = 90  # days of the columns of recent events and of their trend
+SHOWN = 3  # events in events_last
+LOOKED_AT = 100  # customers of whom one at least must have an event, or the keys are others
+_DAY = 86_400.0
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}.*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventOptions:
+    """Where events are: a table, the columns of key, time and amount, and the cut-off.
+
+    ``as_of`` is a date, a time, or the column of the customers' table that holds each one's own.
+    Without ``time`` it is the only column of dates, without ``amount`` the only one of numbers.
+    """
+
+    table: str
+    as_of: str
+    key: str
+    time: str | None = None
+    amount: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+
+
+class History:
+    """The events of a table, ready to be summed up for customers.
+
+    ``columns`` are those that each customer gets. Raises DataError for a column that is not there
+    or cannot be found out, and for the first event whose time is none.
+    """
+
+    def __init__(self, options: EventOptions) -> None:
+        """Read the events once."""
+        self.name = table_name(options.table)
+        self._file = tempfile.NamedTemporaryFile(prefix="promptpredict-", suffix=".sqlite")  # noqa: SIM115
+        self._events = sqlite3.connect(self._file.name, check_same_thread=False)
+        self._events.execute("PRAGMA journal_mode = OFF")
+        self._events.execute("PRAGMA synchronous = OFF")
+        self._events.execute("CREATE TABLE events (key TEXT, at REAL, amount REAL, shown TEXT)")
+        self._aware: bool | None = None
+        self.options = self._load(options)
+        self._events.execute("CREATE INDEX of ON events (key, at)")
+        self.as_of = _moment(options.as_of) if _DATE.fullmatch(options.as_of) else None
+        if self.as_of is not None:
+            self._same_zone(self.as_of, "--as-of")
+        self._seen, self._matched = 0, False
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that a customer gets, in order."""
+        money = ["events_amount_total", "events_amount_mean"] if self.options.amount else []
+        return [
+            *("events_count", "events_first_days", "events_recency_days", "events_mean_gap_days"),
+            *("events_longest_gap_days", f"events_last_{RECENT}_days", "events_trend"),
+            *money,
+            "events_last",
+        ]
+
+    def joined(self, table: Table) -> Table:
+        """Return a table of customers with these columns behind its own.
+
+        Raises DataError where it lacks the key or the column of cut-offs, or has one of these columns.
+        """
+        for column in self.columns:
+            if column in table.columns:
+                raise DataError(
+                    f"{table.name} has a column '{column}', which --events adds; possible: another name"
+                )
+        at = {self.options.key: "key"} | ({} if self.as_of else {self.options.as_of: "cut-off"})
+        for column, what in at.items():
+            if column not in table.columns:
+                close = nearest(column, table.columns)
+                also = "" if what == "key" else " (and it is no date)"
+                raise DataError(
+                    f"{table.name} has no column '{column}' for the {what} of its events{also}{close}"
+                )
+        return replace(table, columns=[*table.columns, *self.columns], rows=self._rows(table))
+
+    def _rows(self, table: Table) -> Iterator[RawRow]:
+        key = table.columns.index(self.options.key)
+        own = None if self.as_of else table.columns.index(self.options.as_of)
+        for row in table.rows:
+            if row.fault:
+                yield row
+                continue
+            try:
+                cut_off = (
+                    self.as_of or self._cut_off(row.cells[own]) if own is not None else self.as_of
+                )
+                assert cut_off is not None
+                found = self.summary((written(row.cells[key]) or "").strip(), cut_off)
+            except DataError as error:
+                yield row._replace(fault=str(error))
+                continue
+            self._check_keys(table.name, found["events_count"])
+            yield row._replace(cells=[*row.cells, *found.values()])
+
+    def _cut_off(self, cell: object) -> datetime:
+        column = self.options.as_of
+        try:
+            moment = _moment(cell)
+        except DataError as error:
+            raise DataError(f"column '{column}' holds {error}") from None
+        self._same_zone(moment, f"column '{column}'")
+        return moment
+
+    def _check_keys(self, table: str, count: int) -> None:
+        """Raise DataError where no customer of the first hundred has an event: keys of another kind."""
+        self._matched |= count > 0
+        self._seen += 1
+        if self._seen == LOOKED_AT and not self._matched:
+            (some,) = self._events.execute("SELECT key FROM events LIMIT 1").fetchone()
+            raise DataError(
+                f"none of the first {LOOKED_AT} customers of {table} has an event in {self.name} before "
+                f"its cut-off; its column '{self.options.key}' holds '{some}', say; possible: another "
+                "--events-key, or a later --as-of"
+            )
+
+    def summary(self, key: str, cut_off: datetime) -> dict[str, Any]:
+        """Return the columns of a customer from the events before its cut-off."""
+        end = cut_off.timestamp() if cut_off.tzinfo else cut_off.replace(tzinfo=UTC).timestamp()
+        rows = self._events.execute(
+            "SELECT at, amount, shown FROM events WHERE key = ? AND at < ? ORDER BY at, rowid",
+            (key, end),
+        ).fetchall()
+        times = [at for at, _, _ in rows]
+        ago = [(end - at) / _DAY for at in times]
+        gaps = [(later - sooner) / _DAY for sooner, later in pairwise(times)]
+        recent, before = sum(each <= RECENT for each in ago), sum(RECENT < each <= 2 * RECENT for each in ago)  # fmt: skip
+        amounts = [amount for _, amount, _ in rows if amount is not None]
+        found: dict[str, Any] = {
+            "events_count": len(rows),
+            "events_first_days": int(ago[0]) if ago else None,
+            "events_recency_days": int(ago[-1]) if ago else None,
+            "events_mean_gap_days": round(sum(gaps) / len(gaps), 1) if gaps else None,
+            "events_longest_gap_days": round(max(gaps), 1) if gaps else None,
+            f"events_last_{RECENT}_days": recent,
+            "events_trend": recent - before,
+        }
+        if self.options.amount:
+            found["events_amount_total"] = round(sum(amounts), 2) if amounts else None
+            found["events_amount_mean"] = round(sum(amounts) / len(amounts), 2) if amounts else None
+        last = [shown for _, _, shown in rows[-SHOWN:]][::-1]
+        return found | {"events_last": "; ".join(last) if last else None}
+
+    # -- the table of events -------------------------------------------------------------------
+
+    def _load(self, options: EventOptions) -> EventOptions:
+        given = {"delimiter": options.delimiter, "encoding": options.encoding}
+        with closing(open_table(options.table, **given)) as table:
+            for column in (options.key, options.time, options.amount):
+                if column is not None and column not in table.columns:
+                    close = nearest(column, table.columns)
+                    raise DataError(f"{table.name} has no column '{column}'{close}")
+            rows = enumerate(table.rows, 1)
+            number, first = next(rows)
+            options = _found_out(options, table, first)
+            self._insert(options, table, [(number, first)])
+            self._insert(options, table, rows)
+        return options
+
+    def _insert(self, options: EventOptions, table: Table, rows: Any) -> None:
+        at = {column: place for place, column in enumerate(table.columns)}
+        time_at = at[str(options.time)]
+        others = [(column, place) for column, place in at.items() if column not in (options.key, options.time)]  # fmt: skip
+
+        def lines() -> Iterator[tuple[str, float, float | None, str]]:
+            for number, row in rows:
+                where = f"{table.name}, row {number}: "
+                if row.fault:
+                    raise DataError(f"{where}{row.place}{row.fault}")
+                try:
+                    moment = _moment(row.cells[time_at])
+                except DataError as error:
+                    raise DataError(f"{where}column '{options.time}' holds {error}") from None
+                self._same_zone(moment, f"{where}column '{options.time}'")
+                amount = None if options.amount is None else row.cells[at[options.amount]]
+                yield (
+                    (written(row.cells[at[options.key]]) or "").strip(),
+                    (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp(),
+                    _amount(amount, f"{where}column '{options.amount}' holds "),
+                    _shown(moment, [(column, row.cells[place]) for column, place in others]),
+                )
+
+        self._events.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", lines())
+
+    def _same_zone(self, moment: datetime, where: str) -> None:
+        """Raise DataError where some times have a zone and others have none: they cannot be compared."""
+        aware = moment.tzinfo is not None
+        if self._aware is None:
+            self._aware = aware
+        if self._aware != aware:
+            has, others = ("a", "none") if aware else ("no", "one")
+            raise DataError(f"{where} has {has} time zone, and other times have {others}")
+
+
+def _found_out(options: EventOptions, table: Table, first: RawRow) -> EventOptions:
+    """Find out the columns of time and amount from the first row, where they are not given."""
+    cells = dict(zip(table.columns, first.cells, strict=False))
+    values = {column: typed(cell) for column, cell in cells.items() if column != options.key}
+    if options.time is None:
+        dates = [column for column, value in values.items() if isinstance(value, date)]
+        if len(dates) != 1:
+            found = f"{len(dates)} columns hold dates: {', '.join(dates)}" if dates else "no column holds dates"  # fmt: skip
+            raise DataError(f"{table.name}: {found}; possible: --events-time COLUMN")
+        options = replace(options, time=dates[0])
+    if options.amount is None:
+        numbers = [
+            column
+            for column, value in values.items()
+            if isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and column != options.time
+        ]
+        options = replace(options, amount=numbers[0] if len(numbers) == 1 else None)
+    return options
+
+
+def _moment(cell: object) -> datetime:
+    """Return a date or time; DataError for anything else. A date is its midnight."""
+    value = typed(cell)
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, date):
+        return datetime.combine(value, time())
+    raise DataError("no value" if value is None else f"'{value}', which is no date or time")
+
+
+def _amount(cell: object, where: str) -> float | None:
+    value = typed(cell)
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    raise DataError(f"{where}'{value}', which is not a number")
+
+
+def _shown(moment: datetime, cells: Sequence[tuple[str, object]]) -> str:
+    """Return an event as a prompt shows it: ``2024-02-11 (kind refund, amount 12.5)``."""
+    known = [(column, typed(cell)) for column, cell in cells]
+    others = ", ".join(f"{column} {show(value)}" for column, value in known if value is not None)
+    return f"{moment.date()} ({others})" if others else f"{moment.date()}"
+
+
+def history_of(options: EventOptions | None) -> History | None:
+    """Return the history that options ask for; None where they ask for none."""
+    return None if options is None else History(options)
+
+
+def with_events(customers: Any, events: Any, *, key: str, as_of: str, time: str | None = None, amount: str | None = None) -> Any:  # fmt: skip
+    """Return a pandas DataFrame of customers with the summary columns of a DataFrame of events.
+
+    ``key`` is the column that both have; ``as_of``, ``time`` and ``amount`` as in EventOptions. Raises
+    DataError for what cannot be joined, a customer without a cut-off included.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "events.parquet"
+        events.to_parquet(place, index=False)
+        history = History(EventOptions(table=str(place), as_of=as_of, key=key, time=time, amount=amount))  # fmt: skip
+    columns = [str(column) for column in customers.columns]
+    cells = zip(*(customers[column].to_numpy() for column in customers.columns), strict=True)
+    rows = iter([RawRow(f"row {number}: ", list(row)) for number, row in enumerate(cells, 1)])
+    joined = history.joined(Table("customers", columns, rows, lambda: None))
+    found = []
+    for row in joined.rows:
+        if row.fault:
+            raise DataError(f"customers, {row.place}{row.fault}")
+        found.append(row.cells[len(columns) :])
+    result = customers.copy()
+    for place_at, column in enumerate(history.columns):
+        result[column] = [cells[place_at] for cells in found]
+    return result
