@@ -275,7 +275,7 @@ SCORE = ["score", "customers.csv"]
             ["benchmark", "labelled.csv", *P, "--out", "r", "--approach", "prior,prob"],
             "there is no approach 'prob' (nearest: 'probe'); possible: zero-shot, panel, probe, "
             "probe-shots, few-shot, few-shot-random, few-shot-nearest, embedding, text, fusion, "
-            "structured, structured-trees, prior, stack",
+            "fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
             "benchmark",
         ),
         (
@@ -623,7 +623,7 @@ def test_every_option_of_benchmark_arrives(asked):
     }  # fmt: skip
     values = {
         "encoder": "e", "group": "household", "time": "seen", "delimiter": ";", "encoding": "cp1252",
-        "salt_file": "salt",
+        "pooling": "cls", "salt_file": "salt",
     }  # fmt: skip
     words = [
         word
