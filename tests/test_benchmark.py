@@ -133,7 +133,7 @@ def test_a_row_says_what_was_compared(whole):
     ]  # fmt: skip
     for row in comparison.rows:
         name = row.chosen or row.approach
-        encoded = name in ("embedding", "fusion")
+        encoded = name in ("embedding", "fusion", "fusion-trees", "fusion-mlp")
         assert row.model == (
             "fake" if name in (*WITH_LM, STACK) else "FakeEncoder" if encoded else ""
         )

@@ -275,7 +275,7 @@ SCORE = ["score", "customers.csv"]
             ["benchmark", "labelled.csv", *P, "--out", "r", "--approach", "prior,prob"],
             "there is no approach 'prob' (nearest: 'probe'); possible: zero-shot, panel, probe, "
             "probe-shots, few-shot, few-shot-random, few-shot-nearest, embedding, text, fusion, "
-            "structured, structured-trees, prior, stack",
+            "fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
             "benchmark",
         ),
         (
@@ -462,15 +462,11 @@ def test_check_says_warnings_on_stderr_and_its_result_on_stdout():
 def test_prompts_list():
     code, out, err = result("prompts", "list")
     assert (code, err) == (0, "")
-    names = [line.split()[:2] for line in out.splitlines()]
-    assert names == [
-        ["churn-bank", "binary"],
-        ["churn-shop", "binary"],
-        ["churn-telecom", "binary"],
-    ]
+    listed = [line.split()[:2] for line in out.splitlines()]
+    assert listed == [[each.name, each.task] for each in names()]
     assert out.splitlines()[1] == (
-        "churn-shop     binary      Churn in an online shop, from what customers wrote and a few "
-        "order columns."
+        "churn-shop             binary      Churn in an online shop, from what customers wrote and "
+        "a few order columns."
     )
 
 
@@ -583,6 +579,8 @@ def test_every_option_of_score_arrives(asked):
         "calibration": "c.json", "save_calibration": "d.json", "fallback": "embedding",
         "threshold": 0.25, "limit": 7, "flag_mass": 0.5, "stop_mass": 0.25, "max_drift": 0.125, "guard": 2.5,
         "seed": 5, "delimiter": ";", "encoding": "cp1252", "salt_file": "salt", "on": "ray",
+        "events": "orders.csv", "events_key": "who", "events_time": "when", "events_amount": "paid",
+        "as_of": "2026-01-01",
         "encrypt_key_file": "key",
     }  # fmt: skip
     words = [
@@ -622,8 +620,9 @@ def test_every_option_of_benchmark_arrives(asked):
         "value_saved": 300.0, "offer_cost": 12.5,
     }  # fmt: skip
     values = {
-        "encoder": "e", "group": "household", "time": "seen", "delimiter": ";", "encoding": "cp1252",
-        "salt_file": "salt",
+        "events": "orders.csv", "events_key": "who", "events_time": "when", "events_amount": "paid",
+        "as_of": "2026-01-01", "encoder": "e", "group": "household", "time": "seen", "delimiter": ";", "encoding": "cp1252",
+        "pooling": "cls", "salt_file": "salt",
     }  # fmt: skip
     words = [
         word

@@ -87,7 +87,7 @@ def loaded(monkeypatch):
 
     monkeypatch.setattr("promptpredict.models.find", find)
     monkeypatch.setattr("promptpredict.loading.load_language_model", load)
-    monkeypatch.setattr("promptpredict.encoders._load", lambda _, __: FakeEncoder())
+    monkeypatch.setattr("promptpredict.encoders._load", lambda *_: FakeEncoder())
     return found
 
 

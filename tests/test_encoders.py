@@ -82,7 +82,7 @@ def test_remembered_texts_cost_what_they_took_and_make_nobody_wait(clock):
 def test_loading_is_no_cost_of_a_text(clock, monkeypatch):
     """The first approach of a comparison must not pay for the weights that all of them use."""
 
-    def load(name, device):
+    def load(name, device, pooling):
         clock.now += 100
         return SlowEncoder(clock)
 
@@ -142,17 +142,17 @@ def test_a_list_of_vectors_will_do():
 def test_an_encoder_by_name_is_loaded_when_it_is_needed_and_once(monkeypatch):
     loaded = []
 
-    def load(name, device):
-        loaded.append((name, device))
+    def load(name, device, pooling):
+        loaded.append((name, device, pooling))
         return FakeEncoder()
 
     monkeypatch.setattr("promptpredict.encoders._load", load)
-    embed = Embedder("minilm", device="cpu")
+    embed = Embedder("minilm", device="cpu", pooling="mean")
     assert (embed.name, loaded) == ("minilm", [])
     embed(["late"])
     embed(["good"])
     assert embed.window == 8
-    assert loaded == [("minilm", "cpu")]
+    assert loaded == [("minilm", "cpu", "mean")]
 
 
 def test_a_clone_of_an_estimator_shares_the_embedder():

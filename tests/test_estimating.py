@@ -50,7 +50,8 @@ def test_every_approach_reads_the_prompt_file_with_what_all_share(approach):
 
 
 @pytest.mark.parametrize(
-    "approach", ["probe", "panel", "embedding", "fusion", "text", "structured"]
+    "approach",
+    ["probe", "panel", "embedding", "fusion", "fusion-trees", "fusion-mlp", "text", "structured"],
 )
 def test_what_is_drawn_in_a_fit_is_drawn_by_the_seed(approach):
     assert made(approach).random_state == 7
@@ -59,6 +60,11 @@ def test_what_is_drawn_in_a_fit_is_drawn_by_the_seed(approach):
 def test_structured_columns_go_to_a_line_or_to_trees():
     assert made("structured").kind == "linear"
     assert made("structured-trees").kind == "trees"
+
+
+def test_the_name_of_fusion_says_its_head():
+    heads = {name: made(name).head for name in ("fusion", "fusion-trees", "fusion-mlp")}
+    assert heads == {"fusion": "linear", "fusion-trees": "trees", "fusion-mlp": "mlp"}
 
 
 @pytest.mark.parametrize(

@@ -41,13 +41,13 @@ def test_the_names_of_approaches_are_on_one_side_or_the_other_but_for_the_stack(
             {"approaches": ("probe", "embeding")},
             "there is no approach 'embeding' (nearest: 'embedding'); possible: zero-shot, panel, "
             "probe, probe-shots, few-shot, few-shot-random, few-shot-nearest, embedding, text, "
-            "fusion, structured, structured-trees, prior, stack",
+            "fusion, fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
         ),
         (
             {"budgets_of": {"few-shot": (4,), "prob": (16,)}},
             "there is no approach 'prob' (nearest: 'probe'); possible: zero-shot, panel, probe, "
             "probe-shots, few-shot, few-shot-random, few-shot-nearest, embedding, text, fusion, "
-            "structured, structured-trees, prior, stack",
+            "fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
         ),
         ({"value_saved": 100.0}, "captured value needs --offer-cost too"),
         ({"offer_cost": 5.0}, "captured value needs --value-saved too"),
@@ -76,7 +76,14 @@ def test_a_language_model_is_needed_by_those_that_read_customers(approach):
 
 def test_a_sentence_encoder_is_needed_by_embeddings_and_nearest_shots():
     needing = {name for name in APPROACHES if Plan(approaches=(name,)).needs_encoder}
-    assert needing == {"embedding", "fusion", "few-shot-nearest", "stack"}
+    assert needing == {
+        "embedding",
+        "fusion",
+        "fusion-trees",
+        "fusion-mlp",
+        "few-shot-nearest",
+        "stack",
+    }
     assert Plan(approaches=("few-shot",), select="nearest").needs_encoder
     assert not Plan(approaches=("probe",), select="nearest").needs_encoder
 
@@ -218,7 +225,7 @@ def test_without_a_text_column_there_is_no_text(text):
     )
 
 
-STRUCTURED = ["fusion", "structured", "structured-trees"]
+STRUCTURED = ["fusion", "fusion-mlp", "fusion-trees", "structured", "structured-trees"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ Knows scikit-learn's contract; knows nothing of language models, splits or metri
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -16,13 +15,14 @@ from promptpredict.approach import Approach, Probabilities, Prompted
 from promptpredict.columns import ColumnEncoder, shown_columns, shown_texts
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
-from promptpredict.heads import blocks, fit_head, logistic, shares, trees
+from promptpredict.fusing import FusionHead, check_head, fusion_heads
+from promptpredict.heads import fit_head, logistic, shares, trees
+from promptpredict.pooling import Pooling
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, groups_of
-from promptpredict.spacing import WORD
+from promptpredict.terms import Words
 
 Floats = npt.NDArray[np.float64]
-SOME_ROWS = 256  # from here on a word of one customer is left out: it tells of nobody else
 
 
 def unusable(approach: str, prompt_file: PromptFile, columns: Sequence[str]) -> str | None:
@@ -34,7 +34,7 @@ def unusable(approach: str, prompt_file: PromptFile, columns: Sequence[str]) -> 
             f"{prompt_file.name} has no text column that a block shows; possible: text: [COLUMN] "
             "in its front matter, and {{ customer.COLUMN }} in a block"
         )
-    if approach in ("structured", "structured-trees", "fusion") and not structured:
+    if approach.startswith(("structured", "fusion")) and not structured:
         return (
             f"{prompt_file.name} shows no column besides its id and its text; possible: "
             "customer.fields in a block, or {{ customer.COLUMN }}"
@@ -103,8 +103,8 @@ class TextClassifier(Approach):
         fault = unusable("text", self.prompt_file_, list(records[0].values))
         if fault and self.prompt is not None:
             raise DataError(fault)
-        texts = _texts(self.prompt_file_, records)
-        self.words_ = _Words().fit(texts)
+        texts = texts_of(self.prompt_file_, records)
+        self.words_ = Words().fit(texts)
         self.head_ = fit_head(
             self.words_(texts),
             self.targets(records),
@@ -118,15 +118,17 @@ class TextClassifier(Approach):
     def predict_proba(self, X: Any) -> Probabilities:
         """Return the probability of each class, (n, k)."""
         records = self.records(X)
-        texts = _texts(self.prompt_file_, records)
+        texts = texts_of(self.prompt_file_, records)
         return self.head_.predict_proba(self.words_(texts))
 
 
 class EmbeddingClassifier(Approach):
     """Sentence embedding of the rendered customer, and logistic regression.
 
-    ``encoder`` is a short name, a folder, a hub id, or any object with ``encode``. After a
-    fit or a prediction, ``embedder_.truncated`` counts the texts that the encoder cut.
+    ``encoder`` is a short name, a folder (a plain one of BERT will do), a hub id, or any object
+    with ``encode``; ``pooling`` says how one vector is made of a text's tokens: auto (as the
+    encoder says itself, else by mean), mean or cls. After a fit or a prediction,
+    ``embedder_.truncated`` counts the texts that the encoder cut.
     """
 
     def __init__(
@@ -134,15 +136,17 @@ class EmbeddingClassifier(Approach):
         prompt: Prompted = None,
         *,
         encoder: str | SentenceEncoder | Embedder = "minilm",
+        pooling: Pooling = "auto",
         random_state: int = 0,
     ) -> None:
         """Keep the parameters."""
         self.prompt = prompt
         self.encoder = encoder
+        self.pooling = pooling
         self.random_state = random_state
 
     def _fit(self, records: list[Record]) -> None:
-        self.embedder_ = Embedder.of(self.encoder)
+        self.embedder_ = Embedder.of(self.encoder, self.pooling)
         self.head_ = fit_head(
             self._vectors(records),
             self.targets(records),
@@ -166,40 +170,45 @@ class EmbeddingClassifier(Approach):
 class FusionClassifier(Approach):
     """Sentence embedding of what customers wrote, next to the encoded columns: one classifier.
 
-    Each of the two has a total variance of 1, or the one with more or wider columns would drown
-    the other; how much the embedding weighs beside the columns is chosen with the regularisation.
-    Without a text column the rendered customer is embedded. Raises DataError where a prompt shows
-    no structured column.
+    ``head`` is ``"linear"``, a logistic regression, ``"trees"``, boosted trees, or ``"mlp"``, a
+    small neural network. Each of the two blocks has a total variance of 1, or the one with more
+    or wider columns would drown the other; how much the embedding weighs beside the columns is
+    chosen with the regularisation (of trees, which weigh nothing, their size is chosen). Without
+    a text column the rendered customer is embedded. ``encoder`` and ``pooling`` are those of
+    EmbeddingClassifier. Raises DataError where a prompt shows no structured column.
     """
 
     def __init__(
         self,
         prompt: Prompted = None,
         *,
+        head: FusionHead = "linear",
         encoder: str | SentenceEncoder | Embedder = "minilm",
+        pooling: Pooling = "auto",
         random_state: int = 0,
     ) -> None:
         """Keep the parameters."""
         self.prompt = prompt
+        self.head = head
         self.encoder = encoder
+        self.pooling = pooling
         self.random_state = random_state
 
     def _fit(self, records: list[Record]) -> None:
+        check_head(self.head)
         self.encoder_ = encoder_of(self.prompt_file_, records)
-        self.embedder_ = Embedder.of(self.encoder)
+        self.embedder_ = Embedder.of(self.encoder, self.pooling)
         columns, vectors = self._blocks(records)
-        self.scales_ = _unit(columns), _unit(vectors)
-        given = {"width": columns.shape[1]}
+        self.scales_ = unit_scale(columns), unit_scale(vectors)
+        default, candidates = fusion_heads(
+            self.head, width=columns.shape[1], rows=len(records), seed=self.random_state
+        )
         self.head_ = fit_head(
             self._features(columns, vectors),
             self.targets(records),
             groups=groups_of(records),
-            candidates=[
-                blocks(weight=weight, strength=strength, **given)
-                for weight in (0.5, 1.0, 2.0)
-                for strength in (1.0, 10.0, 100.0)
-            ],
-            default=blocks(weight=1.0, strength=10.0, **given),
+            candidates=candidates,
+            default=default,
             classes=len(self.classes_),
             seed=self.random_state,
         )
@@ -210,7 +219,7 @@ class FusionClassifier(Approach):
         return self.head_.predict_proba(self._features(*self._blocks(records)))
 
     def _blocks(self, records: Sequence[Record]) -> tuple[Floats, Floats]:
-        texts = _texts(self.prompt_file_, records)
+        texts = texts_of(self.prompt_file_, records)
         return self.encoder_.transform(records), self.embedder_(texts).astype(np.float64)
 
     def _features(self, columns: Floats, vectors: Floats) -> Floats:
@@ -250,7 +259,7 @@ def _strengths() -> list[Any]:
     return logistic((0.1, 0.03, 0.1, 0.3, 1.0, 10.0))
 
 
-def _texts(prompt_file: PromptFile, records: Sequence[Record]) -> list[str]:
+def texts_of(prompt_file: PromptFile, records: Sequence[Record]) -> list[str]:
     """Return what each customer wrote; the rendered customer where a prompt shows no text."""
     columns = shown_texts(prompt_file)
     if not columns:
@@ -259,39 +268,7 @@ def _texts(prompt_file: PromptFile, records: Sequence[Record]) -> list[str]:
     return ["\n".join("" if text is None else str(text) for text in row) for row in rows]
 
 
-def _unit(block: Floats) -> float:
+def unit_scale(block: Floats) -> float:
     """Return the factor that gives a block (n, d) a total variance of 1."""
     total = float(block.var(axis=0).sum())
     return 1 / np.sqrt(total) if total > 1e-12 else 1.0
-
-
-class _Words:
-    """TF-IDF of words and pairs of them; nothing but a 0 where the texts had none."""
-
-    def fit(self, texts: Sequence[str]) -> _Words:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        self._vectorizer: Any = TfidfVectorizer(
-            ngram_range=(1, 2),
-            sublinear_tf=True,
-            min_df=1 if len(texts) < SOME_ROWS else 2,
-            tokenizer=_tokens,
-            token_pattern=None,
-        )
-        try:
-            self._vectorizer.fit(texts)
-        except ValueError:  # no word at all, or none that two customers wrote
-            self._vectorizer = None
-        return self
-
-    def __call__(self, texts: Sequence[str]) -> Any:
-        """Return the features (n, d), sparse where there are words."""
-        return self._vectorizer.transform(texts) if self._vectorizer else np.zeros((len(texts), 1))
-
-
-def _tokens(text: str) -> list[str]:
-    """Return words without punctuation; of scripts that put no spaces, each character."""
-    return [token for word in WORD.findall(text) for token in _LETTERS.findall(word)]
-
-
-_LETTERS = re.compile(r"\w+")

@@ -30,7 +30,7 @@ from promptpredict.heads import moved, shares, spread
 from promptpredict.leaks import find_leaks, repeated
 from promptpredict.memo import Memo
 from promptpredict.placing import unplaced
-from promptpredict.plans import STACK, WITH_LM, Plan
+from promptpredict.plans import ENCODED, STACK, WITH_LM, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, groups_of
 from promptpredict.results import Flag
@@ -302,7 +302,7 @@ class Benchmark:
     def _model(self, approaches: Sequence[str]) -> str:
         if set(approaches) & {*WITH_LM, STACK}:
             return self.memo.name if self.memo else ""
-        return self.embedder.name if set(approaches) & {"embedding", "fusion"} else ""
+        return self.embedder.name if set(approaches) & {*ENCODED} else ""
 
     @cached_property
     def leaks(self) -> list[Flag]:

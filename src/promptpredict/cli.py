@@ -187,6 +187,7 @@ def benchmark(
     offer_cost: options.OfferCost = None,
     model: options.Models = ["auto"],  # noqa: B006
     encoder: options.Encoder = "minilm",
+    pooling: options.Pooling = "auto",
     keep_prompts: options.KeepPrompts = False,  # noqa: FBT002
     attacks: options.Attacks = False,  # noqa: FBT002
     dry_run: options.DryRun = False,  # noqa: FBT002
@@ -214,7 +215,8 @@ def benchmark(
     language model reads each prompt once; what it read is kept in DIR/ledger.sqlite, so that an
     interrupted run goes on, and a second one with other approaches or budgets reads only what is
     new. Approaches: zero-shot, few-shot, few-shot-random, few-shot-nearest, probe, probe-shots,
-    panel, embedding, text, fusion, structured, structured-trees, stack, prior.
+    panel, embedding, text, fusion, fusion-mlp, fusion-trees, structured, structured-trees, stack,
+    prior.
     """
     from promptpredict.comparing import BenchmarkOptions, benchmark_table
     from promptpredict.errors import DataError

@@ -16,6 +16,7 @@ from promptpredict.errors import DataError
 from promptpredict.labelled import Reading, column_cells, read_labelled
 from promptpredict.listing import table_text
 from promptpredict.plans import Plan, check_attacks, check_developing
+from promptpredict.pooling import Pooling
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.results import About, Attacked, Results, write_results
@@ -37,9 +38,9 @@ class BenchmarkOptions(Reading):
     """What `benchmark` is asked for; the defaults of the plan are the plan's.
 
     Several ``prompts`` are compared on training rows first, and the best is tested. Several
-    ``models`` stand side by side. ``group`` and ``time`` are columns. ``keep_prompts`` shows a
-    customer's own prompt in the report; ``attacks`` writes attacks into the texts of some test
-    rows; ``dry_run`` counts prompts and tokens, and stops.
+    ``models`` stand side by side. ``pooling`` is the encoder's. ``group`` and ``time`` are
+    columns. ``keep_prompts`` shows a customer's own prompt in the report; ``attacks`` writes
+    attacks into the texts of some test rows; ``dry_run`` counts prompts and tokens, and stops.
     """
 
     labelled: str
@@ -48,6 +49,7 @@ class BenchmarkOptions(Reading):
     plan: Plan
     models: Sequence[str] = ("auto",)
     encoder: str = "minilm"
+    pooling: Pooling = "auto"
     group: str | None = None
     time: str | None = None
     keep_prompts: bool = False
@@ -176,7 +178,7 @@ def _benchmark(asked: BenchmarkOptions, file: PromptFile, records: Sequence[Reco
         records,
         file,
         asked.plan,
-        embedder=Embedder(asked.encoder),
+        embedder=Embedder(asked.encoder, pooling=asked.pooling),
         table=table_name(asked.labelled),
         groups=cells.get(asked.group or ""),
         times=cells.get(asked.time or ""),
@@ -188,7 +190,11 @@ def _models(asked: BenchmarkOptions, say: Say) -> list[Memo]:
     from promptpredict.models import find, here, pick
 
     if asked.plan.needs_encoder:
-        find(asked.encoder, "sentence encoder")
+        source = find(asked.encoder, "sentence encoder")
+        if asked.pooling != "auto":  # torch only where it is needed to find that out
+            from promptpredict.loading import check_encoder
+
+            check_encoder(source, asked.pooling)
     if not asked.plan.needs_lm:
         return []
     sources = [pick(model, say) for model in asked.models]
@@ -284,6 +290,7 @@ def _about(
     settings = asdict(asked.plan) | {
         "prompts": list(asked.prompts),
         "encoder": asked.encoder,
+        "pooling": asked.pooling,
         "group": asked.group,
         "time": asked.time,
     }

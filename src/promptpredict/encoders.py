@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from promptpredict.models import DEFAULT_ENCODER, find
+from promptpredict.pooling import POOLINGS, Pooling
 
 
 class SentenceEncoder(Protocol):
@@ -28,16 +29,29 @@ class Embedder:
 
     ``encoder`` is a short name, a folder, a hub id or an object with ``encode``; it is loaded
     when it is first needed. ``truncated`` counts the distinct texts that are longer than the
-    encoder's window, and so were cut by it. ``device`` is where a name is loaded to. ``cost`` are
-    the seconds that all texts asked for would have taken, remembered ones too; ``waited`` are the
-    seconds really spent.
+    encoder's window, and so were cut by it. ``device`` is where a name is loaded to, ``pooling``
+    how one vector is made of a text's tokens: auto (as the encoder says itself, else by mean),
+    mean or cls. ``cost`` are the seconds that all texts asked for would have taken, remembered
+    ones too; ``waited`` are the seconds really spent.
     """
 
     def __init__(
-        self, encoder: str | SentenceEncoder = DEFAULT_ENCODER, *, device: str = "auto"
+        self,
+        encoder: str | SentenceEncoder = DEFAULT_ENCODER,
+        *,
+        device: str = "auto",
+        pooling: Pooling = "auto",
     ) -> None:
-        """Take an encoder; nothing is loaded yet."""
+        """Take an encoder; nothing is loaded yet. Raises ValueError for a pooling it cannot have."""
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling is 'auto', 'mean' or 'cls', not {pooling!r}")
+        if pooling != "auto" and not isinstance(encoder, str):
+            raise ValueError(
+                f"pooling is of encoders that are loaded by name; {type(encoder).__name__} pools "
+                "by itself, and 'auto' leaves it to it"
+            )
         self.device = device
+        self.pooling = pooling
         self.name = encoder if isinstance(encoder, str) else type(encoder).__name__
         self.truncated = 0
         self.cost = 0.0
@@ -47,9 +61,16 @@ class Embedder:
         self._seen: dict[str, tuple[npt.NDArray[np.float32], float]] = {}
 
     @classmethod
-    def of(cls, encoder: str | SentenceEncoder | Embedder) -> Embedder:
-        """Return an embedder as it is, or the one of an encoder."""
-        return encoder if isinstance(encoder, Embedder) else cls(encoder)
+    def of(cls, encoder: str | SentenceEncoder | Embedder, pooling: Pooling = "auto") -> Embedder:
+        """Return an embedder as it is, or the one of an encoder.
+
+        Raises ValueError where an embedder pools otherwise already.
+        """
+        if not isinstance(encoder, Embedder):
+            return cls(encoder, pooling=pooling)
+        if pooling not in ("auto", encoder.pooling):
+            raise ValueError(f"the embedder pools by {encoder.pooling!r}, not by {pooling!r}")
+        return encoder
 
     def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return the unit vectors (n, d) of one text or more."""
@@ -96,16 +117,17 @@ class Embedder:
 
     def _loaded(self) -> Any:
         if isinstance(self._encoder, str):
-            self._encoder = _load(self._encoder, self.device)
+            self._encoder = _load(self._encoder, self.device, self.pooling)
         return self._encoder
 
 
 @lru_cache(maxsize=1)
-def _load(name: str, device: str) -> Any:
+def _load(name: str, device: str, pooling: Pooling) -> Any:
     """Load an encoder by its name, once for all folds of a cross-validation."""
     from promptpredict.loading import load_sentence_encoder
 
-    return load_sentence_encoder(find(name, "sentence encoder"), device=device)
+    source = find(name, "sentence encoder")
+    return load_sentence_encoder(source, device=device, pooling=pooling)
 
 
 def _over_window(encoder: Any, window: int | None, texts: list[str]) -> int:

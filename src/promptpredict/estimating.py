@@ -54,8 +54,9 @@ def estimator_of(
         return PanelClassifier(prompt_file, model=model or "auto", **given)
     if approach == "embedding":
         return baselines.EmbeddingClassifier(prompt_file, encoder=encoder, **given)
-    if approach == "fusion":
-        return baselines.FusionClassifier(prompt_file, encoder=encoder, **given)
+    if approach.startswith("fusion"):
+        head: Any = approach.removeprefix("fusion").removeprefix("-") or "linear"
+        return baselines.FusionClassifier(prompt_file, head=head, encoder=encoder, **given)
     if approach == "text":
         return baselines.TextClassifier(prompt_file, **given)
     if approach.startswith("structured"):

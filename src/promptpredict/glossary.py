@@ -25,6 +25,8 @@ APPROACHES: Mapping[str, str] = {
     "embedding": "sentence embedding of the same customer and logistic regression",
     "text": "TF-IDF of the text columns and logistic regression",
     "fusion": "sentence embedding of the text beside the columns, and logistic regression",
+    "fusion-mlp": "the same embedding and columns: a small neural network",
+    "fusion-trees": "the embedding's principal components beside the columns: boosted trees",
     "structured": "the columns alone: logistic regression",
     "structured-trees": "the columns alone: boosted trees",
     "stack": (

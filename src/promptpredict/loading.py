@@ -17,8 +17,9 @@ import torch
 
 from promptpredict.errors import ModelError
 from promptpredict.lm import CausalLM
-from promptpredict.models import Source, check_weights, conversion_folder
+from promptpredict.models import Source, check_weights, conversion_folder, here
 from promptpredict.packed import pack_weights
+from promptpredict.pooling import Pooling, check_cls, check_pooling, fit_window, own_pooling, pool
 
 Say = Callable[[str], object]
 
@@ -69,15 +70,39 @@ def load_tokenizer(source: Source) -> Any:
         return AutoTokenizer.from_pretrained(place)
 
 
-def load_sentence_encoder(source: Source, *, device: str = "auto") -> Any:
-    """Load a sentence encoder (a sentence_transformers.SentenceTransformer)."""
+def load_sentence_encoder(
+    source: Source, *, device: str = "auto", pooling: Pooling = "auto"
+) -> Any:
+    """Load a sentence encoder (a sentence_transformers.SentenceTransformer).
+
+    A plain encoder, such as BERT's folder, will do as well. ``pooling`` is auto (as the encoder
+    says itself, else by mean), mean or cls.
+    """
     _quiet()
     from sentence_transformers import SentenceTransformer
 
+    check_encoder(source, pooling)
     with _refusing(f"{source.name} cannot be loaded as a sentence encoder"):
         if source.path is not None and source.path.is_file():
             raise ValueError("a sentence encoder is a folder, and this is a file")
-        return SentenceTransformer(str(source.path or source.name), device=choose_device(device)[0])
+        place = str(source.path or source.name)
+        encoder = SentenceTransformer(place, device=choose_device(device)[0])
+    fit_window(encoder)
+    if pooling != "auto":
+        found = here(source)
+        if source.path is None:
+            check_encoder(found, pooling)  # it has files now
+        if found.path is None or own_pooling(found.path) is None:
+            pool(encoder, pooling)
+    return encoder
+
+
+def check_encoder(source: Source, pooling: Pooling) -> None:
+    """Raise ModelError where an encoder cannot pool so; no weights are read."""
+    check_pooling(source, pooling)
+    plain = source.path is not None and source.path.is_dir() and own_pooling(source.path) is None
+    if pooling == "cls" and plain:
+        check_cls(source.name, load_tokenizer(source))
 
 
 def choose_device(device: str = "auto") -> tuple[str, str]:

@@ -118,6 +118,10 @@ Keep = Annotated[list[str] | None, _option("COLUMNS", "Columns to copy into the 
 # Models
 Model = Annotated[str, _option("MODEL", "Short name, folder, .gguf file or hub id.")]
 Encoder = Annotated[str, _option("ENCODER", "Sentence encoder: minilm, folder or hub id.")]
+Pooling = Annotated[
+    Literal["auto", "mean", "cls"],
+    _option("HOW", "How an encoder pools: auto (its own way, else mean), mean or cls."),
+]
 EmbeddedName = Annotated[str, _argument("NAME", "smollm2-135m or minilm.")]
 Into = Annotated[
     Literal["cache", "environment"],
@@ -230,7 +234,7 @@ PLANNED = (
     "seeds", "max_test", "folds", "shots", "select", "base_rate", "value_saved", "offer_cost"
 )  # fmt: skip
 COMPARED = (
-    "labelled", "out", "encoder", "group", "time", "keep_prompts", "attacks", "dry_run", "delimiter", "encoding", "redact",
+    "labelled", "out", "encoder", "pooling", "group", "time", "keep_prompts", "attacks", "dry_run", "delimiter", "encoding", "redact",
     "salt_file", "events", "events_key", "events_time", "events_amount", "as_of",
 )  # fmt: skip
 LOOKED = ("rows", "reorder")  # of plan's options, those that score does not have

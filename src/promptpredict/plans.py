@@ -25,7 +25,16 @@ WITH_LM = (
     "few-shot-random",
     "few-shot-nearest",
 )
-WITHOUT_LM = ("embedding", "text", "fusion", "structured", "structured-trees")
+WITHOUT_LM = (
+    "embedding",
+    "text",
+    "fusion",
+    "fusion-mlp",
+    "fusion-trees",
+    "structured",
+    "structured-trees",
+)
+ENCODED = ("embedding", "fusion", "fusion-mlp", "fusion-trees")  # by a sentence encoder
 PRIOR = "prior"  # which ranks nobody, and is no choice
 STACK = "stack"
 STACKED = ("zero-shot", "probe", "structured", "structured-trees", "text", "embedding")
@@ -124,7 +133,7 @@ class Plan:
     @property
     def needs_encoder(self) -> bool:
         """Whether an approach, or the choice of shots, needs a sentence encoder."""
-        wanted = {BASELINE, "fusion", "few-shot-nearest"}
+        wanted = {*ENCODED, "few-shot-nearest"}
         by_select = "few-shot" in self.approaches and self.select == "nearest"
         return bool(set(self.wanted) & wanted) or by_select
 

@@ -14,12 +14,13 @@ import numpy as np
 from promptpredict.amount import AmountApproach
 from promptpredict.amounts import COVERAGE, Floats, fit_amounts
 from promptpredict.approach import Prompted
-from promptpredict.baselines import _texts, _unit, _Words, encoder_of, unusable
+from promptpredict.baselines import encoder_of, texts_of, unit_scale, unusable
 from promptpredict.binning import targets_of
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
 from promptpredict.heads import SOME_THOUSAND, logistic
 from promptpredict.records import Record, groups_of
+from promptpredict.terms import Words
 
 
 class MedianRegressor(AmountApproach):
@@ -98,7 +99,7 @@ class TextRegressor(AmountApproach):
         fault = unusable("text", self.prompt_file_, list(records[0].values))
         if fault and self.prompt is not None:
             raise DataError(fault)
-        self.words_ = _Words().fit(_texts(self.prompt_file_, records))
+        self.words_ = Words().fit(texts_of(self.prompt_file_, records))
         self.head_ = fit_amounts(
             self._features(records),
             targets_of(records),
@@ -110,7 +111,7 @@ class TextRegressor(AmountApproach):
         )
 
     def _features(self, records: Sequence[Record]) -> Any:
-        return self.words_(_texts(self.prompt_file_, records))
+        return self.words_(texts_of(self.prompt_file_, records))
 
 
 class EmbeddingRegressor(AmountApproach):
@@ -167,7 +168,7 @@ class FusionRegressor(AmountApproach):
     def _fit(self, records: list[Record]) -> None:
         self.encoder_ = encoder_of(self.prompt_file_, records)
         self.embedder_ = Embedder.of(self.encoder)
-        self.scales_ = tuple(_unit(block) for block in self._blocks(records))
+        self.scales_ = tuple(unit_scale(block) for block in self._blocks(records))
         self.head_ = fit_amounts(
             self._features(records),
             targets_of(records),
@@ -179,7 +180,7 @@ class FusionRegressor(AmountApproach):
         )
 
     def _blocks(self, records: Sequence[Record]) -> tuple[Floats, Floats]:
-        texts = _texts(self.prompt_file_, records)
+        texts = texts_of(self.prompt_file_, records)
         return self.encoder_.transform(records), self.embedder_(texts).astype(np.float64)
 
     def _features(self, records: Sequence[Record]) -> Floats:

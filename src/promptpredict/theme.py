@@ -95,6 +95,8 @@ STYLES = {
     "structured-trees": Style("olive", "D", WITHOUT),
     "text": Style("brown", "v", WITHOUT),
     "fusion": Style("rose", "P", WITHOUT),
+    "fusion-mlp": Style("rose", "^", WITHOUT),
+    "fusion-trees": Style("rose", "D", WITHOUT),
     "prior": Style("grey", "o", WITHOUT),
     "stack": Style("stack", "D", BOTH),
     "chosen-single": Style("grey", "v", BOTH),
