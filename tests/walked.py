@@ -62,7 +62,7 @@ class Fakes:
             raise self.error
         return self.lm
 
-    def load_sentence_encoder(self, source, *, device="auto"):
+    def load_sentence_encoder(self, source, *, device="auto", pooling="auto"):
         self.loaded.append((source.name, device))
         return self.encoder
 
