@@ -220,6 +220,17 @@ class CausalLM:
                 places[row] = [at * width + node for node in nodes]
                 paths.append((at, branches.tree.path(nodes[0]), fitted[row].encoded.start))
         pooled = mean_states(states, paths, prefix)  # (r, d)
+        return self._parts(states.flatten(0, 1), places, pooled, fitted, keys)
+
+    def _parts(
+        self,
+        states: torch.Tensor,
+        places: Mapping[int, list[int]],
+        pooled: torch.Tensor,
+        fitted: Mapping[int, Fitted],
+        keys: Mapping[int, list[str]],
+    ) -> list[Part]:
+        """Return what states (p, d) say of rows at their places, the answer's first; ``pooled`` (r, d)."""
         # Side questions have words of their own, and many of the places in common: the output
         # matrix is gone through once for all of them.
         distinct = sorted({place for own in places.values() for place in own})
@@ -228,7 +239,7 @@ class CausalLM:
         for at, row in enumerate(places):
             groups.setdefault(fitted[row].encoded.words, []).append(at)
         wanted = sorted({t for words in groups for path in words.tree().steps for _, t in path})
-        hidden = states.flatten(0, 1)[sent(np.array(distinct), self.device)]  # (p, d)
+        hidden = states[sent(np.array(distinct), self.device)]  # (p, d)
         logprobs = self._outputs.logprobs(hidden, wanted)  # (p, wanted)
         rows, parts = list(places), []
         for words, members in groups.items():

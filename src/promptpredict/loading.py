@@ -46,6 +46,8 @@ def load_language_model(
     from transformers import AutoModelForCausalLM
 
     tokenizer = load_tokenizer(source)
+    if _is_two_sided(source, place):
+        return _load_two_sided(source, place, tokenizer, chosen, device, batch_tokens)
     with _refusing(f"{source.name} cannot be loaded as a causal language model"):
         model, found = AutoModelForCausalLM.from_pretrained(
             place, dtype=chosen, output_loading_info=True
@@ -58,6 +60,34 @@ def load_language_model(
     if lm.copied:
         say(f"what prompts share is copied to each of them, which is slower: {lm.copied}")
     return lm
+
+
+def _is_two_sided(source: Source, place: str) -> bool:
+    from transformers import AutoConfig
+
+    with _refusing(f"the config of {source.name} cannot be read"):
+        return bool(getattr(AutoConfig.from_pretrained(place), "is_encoder_decoder", False))
+
+
+def _load_two_sided(
+    source: Source,
+    place: str,
+    tokenizer: Any,
+    dtype: torch.dtype,
+    device: str,
+    batch_tokens: int | None,
+) -> CausalLM:
+    from transformers import AutoModelForSeq2SeqLM
+
+    from promptpredict.seq2seq import Seq2SeqLM
+
+    with _refusing(f"{source.name} cannot be loaded as an encoder-decoder model"):
+        model, found = AutoModelForSeq2SeqLM.from_pretrained(
+            place, dtype=dtype, output_loading_info=True
+        )
+        _check_whole(found)
+        model = model.to(device)
+    return Seq2SeqLM(model, tokenizer, name=source.name, batch_tokens=batch_tokens)
 
 
 def load_tokenizer(source: Source) -> Any:

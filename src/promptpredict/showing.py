@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promptpredict import models
 from promptpredict.errors import DataError, ModelError
@@ -20,6 +20,9 @@ from promptpredict.records import Record, read_blocks, read_header
 from promptpredict.rendered import Prompt
 from promptpredict.shots import Select, Shots
 from promptpredict.tables import count_rows, table_name
+
+if TYPE_CHECKING:
+    from promptpredict.encoding import Encoded, Encoder
 
 Say = Callable[[str], object]
 
@@ -199,9 +202,8 @@ def _with_ids(
     prompt: Prompt, prompt_file: PromptFile, source: models.Source, *, count: bool
 ) -> str:
     from promptpredict.batching import fit
-    from promptpredict.encoding import Encoded, Encoder
 
-    encoder = Encoder(_tokenizer(source), name=source.name)
+    encoder = _encoder(source)
 
     def encode(prompt: Prompt) -> Encoded:
         return encoder.encode(prompt, prompt_file.words, prompt_file.front.join)
@@ -237,6 +239,20 @@ def _context(source: models.Source) -> int:
     found = json.loads(config.read_text(encoding="utf-8"))
     found = found.get("text_config", found)
     return int(found.get("max_position_embeddings") or 1 << 20)
+
+
+def _encoder(source: models.Source) -> Encoder:
+    from promptpredict.encoding import Encoder
+    from promptpredict.twosided import TwoSidedEncoder, decoder_start, is_two_sided
+
+    folder = models.converted_folder(source)
+    if folder is None or not is_two_sided(folder):
+        return Encoder(_tokenizer(source), name=source.name)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    from promptpredict.loading import load_tokenizer
+
+    start = decoder_start(config)
+    return TwoSidedEncoder(load_tokenizer(source), name=source.name, start=start)
 
 
 def _tokenizer(source: models.Source) -> Any:
