@@ -20,6 +20,7 @@ from promptpredict.lm import CausalLM
 from promptpredict.models import Source, check_weights, conversion_folder, here
 from promptpredict.packed import pack_weights
 from promptpredict.pooling import Pooling, check_cls, check_pooling, fit_window, own_pooling, pool
+from promptpredict.twosided import is_two_sided
 
 Say = Callable[[str], object]
 
@@ -63,9 +64,11 @@ def load_language_model(
 
 
 def _is_two_sided(source: Source, place: str) -> bool:
+    if source.path is not None:
+        return is_two_sided(Path(place))
     from transformers import AutoConfig
 
-    with _refusing(f"the config of {source.name} cannot be read"):
+    with _refusing(f"{source.name} cannot be loaded as a language model"):
         return bool(getattr(AutoConfig.from_pretrained(place), "is_encoder_decoder", False))
 
 

@@ -83,11 +83,15 @@ class TwoSidedEncoder(Encoder):
 
 
 def is_two_sided(folder: Path | None) -> bool:
-    """Whether a model's folder holds an encoder-decoder model."""
+    """Whether a model's folder holds an encoder-decoder model; a broken one is told when it is loaded."""
     config = folder / "config.json" if folder else None
     if config is None or not config.is_file():
         return False
-    return bool(json.loads(config.read_text(encoding="utf-8")).get("is_encoder_decoder"))
+    try:
+        found = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return isinstance(found, dict) and bool(found.get("is_encoder_decoder"))
 
 
 def decoder_start(config: Mapping[str, Any]) -> int:
