@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -159,7 +161,7 @@ def test_there_are_no_more_components_than_rows_and_width_allow(shape, component
     assert Reduced(width=2).fit(features).transform(features).shape == (shape[0], 2 + components)
 
 
-def test_a_network_is_the_same_whatever_the_order_of_equal_weights_and_differs_by_seed():
+def test_a_network_follows_its_seed_and_weighs_the_second_block():
     rng = np.random.default_rng(0)
     features, y = rng.normal(size=(60, 8)), np.arange(60) % 2
     one, again, other = (
@@ -203,8 +205,6 @@ def test_rows_of_one_group_stand_on_one_side_of_every_fold(head, monkeypatch):
     )  # fmt: skip
     X, y = customers(80, "text")
     records = fusion(head).begin(X, y)
-    from dataclasses import replace
-
     groups = [f"g{row // 4}" for row in range(80)]
     grouped = [replace(record, group=group) for record, group in zip(records, groups, strict=True)]
     fusion(head).fit(grouped, y)
