@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from promptpredict.results import Results, Spread, summarise
 
-SHOWN = ("roc_auc", "pr_auc", "brier", "log_loss", "ece", "f1", "lift_10", "seconds_per_1000")
+SHOWN = (
+    "roc_auc", "pr_auc", "brier", "log_loss", "ece", "balanced_accuracy", "f1", "lift_10", "seconds_per_1000",
+)  # fmt: skip
 
 
 def table_text(results: Results) -> str:
