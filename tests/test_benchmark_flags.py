@@ -295,15 +295,49 @@ def test_without_a_language_model_what_needs_one_is_told():
     assert str(error.value) == "zero-shot, probe: a language model is needed, and none is given"
 
 
-def test_a_base_rate_needs_two_labels():
+def test_a_base_rate_has_to_fit_the_labels():
     text = PROMPT.replace("task: binary", "task: multiclass").replace("positive: leaves\n", "")
     file = prompt_file(text.replace("leaves: [angry]", "leaves: [angry], waits: [later]"))
     with pytest.raises(DataError) as error:
         benchmark(file=file, approaches=["prior", "embedding"], base_rate=0.1)
-    assert str(error.value) == "a base rate needs two labels; p.jinja has 3"
+    assert str(error.value) == (
+        "the base rate is one number, and p.jinja has 3 labels; possible: a share for each of "
+        "stays, leaves, waits"
+    )
     with pytest.raises(DataError) as error:
         benchmark(file=file, approaches=["prior"], value_saved=9, offer_cost=1)
     assert str(error.value) == "captured value needs two labels; p.jinja has 3"
+
+
+def test_known_shares_of_three_labels_move_every_approach():
+    """A tenth waits in the table, a half of all customers do: as the shift of two labels is."""
+    text = PROMPT.replace("task: binary", "task: multiclass").replace("positive: leaves\n", "")
+    file = prompt_file(text.replace("leaves: [angry]", "leaves: [angry], waits: [later]"))
+    records = [
+        replace(record, label="waits") if row % 10 == 0 else record
+        for row, record in enumerate(customers(500))
+    ]
+    rate = {"waits": 0.5, "leaves": 0.2, "stays": 0.3}
+    given = {"file": file, "budgets": (0, 200), "seeds": 1, "max_test": 200}
+    names = ["zero-shot", "structured", "prior"]
+    known = benchmark(records, approaches=names, base_rate=rate, **given).run()
+    plain = benchmark(records, approaches=names, **given).run()
+    columns = ["p_stays", "p_leaves", "p_waits"]
+    for case in (("prior", 0), ("prior", 200), ("structured", 200), ("zero-shot", 0)):
+        found, before = (
+            pd.DataFrame(each.predictions).set_index(["approach", "budget"])[columns]
+            for each in (known, plain)
+        )
+        table = found.loc[[case]].to_numpy()
+        np.testing.assert_allclose(table.sum(axis=1), 1)
+        if case[0] == "prior":
+            np.testing.assert_allclose(table, [[0.3, 0.2, 0.5]] * 200, atol=1e-12)
+        if case[0] == "zero-shot":
+            assert table[:, 2].mean() == pytest.approx(0.5, abs=0.05)
+        if case[0] == "structured":
+            moved = table / before.loc[[case]].to_numpy()
+            np.testing.assert_allclose(moved[:, 2] / moved[:, 0], (moved[:, 2] / moved[:, 0])[0])
+            assert (moved[:, 2] > moved[:, 0]).all()
 
 
 def test_the_base_rate_is_no_choice_where_nothing_else_can_be_tried():

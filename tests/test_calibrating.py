@@ -118,11 +118,41 @@ def test_the_base_rate_comes_before_labels_before_that_of_the_file(
     assert said == ([NOT_USED] if rate and rows else [])
 
 
-def test_three_labels_get_a_temperature():
+def test_three_labels_get_a_slope_and_a_shift_each():
     rows = [(f"c{n}", "angry fine happy", n % 3) for n in range(9)]
     found, said = find(given(THREE, rows), np.zeros((5, 3), np.float32))
-    assert (found.method, found.labels, found.positive) == ("temperature", ("2", "1", "0"), None)
-    assert (found.rows, said) == (9, [])
+    assert (found.method, found.labels, found.positive) == ("vector", ("2", "1", "0"), None)
+    assert (found.rows, found.shares, said) == (9, (), [])
+
+
+def test_three_labels_behind_balanced_shots_are_at_the_level_of_all_records():
+    rows = [(f"c{n}", f"told {n}", 0 if n < 14 else 1 + n % 2) for n in range(24)]
+    ours = given(THREE, rows, shots=3)
+    found, _ = find(ours, np.zeros((5, 3), np.float32), shots=shots_of(ours, 3))
+    assert (found.method, found.rows) == ("vector", 21)
+    assert found.shares == (5 / 24, 5 / 24, 14 / 24)
+
+
+SHARES = {"2": 0.5, "1": 0.125, "0": 0.375}
+THREE_RATE = "2 0.5, 1 0.125, 0 0.375"
+
+
+@pytest.mark.parametrize("where", ["option", "file"])
+def test_three_labels_get_their_known_shares_over_the_run(where):
+    in_file = "base_rate: {0: 0.375, 1.0: 0.125, 2: 0.5}\nid: id"
+    prompt = THREE.replace("id: id", in_file) if where == "file" else THREE
+    options = {"base_rate": SHARES} if where == "option" else {}
+    scores = np.random.default_rng(0).normal(-4, 3, (300, 3)).astype(np.float32)
+    scores = np.vstack([scores, np.full((9, 3), np.nan, np.float32)])
+    found, said = find(given(prompt, **options), scores)
+    assert (found.method, found.rows, said) == ("base_rate", 300, [])
+    means = np.nanmean(found.apply(scores), axis=0)
+    np.testing.assert_allclose(means, list(SHARES.values()), rtol=1e-9)
+
+
+def test_known_shares_of_three_labels_need_200_scored_rows():
+    found, said = find(given(THREE, base_rate=SHARES), np.zeros((199, 3), np.float32))
+    assert (found.method, said) == ("none", [TOO_SMALL.format(THREE_RATE, 199)])
 
 
 def test_three_labels_without_labelled_records_are_not_calibrated():

@@ -13,10 +13,10 @@ from promptpredict.calibration import (
     columns_of,
     fit_base_rate,
     fit_platt,
-    fit_temperature,
     none,
 )
 from promptpredict.errors import DataError
+from promptpredict.manylabels import fit_temperature
 
 BINARY = {"labels": ("1", "0"), "positive": "1"}
 SHARED = {"labels": ("1", "0"), "positive": "1", "rows": 64}
@@ -160,7 +160,7 @@ def test_temperature_finds_the_slope_for_more_than_two_labels():
     calm = np.exp(0.5 * scores)
     calm /= calm.sum(axis=1, keepdims=True)
     y = [("a", "b", "c")[(row > rng.random()).argmax()] for row in calm.cumsum(axis=1)]
-    found = fit_platt(scores, y, labels=("a", "b", "c"), positive=None)
+    found = fit_temperature(scores, y, labels=("a", "b", "c"))
     assert found.method == "temperature"
     assert found.slope == pytest.approx(0.5, rel=0.02)
     np.testing.assert_allclose(found.apply(scores), calm, atol=0.01)
@@ -168,7 +168,7 @@ def test_temperature_finds_the_slope_for_more_than_two_labels():
 
 def test_temperature_stays_finite_where_every_label_is_right():
     scores = np.log(np.full((5, 3), 0.1) + np.eye(3)[[0, 1, 2, 0, 1]])
-    found = fit_temperature(scores, list("abcab"), labels=("a", "b", "c"), positive=None)
+    found = fit_temperature(scores, list("abcab"), labels=("a", "b", "c"))
     assert 1 < found.slope < 3
 
 

@@ -245,12 +245,30 @@ def test_a_regression_without_edges_needs_labelled_records():
 
 
 @pytest.mark.parametrize(
-    ("option", "changes"),
-    [("--base-rate", {"base_rate": 0.1}), ("--threshold", {"threshold": 0.1})],
+    ("changes", "text"),
+    [
+        ({"threshold": 0.1}, "--threshold needs two labels; p.jinja has 3"),
+        (
+            {"base_rate": 0.1},
+            "--base-rate is one number, and p.jinja has 3 labels; possible: a share for each of "
+            "2, 1, 0",
+        ),
+        (
+            {"base_rate": {"2": 0.5, "1": 0.5}},
+            "--base-rate has no share for '0'; possible: a share for each of 2, 1, 0",
+        ),
+    ],
 )
-def test_what_needs_two_labels_is_refused_for_three(option, changes):
+def test_what_does_not_fit_three_labels_is_refused(changes, text):
     write("p.jinja", THREE)
-    assert fault(**changes) == f"{option} needs two labels; p.jinja has 3"
+    assert fault(**changes) == text
+
+
+def test_shares_are_refused_for_two_labels():
+    assert fault(base_rate={"1": 0.5, "0": 0.5}) == (
+        "--base-rate is a share for each label, and p.jinja has two labels; possible: one number, "
+        "the share of the positive one"
+    )
 
 
 # ------------------------------------------------------------------------------------- columns

@@ -215,6 +215,16 @@ SCORE = ["score", "customers.csv"]
             "score",
         ),
         (
+            [*SCORE, *P, "--base-rate", "a=0.5,b"],
+            "invalid value for '--base-rate': 'b' is no label with its share; possible: a=0.5,b=0.5",
+            "score",
+        ),
+        (
+            [*SCORE, *P, "--base-rate", "some"],
+            "invalid value for '--base-rate': 'some' is not a valid float.",
+            "score",
+        ),
+        (
             [*SCORE, *P, "--threshold", 1],
             "invalid value for '--threshold': 1 does not lie between 0 and 1",
             "score",

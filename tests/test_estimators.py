@@ -441,7 +441,7 @@ def test_a_base_rate_that_nobody_gave_is_a_fault():
     with pytest.raises(DataError) as error:
         PromptClassifier(prompt_file(), model=QuietLM(), calibration="base_rate").fit(X, y)
     assert str(error.value) == (
-        "calibration='base_rate' needs two labels and a base_rate, here or in the prompt file"
+        "calibration='base_rate' needs a base_rate, here or in the prompt file"
     )
 
 
@@ -461,19 +461,37 @@ def test_a_parameter_that_means_nothing_is_refused(given, named):
         PromptClassifier(prompt_file(), model=QuietLM(), **given).fit(X, y)
 
 
-def test_more_labels_than_two_are_calibrated_by_a_temperature():
+def test_more_labels_than_two_are_calibrated_by_a_slope_and_a_shift_each():
     text = PROMPT.replace("task: binary", "task: multiclass").replace("positive: leaves\n", "")
     file = prompt_file(text.replace("leaves: [angry]", "leaves: [angry], waits: [so]"))
     X, y = customers()
     y[:3] = "waits"
     estimator = PromptClassifier(file, model=QuietLM()).fit(X, y)
     assert estimator.classes_.tolist() == ["leaves", "stays", "waits"]
-    assert estimator.calibration_.method == "temperature"
-    counts = [[text.count(word) for word in ("angry", "glad", "so")] for text in X["feedback"]]
-    np.testing.assert_allclose(
-        estimator.predict_proba(X),
-        softmax(estimator.calibration_.slope * np.array(counts, float)),
-        rtol=1e-6,
+    found = estimator.calibration_
+    assert (found.method, found.labels) == ("vector", ("stays", "leaves", "waits"))
+    counts = [[text.count(word) for word in ("glad", "angry", "so")] for text in X["feedback"]]
+    scores = np.array(found.slopes) * np.log(softmax(np.array(counts, float)))
+    expected = softmax(scores + np.array(found.shifts))
+    np.testing.assert_allclose(estimator.predict_proba(X), expected[:, [1, 0, 2]], rtol=1e-6)
+    held_out = estimator.cross_fit(X, y)
+    np.testing.assert_allclose(held_out.sum(axis=1), 1)
+
+
+def test_known_shares_of_three_labels_are_met():
+    text = PROMPT.replace("task: binary", "task: multiclass").replace("positive: leaves\n", "")
+    file = prompt_file(text.replace("leaves: [angry]", "leaves: [angry], waits: [so]"))
+    X, _ = customers(250)
+    rate = {"leaves": 0.2, "waits": 0.1, "stays": 0.7}
+    given = {"model": QuietLM(), "calibration": "base_rate"}
+    estimator = PromptClassifier(file, base_rate=rate, **given).fit(X)
+    assert estimator.classes_.tolist() == ["leaves", "stays", "waits"]
+    np.testing.assert_allclose(estimator.predict_proba(X).mean(axis=0), [0.2, 0.7, 0.1])
+    with pytest.raises(DataError) as error:
+        PromptClassifier(file, base_rate=0.2, **given).fit(X)
+    assert str(error.value) == (
+        "base_rate is one number, and there are 3 labels; possible: a share for each of "
+        "stays, leaves, waits"
     )
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import transformers
 
 from conftest import build_model, build_tokenizer
 from promptpredict.errors import ModelError
+from promptpredict.estimators import PromptClassifier
 from promptpredict.lm import CausalLM
+from promptpredict.prompt import PromptFile
+from promptpredict.records import records_from_frame
 from promptpredict.rendered import Prompt, Turn
 from promptpredict.scores import Labels, each_labels
 from reference import reference_scores
@@ -450,3 +454,40 @@ def test_label_mass_is_the_share_of_the_whole_vocabulary(tiny_lm):
     assert len(entries) == single + double
     expected = single / 448 + double / 448**2
     np.testing.assert_allclose(lm.score(prompts(1), labels).mass, [expected], rtol=1e-5)
+
+
+def test_three_labels_of_several_tokens_equal_the_reference_by_class(tokenizers):
+    """Through a prompt file and an approach: a column a class, and rows that sum to one."""
+    file = PromptFile.from_text(MANY_WORDS, name="p.jinja")
+    lm = CausalLM(build_model(), tokenizers["chatml"], name="tiny", batch_tokens=300)
+    X = pd.DataFrame({"plan": range(9), "feedback": [f"never again {n}" for n in range(9)]})
+    estimator = PromptClassifier(file, model=lm, calibration="none").fit(X)
+    found = estimator.predict_proba(X)
+    records = records_from_frame(X, file.roles)
+    words = Labels(file.words)
+    expected, _ = reference_scores(lm, [file.render(record) for record in records], words)
+    keys = list(file.words)
+    assert keys != sorted(keys)
+    assert estimator.classes_.tolist() == sorted(keys)
+    shares = np.exp(expected) / np.exp(expected).sum(axis=1, keepdims=True)
+    in_order = shares[:, [keys.index(key) for key in estimator.classes_]]
+    np.testing.assert_allclose(found, in_order, atol=1e-5)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-12)
+    tokens = [len(entry.ids) for entry in lm.encoder.encode(file.render(records[0]), words.words, words.join).words.entries]  # fmt: skip
+    assert max(tokens) > 2
+
+
+MANY_WORDS = """---
+task: multiclass
+target: outcome
+labels:
+  stays: [happy, not sure at all]
+  leaves: [disappointed, very angry]
+  asks: [full of questions]
+text: [feedback]
+---
+{% block system %}You judge customers.{% endblock %}
+{% block customer %}Plan: {{ customer.plan }}. {{ customer.feedback }}{% endblock %}
+{% block question %}How does the customer feel?{% endblock %}
+{% block answer %}The customer feels{% endblock %}
+"""

@@ -10,6 +10,7 @@ from scipy.stats import t
 from sklearn import metrics as reference
 
 from promptpredict.metrics import best_threshold, evaluate, resample
+from promptpredict.perlabel import units_of_labels
 from promptpredict.resampling import interval, intervals, units_of
 
 # neither order of columns is the sorted one
@@ -75,7 +76,44 @@ def test_multiclass_metrics_are_those_of_scikit_learn():
         "accuracy": reference.accuracy_score(y, predicted),
         "f1": reference.f1_score(y, predicted, average="macro"),
     }
+    expected["balanced_accuracy"] = reference.balanced_accuracy_score(y, predicted)
+    each = reference.precision_recall_fscore_support(y, predicted, labels=THREE["labels"])
+    for at, label in enumerate(THREE["labels"]):
+        expected[f"roc_auc_{label}"] = reference.roc_auc_score(y == label, table[:, at])
+        for name, values in zip(("precision", "recall", "f1"), each, strict=False):
+            expected[f"{name}_{label}"] = values[at]
     assert evaluate(y, table, **THREE) == pytest.approx(expected, rel=1e-12)
+
+
+def test_figures_of_a_label_that_is_not_there_are_nan_and_the_mean_is_over_the_others():
+    table = np.array([[0.2, 0.7, 0.1], [0.1, 0.6, 0.3], [0.3, 0.1, 0.6]])
+    values = evaluate(["a", "b", "b"], table, **THREE)
+    nan = {name for name, value in values.items() if np.isnan(value)}
+    # c neither comes true nor is predicted
+    assert nan == {"roc_auc_c", "precision_c", "recall_c", "f1_c"}
+    assert values["balanced_accuracy"] == (1 + 1 / 2) / 2
+    assert (values["precision_a"], values["recall_b"]) == (1 / 2, 1 / 2)
+
+
+def test_an_interval_of_a_label_counts_its_own_units():
+    """3 rows of a label say less of it than the many of the others: t with 2 degrees of freedom."""
+    y, table = three(200)
+    y[y == "a"] = "b"
+    y[:3] = "a"
+    own = units_of_labels(y, None, THREE["labels"])
+    assert own["roc_auc_a"] == 3
+    values, drawn = evaluate(y, table, **THREE), resample(y, table, **THREE)
+    found = intervals(values, drawn, own=own)
+    low, high = (np.log(end / (1 - end)) for end in found["roc_auc_a"])
+    value = values["roc_auc_a"]
+    assert (low + high) / 2 == pytest.approx(np.log(value / (1 - value)))
+    resampled = drawn["roc_auc_a"][~np.isnan(drawn["roc_auc_a"])]
+    inside = resampled[(resampled > 0) & (resampled < 1)]
+    edge = min(inside.min(), 1 - inside.max()) / 2
+    clipped = np.clip(resampled, edge, 1 - edge)
+    deviation = np.log(clipped / (1 - clipped)).std()
+    assert (high - low) / 2 == pytest.approx(t(2).ppf(0.975) * deviation)
+    assert found["recall_b"] == interval(drawn["recall_b"])
 
 
 def test_the_order_of_the_labels_changes_nothing():
@@ -157,7 +195,7 @@ def test_each_resample_is_evaluated_as_scikit_learn_would(sample, task):
         expected = evaluate(y[rows], table[rows], **task)
         assert values.keys() == expected.keys()
         for name in expected.keys() - {"ece"}:  # keeps the bins of the whole sample
-            assert values[name][index] == pytest.approx(expected[name], rel=1e-9), name
+            assert values[name][index] == pytest.approx(expected[name], rel=1e-9, nan_ok=True), name
 
 
 @pytest.mark.parametrize(

@@ -457,3 +457,23 @@ def test_shots_keep_their_promises_on_any_pool(prompt_file, seed):
             ]
             assert all(shot in others for shot in shown)
             assert len({shot.row for shot in shown}) == len(shown) == min(count, len(others))
+
+
+THREE = PROMPT.replace("task: binary", "task: multiclass").replace("positive: leaves\n", "")
+
+
+@pytest.mark.parametrize("count", range(10))
+def test_balanced_shots_go_over_all_labels_in_turn(count):
+    """Of three labels, whatever their shares in the pool: no two counts differ by more than one."""
+    file = PromptFile.from_text(
+        THREE.replace("stays: [stay]", "stays: [stay], asks: [ask]"), name="three.jinja"
+    )
+    labels = ["leaves"] * 3 + ["stays"] * 40 + ["asks"] * 7
+    pool = [record(row, f"{COLOURS[row % 10]} {row}", key) for row, key in enumerate(labels, 1)]
+    for seed in range(5):
+        chosen = shots_of(file, pool, count, seed=seed)
+        shown = labels_of(chosen.choose([STRANGER])[0])
+        counts = [shown[key] for key in ("leaves", "stays", "asks")]
+        assert sum(counts) == count
+        assert max(counts) - min(counts) <= 1
+        assert len(chosen.others()) == 50 - count

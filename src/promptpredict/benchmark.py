@@ -32,6 +32,7 @@ from promptpredict.memo import Memo
 from promptpredict.placing import unplaced
 from promptpredict.plans import ENCODED, STACK, WITH_LM, Plan
 from promptpredict.prompt import PromptFile
+from promptpredict.rates import Rate, checked_rate, shares_of
 from promptpredict.records import Record, groups_of
 from promptpredict.results import Flag
 from promptpredict.shots import content
@@ -65,10 +66,11 @@ class Benchmark:
         """Split the records."""
         plan.check()
         rate = prompt_file.front.base_rate if plan.base_rate is None else plan.base_rate
-        for what, given in (("a base rate", rate), ("captured value", plan.value_saved)):
-            if given is not None and prompt_file.front.positive is None:
-                count = len(prompt_file.words)
-                raise DataError(f"{what} needs two labels; {prompt_file.name} has {count}")
+        count, there = len(prompt_file.words), f"{prompt_file.name} has"
+        if rate is not None:
+            rate = checked_rate(rate, list(prompt_file.words), what="the base rate", there=there)
+        if plan.value_saved is not None and prompt_file.front.positive is None:
+            raise DataError(f"captured value needs two labels; {there} {count}")
         numbers = [record.row for record in records]
         if groups is not None:
             groups = cell_texts(groups, numbers, "group")
@@ -289,13 +291,13 @@ class Benchmark:
     def _to_rate(self, draw: Draw, probabilities: Probabilities) -> Probabilities:
         """Move probabilities learned from a draw's shares to the base rate, where it is known."""
         rate = self.plan.base_rate
-        if rate is None or self.positive is None or not draw.budget:
+        if rate is None or not draw.budget:
             return probabilities
         y = columns_of([self.y[row] for row in draw.rows], self.labels)
         return moved(probabilities, shares(y, len(self.labels)), self._known_shares(rate))
 
-    def _known_shares(self, rate: float) -> Probabilities:
-        return np.array([rate if label == self.positive else 1 - rate for label in self.labels])
+    def _known_shares(self, rate: Rate) -> Probabilities:
+        return np.array(shares_of(rate, self.labels, self.positive))
 
     # -- what is seen besides --------------------------------------------------------------
 

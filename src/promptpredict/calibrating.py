@@ -7,20 +7,21 @@ found from numbers, `calibration` knows.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from promptpredict import calibration
+from promptpredict import calibration, manylabels
 from promptpredict.amountcalibration import AmountCalibration, fit_calibration, from_edges
 from promptpredict.calibration import Calibration
 from promptpredict.checking import Given
 from promptpredict.errors import DataError
-from promptpredict.labelled import drawn, positive_share
+from promptpredict.labelled import drawn, label_shares
 from promptpredict.models import Source
 from promptpredict.progress import Progress
+from promptpredict.rates import Rate, said_rate
 from promptpredict.records import Record
 from promptpredict.scores import LanguageModel
 from promptpredict.scoring import score_records
@@ -137,21 +138,27 @@ def _amounts(
 
 
 def _by_base_rate(
-    given: Given, rate: float, scored: Iterable[Scored], say: Say
+    given: Given, rate: Rate, scored: Iterable[Scored], say: Say
 ) -> Calibration | None:
-    assert given.positive is not None
-    file = NumberFile()
+    labels, positive = given.labels, given.positive
+    file = NumberFile(width=1 if positive is not None else len(labels))
     for block in scored:
-        odds = calibration.log_odds(block.logprobs, given.labels, given.positive)
-        file.append(odds[np.isfinite(odds)])
+        if positive is None:
+            file.append(manylabels.known_rows(block.logprobs, labels))
+        else:
+            odds = calibration.log_odds(block.logprobs, labels, positive)
+            file.append(odds[np.isfinite(odds)])
     if file.count < calibration.MIN_ROWS:
         say(
-            f"not calibrated to the base rate {rate:g}: {file.count} scored rows are too few to find "
+            f"not calibrated to the base rate {said_rate(rate)}: {file.count} scored rows are too few to find "
             f"a shift on ({calibration.MIN_ROWS} are needed); possible: --calibration FILE, from "
             "a larger run with --save-calibration FILE"
         )
         return None
-    return calibration.fit_shift(file.parts, rate, labels=given.labels, positive=given.positive)
+    if positive is None or isinstance(rate, Mapping):
+        assert isinstance(rate, Mapping)  # checked with the options and the front matter
+        return manylabels.fit_shares(file.parts, rate, labels=labels)
+    return calibration.fit_shift(file.parts, rate, labels=labels, positive=positive)
 
 
 def _by_labels(
@@ -185,9 +192,9 @@ def _by_labels(
         say(reverse)
     # Balanced shots take more of the rare label: the level is that of all labelled records.
     some = len(records) < len(given.labelled)
-    level = positive_share(given.prompt_file, given.labelled) if some else None
-    return calibration.fit_platt(
-        logprobs, y, labels=given.labels, positive=given.positive, base_rate=level
+    level = label_shares(given.prompt_file, given.labelled) if some else None
+    return manylabels.fit_labels(
+        logprobs, y, labels=given.labels, positive=given.positive, level=level
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,19 +27,25 @@ class Calibration(BaseModel):
     """What a calibrator learned, saved as JSON so that other rows get the same probabilities.
 
     ``labels`` are the label keys in column order. With two labels the log-odds of ``positive``
-    become ``slope`` * log-odds + ``shift``; with more, the log-probabilities are multiplied by
-    ``slope``. ``rows`` counts the rows it was found on. ``prompt`` and ``model`` are fingerprints
-    of what gave the log-probabilities, empty where the caller set none.
+    become ``slope`` * log-odds + ``shift``; with more, each label's normalised log-probability
+    becomes its own of ``slopes`` (1 where there are none) times it, and its own of ``shifts`` more;
+    by the older method ``temperature`` all are multiplied by ``slope``. ``base_rate`` is a known
+    share of ``positive``, ``shares`` are those of all labels. ``rows`` counts the rows it was found
+    on. ``prompt`` and ``model`` are fingerprints of what gave the log-probabilities, empty where the
+    caller set none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    method: Literal["none", "base_rate", "platt", "temperature"]
+    method: Literal["none", "base_rate", "platt", "temperature", "vector"]
     labels: tuple[str, ...] = Field(min_length=2)
     positive: str | None
     slope: float = Field(default=1.0, gt=0)
     shift: float = 0.0
     base_rate: float | None = Field(default=None, gt=0, lt=1)
+    slopes: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    shifts: tuple[float, ...] = ()
+    shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     rows: int = Field(ge=0)
     prompt: str = ""
     model: str = ""
@@ -50,6 +56,13 @@ class Calibration(BaseModel):
             raise ValueError("a label stands twice")
         if self.positive is not None and self.positive not in self.labels:
             raise ValueError(f"the positive label '{self.positive}' is not among the labels")
+        of_each = self.slopes, self.shifts, self.shares
+        if any(len(each) not in (0, len(self.labels)) for each in of_each):
+            raise ValueError("slopes, shifts and shares are one a label, or none")
+        if self.method == "vector" and not (self.slopes and self.shifts):
+            raise ValueError("the method 'vector' needs a slope and a shift for each label")
+        if self.method == "base_rate" and self.shares and self.shifts:
+            return self
         if self.method in ("base_rate", "platt") and (
             len(self.labels) > 2 or self.positive is None
         ):
@@ -62,16 +75,21 @@ class Calibration(BaseModel):
         ``logprobs`` (n, k) need not be normalised. A row with a number that is not finite has no
         probability and is NaN throughout.
         """
-        from scipy.special import softmax
+        from scipy.special import log_softmax, softmax
 
-        table = _table(logprobs, self.labels)
+        table = label_table(logprobs, self.labels)
         scored = np.isfinite(table).all(axis=1)
+        probabilities = np.full(table.shape, np.nan)
+        if self.shifts:
+            slopes = np.array(self.slopes or [1.0] * len(self.labels))
+            scores = slopes * log_softmax(table[scored], axis=1) + np.array(self.shifts)
+            probabilities[scored] = softmax(scores, axis=1)
+            return probabilities
         column = 0 if self.positive is None else self.labels.index(self.positive)
         # Relative to one column before anything else, so that two labels are one number, the
         # log-odds: slope and shift then keep the order of the rows to the last bit.
         scores = self.slope * (table[scored] - table[scored, column, None]) - self.shift
         scores[:, column] = 0.0
-        probabilities = np.full(table.shape, np.nan)
         probabilities[scored] = softmax(scores, axis=1)
         return probabilities
 
@@ -80,6 +98,8 @@ class Calibration(BaseModel):
         rows = f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}"
         if self.method == "none":
             return "not calibrated"
+        if self.shifts:
+            return self._described(rows)
         if self.method == "base_rate":
             return f"base rate {self.base_rate} by a log-odds shift of {self.shift:.2f} found on {rows}"
         if self.method == "temperature":
@@ -87,11 +107,30 @@ class Calibration(BaseModel):
         moved = "" if self.base_rate is None else f", moved to base rate {self.base_rate:.3g}"
         return f"Platt slope {self.slope:.2f} and shift {self.shift:.2f} found on {rows} with labels{moved}"
 
+    def _described(self, rows: str) -> str:
+        """Describe a slope and a shift, or a shift alone, for each label."""
+        rate = ", ".join(
+            f"{label} {share:.3g}" for label, share in zip(self.labels, self.shares, strict=False)
+        )
+        shifts = [
+            f"{label} {shift:+.2f}" for label, shift in zip(self.labels, self.shifts, strict=True)
+        ]
+        if not self.slopes:
+            return f"base rate {rate} by shifts of {', '.join(shifts)} found on {rows}"
+        scaled = ", ".join(
+            f"{label} {slope:.2f} and {shift:+.2f}"
+            for label, slope, shift in zip(self.labels, self.slopes, self.shifts, strict=True)
+        )
+        moved = f", moved to base rate {rate}" if rate else ""
+        return f"slope and shift of each label ({scaled}) found on {rows} with labels{moved}"
+
     def save(self, path: str | Path) -> None:
         """Write the calibration as JSON, whole or not at all."""
+        unused = {name for name in ("slopes", "shifts", "shares") if not getattr(self, name)}
         try:
             with whole(Path(path)) as draft:
-                draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+                text = self.model_dump_json(indent=2, exclude=unused)
+                draft.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             raise DataError(
                 f"{path}: the calibration cannot be written ({error.strerror})"
@@ -175,10 +214,10 @@ def fit_platt(
     y: Sequence[str],
     *,
     labels: Sequence[str],
-    positive: str | None,
+    positive: str,
     base_rate: float | None = None,
 ) -> Calibration:
-    """Fit log-odds' = slope * log-odds + shift to labelled rows; a temperature for more labels.
+    """Fit log-odds' = slope * log-odds + shift to labelled rows, of two labels.
 
     ``y`` holds one label key a row. Four labels, one class or separable rows give finite numbers:
     the targets are Platt's (a pseudo-count of one a class), and log slope has a standard normal
@@ -188,12 +227,10 @@ def fit_platt(
     """
     if base_rate is not None:
         _check_rate(base_rate, labels, positive)
-    if len(labels) > 2 or positive is None:
-        return fit_temperature(logprobs, y, labels=labels, positive=positive)
     odds = log_odds(logprobs, labels, positive)
     scored = np.isfinite(odds)
     hit = columns_of(y, labels)[scored] == list(labels).index(positive)
-    _check_labelled(hit)
+    check_labelled(hit)
     slope, shift = _platt(odds[scored], hit)
     if base_rate is not None:
         # The mean that was fitted: with few rows Platt's targets are nearer one half than the rows.
@@ -206,35 +243,6 @@ def fit_platt(
         shift=shift,
         base_rate=base_rate,
         rows=len(hit),
-    )
-
-
-def fit_temperature(
-    logprobs: npt.ArrayLike, y: Sequence[str], *, labels: Sequence[str], positive: str | None
-) -> Calibration:
-    """Fit the one slope (1 / temperature) under which labelled rows are most probable.
-
-    Log slope has a standard normal prior, so that rows that are all right give a finite slope.
-    """
-    from scipy.optimize import minimize_scalar
-    from scipy.special import logsumexp
-
-    scores = _table(logprobs, labels)
-    scored = np.isfinite(scores).all(axis=1)
-    scores, truth = scores[scored], columns_of(y, labels)[scored]
-    _check_labelled(scores)
-    gaps = scores - scores[np.arange(len(truth)), truth, None]
-
-    def loss(log_slope: float) -> float:
-        return float(np.sum(logsumexp(np.exp(log_slope) * gaps, axis=1)) + log_slope**2 / 2)
-
-    fit = minimize_scalar(loss, bounds=(-20, 20), method="bounded", options={"xatol": 1e-9})
-    return Calibration(
-        method="temperature",
-        labels=tuple(labels),
-        positive=positive,
-        slope=float(np.exp(fit.x)),
-        rows=len(truth),
     )
 
 
@@ -281,7 +289,8 @@ def _logit(rate: float) -> float:
     return float(np.log(rate) - np.log1p(-rate))
 
 
-def _table(logprobs: npt.ArrayLike, labels: Sequence[str]) -> Floats:
+def label_table(logprobs: npt.ArrayLike, labels: Sequence[str]) -> Floats:
+    """Return log-probabilities as an array (n, k); ValueError for another shape."""
     table = np.asarray(logprobs, dtype=np.float64)
     if table.ndim != 2 or table.shape[1] != len(labels):
         raise ValueError(f"log-probabilities of shape {table.shape} for {len(labels)} labels")
@@ -290,7 +299,7 @@ def _table(logprobs: npt.ArrayLike, labels: Sequence[str]) -> Floats:
 
 def log_odds(logprobs: npt.ArrayLike, labels: Sequence[str], positive: str) -> Floats:
     """Return the log-odds (n,) of ``positive`` against the one other label."""
-    table = _table(logprobs, labels)
+    table = label_table(logprobs, labels)
     column = list(labels).index(positive)
     # -inf less -inf, a row that was never scored: NaN, and NaN rows are left out
     with np.errstate(invalid="ignore"):
@@ -307,6 +316,7 @@ def _check_rate(rate: float, labels: Sequence[str], positive: str | None) -> Non
         )
 
 
-def _check_labelled(rows: npt.NDArray[Any]) -> None:
+def check_labelled(rows: npt.NDArray[Any]) -> None:
+    """Raise DataError where no labelled row is left."""
     if not len(rows):
         raise DataError("no labelled row could be scored; calibration on labels needs at least one")

@@ -17,6 +17,7 @@ from promptpredict.labelled import Reading, read_labelled
 from promptpredict.models import find
 from promptpredict.placing import placed_files
 from promptpredict.prompt import PromptFile
+from promptpredict.rates import Rate, checked_rate
 from promptpredict.records import Record, read_header
 from promptpredict.shots import Select
 from promptpredict.tables import table_name
@@ -44,7 +45,7 @@ class ScoreOptions(Reading):
     encoder: str = "minilm"
     dtype: str = "auto"
     device: str = "auto"
-    base_rate: float | None = None
+    base_rate: Rate | None = None
     calibration: str | None = None
     save_calibration: str | None = None
     fallback: Literal["none", "embedding"] = "none"
@@ -220,14 +221,14 @@ def _columns(
 
 
 def _check_task(options: ScoreOptions, prompt_file: PromptFile) -> None:
-    count = len(prompt_file.words)
+    labels, there = list(prompt_file.words), f"{prompt_file.name} has"
     for name, value in (("--base-rate", options.base_rate), ("--threshold", options.threshold)):
-        if value is None:
-            continue
-        if prompt_file.front.bins:
-            raise DataError(f"{name} needs labels; {prompt_file.name} has task: regression")
-        if count != 2:
-            raise DataError(f"{name} needs two labels; {prompt_file.name} has {count}")
+        if value is not None and prompt_file.front.bins:
+            raise DataError(f"{name} needs labels; {there} task: regression")
+    if options.base_rate is not None:
+        checked_rate(options.base_rate, labels, what="--base-rate", there=there)
+    if options.threshold is not None and len(labels) != 2:
+        raise DataError(f"--threshold needs two labels; {there} {len(labels)}")
 
 
 def _check_alike(prompt_file: PromptFile, others: Sequence[PromptFile]) -> None:

@@ -14,14 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from promptpredict import calibration as calibrate
+from promptpredict import manylabels
 from promptpredict.approach import Probabilities, Prompted, checked, load_prompt_file
 from promptpredict.calibration import Calibration
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
 from promptpredict.heads import ProbeFeatures, fit_head, moved, shares, stratified
-from promptpredict.labelled import drawn, positive_share
+from promptpredict.labelled import drawn, label_shares
 from promptpredict.placing import placed_for_fit
 from promptpredict.priors import informed
+from promptpredict.rates import Rate
 from promptpredict.reading import ByLanguageModel
 from promptpredict.records import Record, groups_of, records_from_frame
 from promptpredict.scores import LanguageModel
@@ -37,9 +39,10 @@ class PromptClassifier(ByLanguageModel):
     shown and the classes themselves are the words. ``model`` is a name or any object with
     ``score``. ``shots`` of the training rows are shown in the prompt, chosen by ``select``
     (balanced, nearest, random), where ``encoder`` serves nearest. ``calibration`` is ``platt`` on
-    the training rows that are no shots, at most ``calibration_rows`` of them; ``base_rate``, one
-    shift to a known share of positives (of the prompt file, if not given); or ``none``. Platt
-    without rows of every label is none. With ``random_state=None`` the first rows are taken
+    the training rows that are no shots, at most ``calibration_rows`` of them (vector scaling, where
+    there are more labels than two); ``base_rate``, one shift to a known share of positives (of the
+    prompt file, if not given), or one for each label to a mapping of label to share; or ``none``.
+    Platt without rows of every label is none. With ``random_state=None`` the first rows are taken
     wherever others would be drawn. Fitted without y it is zero-shot: ``classes_`` are then
     the label keys as text, and there is no Platt.
 
@@ -56,7 +59,7 @@ class PromptClassifier(ByLanguageModel):
         select: Select = "balanced",
         calibration: Literal["platt", "base_rate", "none"] = "platt",
         calibration_rows: int = 256,
-        base_rate: float | None = None,
+        base_rate: Rate | None = None,
         encoder: str | SentenceEncoder | Embedder = "minilm",
         random_state: int | None = 0,
     ) -> None:
@@ -83,7 +86,7 @@ class PromptClassifier(ByLanguageModel):
                 f"calibration must be {', '.join(_CALIBRATIONS)}, got '{self.calibration}'"
             )
         rest = self._prepare(records)
-        self._level = positive_share(self.prompt_file_, records)
+        self._level = label_shares(self.prompt_file_, records)
         self.calibration_ = self._calibrated(rest)
 
     def predict_proba(self, X: Any) -> Probabilities:
@@ -113,12 +116,11 @@ class PromptClassifier(ByLanguageModel):
         labels, positive = list(self.prompt_file_.words), self.prompt_file_.front.positive
         if self.calibration == "base_rate":
             rate = self.prompt_file_.front.base_rate if self.base_rate is None else self.base_rate
-            if rate is None or positive is None:
+            if rate is None:
                 raise DataError(
-                    "calibration='base_rate' needs two labels and a base_rate, here or in the "
-                    "prompt file"
+                    "calibration='base_rate' needs a base_rate, here or in the prompt file"
                 )
-            return calibrate.fit_base_rate(
+            return manylabels.fit_rate(
                 self._scores(rest).logprobs, rate, labels=labels, positive=positive
             )
         rest = self._asked(rest)
@@ -131,8 +133,8 @@ class PromptClassifier(ByLanguageModel):
         """Fit to some of the rows, at the level of them all: balanced shots take more of the rare."""
         front = self.prompt_file_.front
         labels = list(self.prompt_file_.words)
-        return calibrate.fit_platt(
-            logprobs, y, labels=labels, positive=front.positive, base_rate=self._level
+        return manylabels.fit_labels(
+            logprobs, y, labels=labels, positive=front.positive, level=self._level
         )
 
     def _asked(self, rest: Sequence[Record]) -> list[Record]:
@@ -151,7 +153,7 @@ class PromptClassifier(ByLanguageModel):
         logprobs = self._left_out(records)
         scored = np.flatnonzero(np.isfinite(logprobs).all(axis=1))
         found = np.full(logprobs.shape, np.nan)
-        if self.calibration_.method not in ("platt", "temperature"):
+        if self.calibration_.method not in ("platt", "vector"):
             found[scored] = self.calibration_.apply(logprobs[scored])
             return self._by_class(found)
         y = [self.prompt_file_.label_of(records[row].label) for row in scored]

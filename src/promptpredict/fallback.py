@@ -15,6 +15,7 @@ from promptpredict.approach import Probabilities
 from promptpredict.encoders import Embedder
 from promptpredict.errors import PromptPredictError
 from promptpredict.prompt import PromptFile
+from promptpredict.rates import Rate, shares_of
 from promptpredict.records import Record
 
 
@@ -22,15 +23,15 @@ from promptpredict.records import Record
 class Fallback:
     """Scores records by sentence embeddings; fitted on labelled ones when first needed.
 
-    With a known ``base_rate`` of the positive label its probabilities are moved from the labelled
-    records' shares to it, as those of the language model are.
+    With a known ``base_rate`` of the positive label, or of every label, its probabilities are moved
+    from the labelled records' shares to it, as those of the language model are.
     """
 
     prompt_file: PromptFile
     labelled: Sequence[Record]
     embedder: Embedder
     seed: int
-    base_rate: float | None = None
+    base_rate: Rate | None = None
     _fitted: Any = None
 
     def score(self, records: Sequence[Record]) -> tuple[dict[int, list[float]], dict[int, str]]:
@@ -63,10 +64,9 @@ class Fallback:
 
         y = [self.prompt_file.label_of(record.label) for record in self.labelled]
         before = np.array([y.count(key) / len(y) for key in self.prompt_file.words])
-        positive = np.array(
-            [key == self.prompt_file.front.positive for key in self.prompt_file.words]
-        )
-        return moved(table, before, np.where(positive, self.base_rate, 1 - self.base_rate))
+        front = self.prompt_file.front
+        after = shares_of(self.base_rate, list(self.prompt_file.words), front.positive)
+        return moved(table, before, np.array(after))
 
     def _amounts(self) -> Any:
         if self._fitted is None:

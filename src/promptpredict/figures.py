@@ -15,6 +15,7 @@ import numpy as np
 from promptpredict.approach import Probabilities
 from promptpredict.cases import Key, Outcome
 from promptpredict.metrics import best_threshold, evaluate, resample
+from promptpredict.perlabel import units_of_labels
 from promptpredict.records import Record, groups_of
 from promptpredict.resampling import intervals, units_of
 from promptpredict.results import LEADING, Flag, Row, Value, leading
@@ -66,8 +67,10 @@ class Figures:
         }
         values = evaluate(y, probabilities, **given)
         tested = [self.records[row] for outcome in outcomes for row in outcome.draw.test]
-        drawn = resample(y, probabilities, groups=groups_of(tested), **given)
-        ends = intervals(values, drawn, units=units)
+        groups = groups_of(tested)
+        drawn = resample(y, probabilities, groups=groups, **given)
+        own = units_of_labels(y, groups, self.labels) if self.positive is None else {}
+        ends = intervals(values, drawn, units=units, own=own)
         metrics = {name: Value.of(value, *ends[name]) for name, value in values.items()}
         if self.positive is not None:
             metrics["threshold"] = Value.of(float(np.mean(thresholds)))

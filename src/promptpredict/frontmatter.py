@@ -12,10 +12,19 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+)
 
 from promptpredict.errors import nearest
 from promptpredict.plainyaml import KeyPath, Raw, as_list, located
+from promptpredict.rates import checked_rate, rate_faults
 from promptpredict.values import spelling, written
 
 Name = Annotated[str, Field(min_length=1)]
@@ -24,6 +33,17 @@ Name = Annotated[str, Field(min_length=1)]
 Word = Annotated[str, AfterValidator(str.strip), Field(min_length=1)]
 Words = Annotated[list[Word], BeforeValidator(as_list), Field(min_length=1)]
 Columns = Annotated[list[Name], BeforeValidator(as_list)]
+
+
+def _kind(rate: object) -> str:
+    return "shares" if isinstance(rate, dict) else "number"
+
+
+# One number, or a share for each label; told apart first, so that a fault is one of its own kind.
+BaseRate = Annotated[
+    Annotated[float, Tag("number")] | Annotated[dict[str, float], Tag("shares")],
+    Discriminator(_kind),
+]
 
 
 class _Strict(BaseModel, extra="forbid", frozen=True):
@@ -63,7 +83,7 @@ class FrontMatter(_Strict):
     id: Name | None = None
     text: Columns = []
     ignore: Columns = []
-    base_rate: float | None = None
+    base_rate: BaseRate | None = None
     fields: dict[str, Column] = {}
     panel: dict[str, Question] = {}
     missing: Word = "not recorded"
@@ -104,14 +124,20 @@ def validate(raw: Raw, name: str) -> FrontMatter:
     except ValidationError as error:
         # A misspelt key is also a missing one: the misspelling is the cause.
         first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-        path = tuple(part for part in first["loc"] if isinstance(part, str))
+        key, *inner = first["loc"]
+        # Behind base_rate pydantic names the kind of value that it took it for.
+        loc = (key, *(inner[1:] if key == "base_rate" else inner))
+        path = tuple(part for part in loc if isinstance(part, str))
         raise located(raw, name, path, _schema_text(path, first)) from None
     for path, text in _faults(front):
         raise located(raw, name, path, text)
-    if front.positive is None:
-        return front
-    key = next(key for key in front.labels if spelling(key) == spelling(front.positive))
-    return front.model_copy(update={"positive": key})
+    own: dict[str, Any] = {}
+    if front.base_rate is not None:
+        own["base_rate"] = checked_rate(front.base_rate, list(front.labels), what="'base_rate'")
+    if front.positive is not None:
+        positive = spelling(front.positive)
+        own["positive"] = next(key for key in front.labels if spelling(key) == positive)
+    return front.model_copy(update=own)
 
 
 def _empty(value: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
@@ -175,7 +201,7 @@ def _task_faults(front: FrontMatter) -> Iterator[tuple[KeyPath, str]]:
     fits = {
         "labels": front.task != "regression",
         "positive": binary,
-        "base_rate": binary,
+        "base_rate": front.task != "regression",
         "bins": front.task == "regression",
     }
     for key, fitting in fits.items():
@@ -184,8 +210,9 @@ def _task_faults(front: FrontMatter) -> Iterator[tuple[KeyPath, str]]:
             yield (key,), f"'{key}' does not go with task: {front.task}"
         if not given and fitting and key != "base_rate":
             yield (), f"'{key}' is missing, which task: {front.task} needs"
-    if front.base_rate is not None and not 0 < front.base_rate < 1:
-        yield ("base_rate",), f"'base_rate' must lie between 0 and 1, got {front.base_rate:g}"
+    rate = front.base_rate
+    if isinstance(rate, float) and front.task != "multiclass" and not 0 < rate < 1:
+        yield ("base_rate",), f"'base_rate' must lie between 0 and 1, got {rate:g}"
 
 
 def _label_faults(front: FrontMatter) -> Iterator[tuple[KeyPath, str]]:
@@ -205,6 +232,9 @@ def _label_faults(front: FrontMatter) -> Iterator[tuple[KeyPath, str]]:
         possible = ", ".join(f"'{key}'" for key in front.labels)
         yield ("positive",), f"'positive' is '{front.positive}', not one of the labels {possible}"
     yield from _twice(("labels",), front.labels)
+    if front.base_rate is not None:
+        for share, text in rate_faults(front.base_rate, list(front.labels), what="'base_rate'"):
+            yield ("base_rate", *([share] if share is not None else [])), text
 
 
 def _twice(path: KeyPath, groups: dict[str, list[str]]) -> Iterator[tuple[KeyPath, str]]:

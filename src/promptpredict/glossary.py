@@ -57,8 +57,22 @@ FIGURES: Mapping[str, str] = {
 }
 
 
-def meanings(approaches: Iterable[str]) -> dict[str, str]:
-    """Return name and meaning of some approaches, then of the figures."""
+OF_LABELS: Mapping[str, str] = {
+    "ROC AUC": "the chance that a label's own record is ranked above another, the mean over labels",
+    "accuracy": "how often the most probable label is the true one",
+    "balanced accuracy": "the mean over the labels of their recall, however rare they are",
+    "precision": "the share of those predicted to have a label that have it",
+    "recall": "the share of those that have a label that is predicted to",
+    "F1": "harmonic mean of precision and recall, the mean over labels",
+}  # with more than two labels, where nothing is positive
+_OF_POSITIVE = ("PR AUC", "lift at 10 %", "value at 10 %")
+
+
+def meanings(approaches: Iterable[str], *, several: bool = False) -> dict[str, str]:
+    """Return name and meaning of some approaches, then of the figures; of ``several`` labels' own."""
     names = {base_of(approach) for approach in approaches}
     known = {name: text for name, text in APPROACHES.items() if name in names}
+    if several:
+        kept = {name: text for name, text in FIGURES.items() if name not in _OF_POSITIVE}
+        return known | kept | dict(OF_LABELS)
     return known | dict(FIGURES)

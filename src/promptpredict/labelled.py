@@ -196,11 +196,10 @@ def label_of(prompt_file: PromptFile, record: Record, table: str) -> str:
         raise DataError(f"{table_name(table)}, row {record.row}: {error}") from None
 
 
-def positive_share(prompt_file: PromptFile, records: Sequence[Record]) -> float | None:
-    """Return the share of positives among records that have a label; None without any, or without one."""
-    positive = prompt_file.front.positive
+def label_shares(prompt_file: PromptFile, records: Sequence[Record]) -> dict[str, float] | None:
+    """Return the share of each label among records that have one; None without any."""
     y = [prompt_file.label_of(record.label) for record in records if record.label is not None]
-    return y.count(positive) / len(y) if y and positive is not None else None
+    return {key: y.count(key) / len(y) for key in prompt_file.words} if y else None
 
 
 def check_task(prompt_file: PromptFile, command: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from promptpredict.results import Results, Spread, summarise
 
 SHOWN = (
-    *("roc_auc", "pr_auc", "brier", "log_loss", "ece", "f1", "lift_10"),
+    *("roc_auc", "pr_auc", "brier", "log_loss", "ece", "balanced_accuracy", "f1", "lift_10"),
     *("spearman", "gini", "mae", "rmse", "pinball", "coverage"),
     "seconds_per_1000",
 )

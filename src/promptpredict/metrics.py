@@ -46,8 +46,10 @@ def evaluate(
     lift of 1. Lift is NaN without a positive.
 
     Else roc_auc (each label in ``y`` against the rest, their mean), brier (summed over the
-    labels, 0 to 2), log_loss, ece of the most probable label, accuracy, and f1 (mean over the
-    labels that occur or are predicted). roc_auc and pr_auc are NaN where ``y`` holds one label
+    labels, 0 to 2), log_loss, ece of the most probable label, accuracy, balanced_accuracy (mean
+    recall of the labels in ``y``), and f1 (mean over the labels that occur or are predicted); and of
+    each label roc_auc_<label> against the rest, precision_<label>, recall_<label> and f1_<label>,
+    predicted where it is the most probable: NaN where it never is, or never occurs. roc_auc and pr_auc are NaN where ``y`` holds one label
     only. With ``folds`` (n,) rows are ranked among those of their own fold, whose probabilities
     come from another model: pairs are counted, and tops taken, in each.
     """
@@ -151,4 +153,5 @@ def _case(
         return Case(truth, predicted, table, [column], score, truth == column, money)
     predicted = table.argmax(axis=1)
     every = list(range(len(labels)))
-    return Case(truth, predicted, table, every, table.max(axis=1), truth == predicted)
+    highest = table.max(axis=1)
+    return Case(truth, predicted, table, every, highest, truth == predicted, names=tuple(labels))

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from promptpredict.rates import read_rate
+
 _TABLES = ".csv, .tsv, .jsonl (each also .gz), .parquet; - is CSV on stdin"
 
 
@@ -27,6 +29,13 @@ def _share(share: float | None) -> float | None:
     if share is not None and not 0 < share < 1:
         raise typer.BadParameter(f"{share:g} does not lie between 0 and 1")
     return share
+
+
+def _rate(text: str) -> float | dict[str, float]:
+    try:
+        return read_rate(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _seed(seed: int) -> int:
@@ -158,7 +167,10 @@ Seed = Annotated[int, _option("N", "Seed of whatever is drawn.", callback=_seed)
 
 # Probabilities
 BaseRate = Annotated[
-    float | None, _option("R", "Known share of the positive label.", callback=_share)
+    Any,
+    _option(
+        "R", "Known share of the positive label, or each label's: a=0.5,b=0.3,c=0.2.", parser=_rate
+    ),
 ]
 Threshold = Annotated[
     float | None,

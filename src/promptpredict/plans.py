@@ -12,6 +12,7 @@ from typing import Literal
 from promptpredict.calibration import MIN_ROWS
 from promptpredict.errors import DataError, nearest
 from promptpredict.prompt import PromptFile
+from promptpredict.rates import Rate
 from promptpredict.shots import Select
 from promptpredict.splits import FEW
 
@@ -75,7 +76,7 @@ class Plan:
     ``max_test`` rows test; with ``held`` that many are kept from training, of which the first
     ``max_test`` test, so that a larger comparison may follow on the same training rows. ``folds``
     tests every row once instead. ``split_seed`` draws the test rows. ``base_rate`` is the known
-    share of positives; ``value_saved`` and ``offer_cost`` are in one currency, per customer.
+    share of positives, or those of all labels; ``value_saved`` and ``offer_cost`` are in one currency, per customer.
     """
 
     approaches: Sequence[str] = DEFAULT
@@ -88,7 +89,7 @@ class Plan:
     split_seed: int = 0
     shots: int = MAX_SHOTS
     select: Select = "balanced"
-    base_rate: float | None = None
+    base_rate: Rate | None = None
     value_saved: float | None = None
     offer_cost: float | None = None
     memory_rows: int = 100  # of which is asked whether the model knows them by heart; 0: none

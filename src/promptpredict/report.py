@@ -54,7 +54,7 @@ def write_report(
     from promptpredict.pictures import NAMES, gallery
 
     shown = gallery(results, predictions, positive)
-    page = render(results, shown, positive=positive)
+    page = render(results, shown, positive=positive, predictions=predictions)
     report = folder / "report.html"
     try:
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
@@ -70,8 +70,14 @@ def write_report(
     return report
 
 
-def render(results: Results, shown: Gallery, *, positive: str | None) -> str:
-    """Return the page as HTML."""
+def render(
+    results: Results,
+    shown: Gallery,
+    *,
+    positive: str | None,
+    predictions: DataFrame | None = None,
+) -> str:
+    """Return the page as HTML; ``predictions`` are shown where there are several labels."""
     from jinja2 import Environment, StrictUndefined
 
     from promptpredict.theme import side_by_side, variables
@@ -99,7 +105,8 @@ def render(results: Results, shown: Gallery, *, positive: str | None) -> str:
             no_curves=_no_curves(results, positive),
             text_said=_text_said(results, shown.budget),
             labels_of=labels_of,
-            **_tables(results),
+            **_tables(results, several=positive is None),
+            several=[] if positive is not None else _of_labels(results, predictions),
         )
     return page.strip() + "\n"
 
@@ -125,7 +132,17 @@ def marked(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
-def _tables(results: Results) -> dict[str, Any]:
+def _of_labels(results: Results, predictions: DataFrame | None) -> list[Table]:
+    """Return what was taken for what, and each label's figures."""
+    if predictions is None or predictions.empty:
+        return []
+    from promptpredict.confusion import confusion_table, label_table
+
+    tables = [make(results.rows, predictions) for make in (confusion_table, label_table)]
+    return [table for table in tables if table.parts]
+
+
+def _tables(results: Results, *, several: bool) -> dict[str, Any]:
     about = results.about
     first = {*SIDES, *CHOICES}
     main = [
@@ -150,7 +167,7 @@ def _tables(results: Results) -> dict[str, Any]:
         "figures": figure_tables(results.rows),
         "attacks": attack_tables(results.attacks),
         "mass": mass_table(about.label_mass),
-        "meanings": meanings_table(row.approach for row in results.rows),
+        "meanings": meanings_table((row.approach for row in results.rows), several=several),
         "truncated": truncation_table(about.truncated),
         "shots": shots_table(about.shots),
         "run": [

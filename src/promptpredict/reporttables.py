@@ -12,6 +12,7 @@ from typing import Any
 
 from promptpredict.curves import Point, point_of
 from promptpredict.glossary import meanings
+from promptpredict.perlabel import BALANCED, is_of_label
 from promptpredict.results import Crossover, Difference, Row
 from promptpredict.results import signed as plain
 
@@ -23,6 +24,7 @@ FIGURES: dict[str, tuple[str, str, bool | None]] = {
     "log_loss": ("log loss", ".3f", False),
     "ece": ("ECE", ".3f", False),
     "accuracy": ("accuracy", ".3f", True),
+    "balanced_accuracy": ("balanced accuracy", ".3f", True),
     "f1": ("F1", ".3f", True),
     "spearman": ("Spearman", ".3f", True),
     "gini": ("Gini", ".3f", True),
@@ -46,7 +48,7 @@ FIGURES: dict[str, tuple[str, str, bool | None]] = {
     "tokens_per_1000": ("tokens per 1,000", ",.0f", None),
 }
 QUALITY = (
-    *("roc_auc", "pr_auc", "brier", "log_loss", "ece", "accuracy", "f1"),
+    *("roc_auc", "pr_auc", "brier", "log_loss", "ece", "accuracy", BALANCED, "f1"),
     *("spearman", "gini", "mae", "rmse", "pinball", "coverage", "width"),
 )
 
@@ -88,7 +90,12 @@ def figure_tables(rows: Sequence[Row]) -> dict[int, list[Table]]:
     groups: dict[int, dict[str, list[Row]]] = {}
     for row in rows:
         groups.setdefault(row.budget, {}).setdefault(row.approach, []).append(row)
-    have = {name for row in rows for name, value in row.metrics.items() if value.value is not None}
+    have = {
+        name
+        for row in rows
+        for name, value in row.metrics.items()
+        if value.value is not None and not is_of_label(name, row.metrics)
+    }
     metrics = [name for name in FIGURES if name in have]
     seeds = len({row.seed for row in rows})
     mean = "mean over the seeds" if seeds > 1 else "one seed"
@@ -147,6 +154,11 @@ def _figure(name: str, point: Point | None, best: float | None) -> Cell:
         dash = "–" if point.low >= 0 else " to "
         under = f"{_written(name, point.low)}{dash}{_written(name, point.high)}"
     return Cell(_written(name, point.value), under, "best" if point.value == best else "")
+
+
+def figure_cell(name: str, point: Point | None) -> Cell:
+    """Return a share as a figure with its interval below, written as ``name`` or with 3 digits."""
+    return _figure(name if name in FIGURES else "accuracy", point, None)
 
 
 def _written(name: str, value: float) -> str:
@@ -235,9 +247,10 @@ def named(metric: str) -> str:
     return FIGURES[metric][0] if metric in FIGURES else metric.replace("_", " ")
 
 
-def meanings_table(approaches: Iterable[str]) -> Table:
-    """Return what each approach of a report is, and each figure."""
-    rows = [[Cell(name), Cell(text)] for name, text in meanings(approaches).items()]
+def meanings_table(approaches: Iterable[str], *, several: bool = False) -> Table:
+    """Return what each approach of a report is, and each figure; ``several`` labels have more."""
+    found = meanings(approaches, several=several)
+    rows = [[Cell(name), Cell(text)] for name, text in found.items()]
     caption = "Approaches and figures, each in a sentence"
     return Table(caption, ("name", "is"), [Part("", rows)], words=2, wraps=True)
 

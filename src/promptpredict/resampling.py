@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from promptpredict.calibration import Floats
+from promptpredict.perlabel import Tally, label_figures, mean_defined, names_of, ratio
 
 BINS = 10  # of equal mass, for the expected calibration error
 SHARES = (5, 10, 20)  # per cent of the rows that may be offered something
@@ -36,6 +38,7 @@ class Case:
     money: tuple[float, float] | None = None  # saved by a hit, paid for an offer
     groups: npt.NDArray[np.intp] | None = None  # (n,) numbers from 0: what is drawn as a whole
     folds: npt.NDArray[np.intp] | None = None  # (n,) rows of one are ranked among themselves
+    names: Sequence[str] = ()  # the label keys, where each label has figures of its own
 
     @property
     def binary(self) -> bool:
@@ -73,9 +76,12 @@ def intervals(
     drawn: Mapping[str, npt.ArrayLike],
     *,
     units: float = np.inf,
+    own: Mapping[str, float] | None = None,
     level: float = 0.95,
 ) -> dict[str, tuple[float, float]]:
     """Return the interval (low, high) of each metric from its value and its resamples.
+
+    ``own`` names the ROC AUCs of single labels, and has the units of each.
 
     ROC AUC and PR AUC: the value ± the quantile of Student's t times the resamples' deviation, on
     log-odds (``units``: as in ``t_interval``). Their percentiles cover a ROC AUC of .9 in 92 % of
@@ -85,9 +91,12 @@ def intervals(
     percentiles.
     """
 
+    single = own or {}
+
     def of(name: str, value: float) -> tuple[float, float]:
-        if name in ON_LOG_ODDS:
-            return log_odds_interval(value, drawn[name], units=units, level=level)
+        if name in ON_LOG_ODDS or name in single:
+            behind = single.get(name, units)
+            return log_odds_interval(value, drawn[name], units=behind, level=level)
         if name == "ece" and len(known := _known(drawn[name])):
             low, high = t_interval(value, float(known.std()), units=units, level=level)
             return max(low, 0.0), min(high, 1.0)
@@ -183,19 +192,24 @@ def _weighted(case: Case, counts: Floats, only: Collection[str]) -> dict[str, Fl
         for column in case.ranked
     ]
     rows = counts.sum(axis=1)  # (b,): as many as there are, where no groups are drawn
+    aucs = cache(lambda: [_within(_roc_auc, each) for each in groups])
+    tallies = cache(
+        lambda: [Tally.of(case.truth, case.predicted, counts, column) for column in case.ranked]
+    )
     makers: dict[str, Callable[[], Floats]] = {
-        "roc_auc": lambda: _mean_defined([_within(_roc_auc, each) for each in groups]),
+        "roc_auc": lambda: mean_defined(aucs()),
         "brier": lambda: _brier(case, counts),
         "log_loss": lambda: _log_loss(case, counts),
         "ece": lambda: _ece(case, counts),
         "accuracy": lambda: counts @ (case.truth == case.predicted) / rows,
-        "f1": lambda: np.nan_to_num(
-            _mean_defined([_f1(case, counts, column) for column in case.ranked])
-        ),
+        "f1": lambda: np.nan_to_num(mean_defined([each.f1 for each in tallies()])),
     }
     if case.binary:
         makers["pr_auc"] = lambda: _within(_pr_auc, groups[0])
     values = {name: make() for name, make in makers.items() if not only or name in only}
+    if case.names and (not only or names_of(case.names) & set(only)):
+        each_label = label_figures(tallies(), aucs(), case.names)
+        values |= {name: each for name, each in each_label.items() if not only or name in only}
     if case.binary and (not only or set(only) - makers.keys()):
         top = _top(groups[0], rows, case.money)
         values |= {name: each for name, each in top.items() if not only or name in only}
@@ -216,7 +230,7 @@ def _parts(case: Case) -> list[npt.NDArray[np.intp]]:
 def _within(measure: Callable[[Floats, Floats], tuple[Floats, Floats]], parts: _Parts) -> Floats:
     """Return a share (b,) that ``measure`` gives as its two halves, summed over the parts."""
     above, below = zip(*(measure(*part) for part in parts), strict=True)
-    return _ratio(np.sum(above, axis=0), np.sum(below, axis=0))
+    return ratio(np.sum(above, axis=0), np.sum(below, axis=0))
 
 
 def _top(parts: _Parts, rows: Floats, money: tuple[float, float] | None) -> dict[str, Floats]:
@@ -225,7 +239,7 @@ def _top(parts: _Parts, rows: Floats, money: tuple[float, float] | None) -> dict
     found = {share: np.sum([_found(*part, share) for part in parts], axis=0) for share in SHARES}
     precision = {share: found[share] / offered[share] for share in SHARES}
     rate = np.sum([hits.sum(axis=1) for hits, _ in parts], axis=0) / rows
-    values = {f"lift_{share}": _ratio(precision[share], rate) for share in SHARES}
+    values = {f"lift_{share}": ratio(precision[share], rate) for share in SHARES}
     values |= {f"precision_{share}": precision[share] for share in SHARES}
     if money is None:
         return values
@@ -299,24 +313,6 @@ def _ece(case: Case, counts: Floats) -> Floats:
     gaps = counts @ (inside * (case.confidence - case.confirmed)[:, None])  # (b, BINS)
     error: Floats = np.abs(gaps).sum(axis=1) / counts.sum(axis=1)
     return error
-
-
-def _f1(case: Case, counts: Floats, column: int) -> Floats:
-    """Return F1 (b,) of one label; NaN where it neither occurs nor is predicted."""
-    true, predicted = case.truth == column, case.predicted == column
-    return _ratio(2 * (counts @ (true & predicted)), counts @ true + counts @ predicted)
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    ratio = np.full(above.shape, np.nan)
-    np.divide(above, below, out=ratio, where=below > 0)
-    return ratio
-
-
-def _mean_defined(values: Sequence[Floats]) -> Floats:
-    """Return the mean (b,) over the values that are not NaN; NaN where all are."""
-    stacked = np.stack(values)
-    return _ratio(np.nansum(stacked, axis=0), (~np.isnan(stacked)).sum(axis=0))
 
 
 def _known(values: npt.ArrayLike) -> Floats:

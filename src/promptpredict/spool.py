@@ -67,16 +67,22 @@ class Spool:
 
 
 class NumberFile:
-    """Numbers of 8 bytes, of one type, in a file without a name, read in parts."""
+    """Numbers of 8 bytes, of one type, in a file without a name, read in parts.
 
-    def __init__(self, kind: type[np.float64] | type[np.uint64] = np.float64) -> None:
+    With a ``width`` they are rows of so many numbers, and ``count`` counts rows.
+    """
+
+    def __init__(
+        self, kind: type[np.float64] | type[np.uint64] = np.float64, *, width: int = 1
+    ) -> None:
         """Open the file."""
         self._file = _open()
         self._kind = kind
+        self._width = width
         self.count = 0
 
     def append(self, numbers: npt.NDArray[Any]) -> None:
-        """Write numbers (n,) behind the others."""
+        """Write numbers (n,), or rows of them (n, width), behind the others."""
         with _written():
             self._file.write(numbers.astype(self._kind).tobytes())
         self.count += len(numbers)
@@ -85,8 +91,10 @@ class NumberFile:
         """Yield all numbers, at most 65,536 at once."""
         self._file.flush()
         self._file.seek(0)
-        while some := self._file.read(8 * _PART):
-            yield np.frombuffer(some, self._kind)
+        rows = max(1, _PART // self._width)
+        while some := self._file.read(8 * rows * self._width):
+            numbers = np.frombuffer(some, self._kind)
+            yield numbers if self._width == 1 else numbers.reshape(-1, self._width)
 
 
 def _open() -> Any:

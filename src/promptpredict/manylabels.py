@@ -1,0 +1,311 @@
+"""Calibration of three labels or more: a slope and a shift for each, or shifts to known shares.
+
+Knows label log-probabilities (n, k), label keys and shares; knows nothing of prompts or models. Two
+labels are one number, their log-odds, which `calibration` calibrates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from promptpredict.calibration import (
+    MIN_ROWS,
+    Calibration,
+    Floats,
+    check_labelled,
+    columns_of,
+    fit_base_rate,
+    fit_platt,
+    label_table,
+)
+from promptpredict.errors import DataError
+from promptpredict.rates import Rate, checked_rate, said_rate
+
+SLOPES_APART = 0.25  # deviation of the prior of log slopes around the one of all labels
+SHIFTS_APART = 1.0  # nats: half-width of the prior of shifts, whose ends are heavy
+_CLOSE, _NEAR = 1e-10, 1e-2  # of log shares: at the end, and while log-probabilities are flattened
+_STEPS = 1000
+_WIDE = 16.0  # nats between a row's log-probabilities, under which Newton's steps lead home
+
+
+def fit_labels(
+    logprobs: npt.ArrayLike,
+    y: Sequence[str],
+    *,
+    labels: Sequence[str],
+    positive: str | None,
+    level: Mapping[str, float] | None = None,
+) -> Calibration:
+    """Calibrate on labelled rows: by ``fit_platt`` for two labels, by ``fit_vector`` for more.
+
+    ``level`` are the shares of all labelled rows, where these are some that were not drawn at
+    random.
+    """
+    if len(labels) == 2 and positive is not None:
+        rate = None if level is None else level[positive]
+        return fit_platt(logprobs, y, labels=labels, positive=positive, base_rate=rate)
+    return fit_vector(logprobs, y, labels=labels, level=level)
+
+
+def fit_rate(
+    logprobs: npt.ArrayLike, rate: Rate, *, labels: Sequence[str], positive: str | None
+) -> Calibration:
+    """Calibrate to a known base rate: one share of the positive label, or one of every label."""
+    if not isinstance(rate, Mapping) and len(labels) == 2 and positive is not None:
+        return fit_base_rate(logprobs, rate, labels=labels, positive=positive)
+    shares = checked_rate(rate, labels, what="base_rate")
+    assert isinstance(shares, dict)
+    known = known_rows(logprobs, labels)
+    return fit_shares(lambda: iter([known]), shares, labels=labels)
+
+
+def fit_temperature(
+    logprobs: npt.ArrayLike, y: Sequence[str], *, labels: Sequence[str], positive: str | None = None
+) -> Calibration:
+    """Fit the one slope (1 / temperature) under which labelled rows are most probable.
+
+    Log slope has a standard normal prior, so that rows that are all right give a finite slope.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    scores, truth = _labelled(logprobs, y, labels)
+    gaps = scores - scores[np.arange(len(truth)), truth, None]
+
+    def loss(log_slope: float) -> float:
+        return float(np.sum(logsumexp(np.exp(log_slope) * gaps, axis=1)) + log_slope**2 / 2)
+
+    fit = minimize_scalar(loss, bounds=(-20, 20), method="bounded", options={"xatol": 1e-9})
+    return Calibration(
+        method="temperature",
+        labels=tuple(labels),
+        positive=positive,
+        slope=float(np.exp(fit.x)),
+        rows=len(truth),
+    )
+
+
+def fit_vector(
+    logprobs: npt.ArrayLike,
+    y: Sequence[str],
+    *,
+    labels: Sequence[str],
+    level: Mapping[str, float] | None = None,
+) -> Calibration:
+    """Fit a slope and a shift for each label's log-probability to labelled rows (vector scaling).
+
+    The log-probabilities are normalised over the labels first. A few labels give what one
+    temperature does, with moderate shifts: the targets are Platt's, each label against the
+    rest; the slope that labels share has the prior of ``fit_temperature``, and their own stay near
+    it; the prior of shifts is Cauchy's, which draws small ones to nothing and leaves it to the
+    labels where a language model is many nats off. Slopes are positive. ``level`` moves the shifts
+    from the shares in ``y`` to those of all labelled rows, for rows that were not drawn at random
+    (balanced, say).
+    """
+    from scipy.optimize import minimize
+
+    scores, truth = _labelled(logprobs, y, labels)
+    normal, k = _normalised(scores), len(labels)
+    targets = _targets(truth, k)
+    start = np.zeros(1 + 2 * k)
+    start[0] = np.log(fit_temperature(logprobs, y, labels=labels).slope)
+    # The bounds are far outside what the priors allow; they keep a line search from exp(1000).
+    bounds = [(-20, 20)] * (1 + k) + [(None, None)] * k
+    given = {"args": (normal, targets), "jac": True, "bounds": bounds}
+    fit = minimize(_vector_loss, start, method="L-BFGS-B", tol=1e-12, **given)
+    slopes, shifts = np.exp(fit.x[0] + fit.x[1 : 1 + k]), fit.x[1 + k :]
+    if level is not None:
+        shifts = shifts + _moves(truth, level, labels)
+    return Calibration(
+        method="vector",
+        labels=tuple(labels),
+        positive=None,
+        slopes=tuple(slopes.tolist()),
+        shifts=tuple((shifts - shifts.mean()).tolist()),
+        shares=() if level is None else tuple(level[label] for label in labels),
+        rows=len(truth),
+    )
+
+
+def known_rows(logprobs: npt.ArrayLike, labels: Sequence[str]) -> Floats:
+    """Return the log-probabilities (m, k), normalised, of the rows that were scored."""
+    table = label_table(logprobs, labels)
+    return _normalised(table[np.isfinite(table).all(axis=1)])
+
+
+def fit_shares(
+    parts: Callable[[], Iterator[Floats]], shares: Mapping[str, float], *, labels: Sequence[str]
+) -> Calibration:
+    """Find the shift of each label at which its mean probability over the rows is its share.
+
+    ``parts`` yields normalised log-probabilities (m, k), finite, anew each time: millions of rows
+    need not be in memory. The shifts are the only ones, but for one number added to all, which
+    changes nothing. Raises DataError for fewer than MIN_ROWS rows, as ``fit_base_rate`` does, and
+    for shares that do not fit the labels.
+    """
+    shares = _fitting(shares, labels)
+    wanted = np.log([shares[label] for label in labels])
+    wanted -= _logsumexp(wanted)
+    rows = sum(len(part) for part in parts())
+    if rows < MIN_ROWS:
+        raise DataError(
+            f"found {rows} scored rows, but shifts to the base rate {said_rate(shares)} need at "
+            f"least {MIN_ROWS}; possible: the calibration of a larger run"
+        )
+    shifts = _solved(parts, wanted, rows)
+    return Calibration(
+        method="base_rate",
+        labels=tuple(labels),
+        positive=None,
+        shifts=tuple((shifts - shifts.mean()).tolist()),
+        shares=tuple(shares[label] for label in labels),
+        rows=rows,
+    )
+
+
+# -- labelled rows -----------------------------------------------------------------------------
+
+
+def _labelled(
+    logprobs: npt.ArrayLike, y: Sequence[str], labels: Sequence[str]
+) -> tuple[Floats, npt.NDArray[np.intp]]:
+    """Return log-probabilities (n, k) and the column (n,) of the label, of rows that were scored."""
+    scores = label_table(logprobs, labels)
+    scored = np.isfinite(scores).all(axis=1)
+    check_labelled(scores[scored])
+    return scores[scored], columns_of(y, labels)[scored]
+
+
+def _targets(truth: npt.NDArray[np.intp], k: int) -> Floats:
+    """Return targets (n, k): as if one more row of each label were, and it a miss."""
+    counts = np.bincount(truth, minlength=k)[truth]  # (n,)
+    targets = np.repeat((1 / (counts + 2) / (k - 1))[:, None], k, axis=1)
+    targets[np.arange(len(truth)), truth] = (counts + 1) / (counts + 2)
+    return targets
+
+
+def _vector_loss(parameters: Floats, normal: Floats, targets: Floats) -> tuple[float, Floats]:
+    """Return minus the log posterior and its gradient.
+
+    The parameters (1 + 2k,) are the common log slope, each label's own on top, and the shifts.
+    """
+    k = normal.shape[1]
+    common, own, shifts = parameters[0], parameters[1 : 1 + k], parameters[1 + k :]
+    scaled = np.exp(common + own) * normal  # (n, k)
+    scores = scaled + shifts
+    whole = _logsumexp(scores)
+    residual = np.exp(scores - whole) - targets  # (n, k)
+    by_slope, by_shift = (residual * scaled).sum(axis=0), residual.sum(axis=0)
+    far = (shifts / SHIFTS_APART) ** 2
+    value = whole.sum() - (targets * scores).sum()
+    value += common**2 / 2 + (own**2).sum() / 2 / SLOPES_APART**2 + np.log1p(far).sum()
+    gradient = [
+        [by_slope.sum() + common],
+        by_slope + own / SLOPES_APART**2,
+        by_shift + 2 * shifts / SHIFTS_APART**2 / (1 + far),
+    ]
+    return float(value), np.concatenate(gradient)
+
+
+def _moves(
+    truth: npt.NDArray[np.intp], level: Mapping[str, float], labels: Sequence[str]
+) -> Floats:
+    """Return by how much each label's share (k,) is more in ``level`` than among rows, in nats."""
+    counts = np.bincount(truth, minlength=len(labels))
+    for label, count in zip(labels, counts, strict=True):
+        if not count or not level[label]:
+            raise DataError(f"no labelled row has the label '{label}'; its level is unknown")
+    moves: Floats = np.log([level[label] for label in labels]) - np.log(counts / len(truth))
+    return moves
+
+
+# -- shares ------------------------------------------------------------------------------------
+
+
+def _fitting(shares: Mapping[str, float], labels: Sequence[str]) -> dict[str, float]:
+    found = checked_rate(shares, labels, what="base_rate")
+    assert isinstance(found, dict)
+    return found
+
+
+def _solved(parts: Callable[[], Iterator[Floats]], wanted: Floats, rows: int) -> Floats:
+    """Return shifts (k,) at which the log of the mean probabilities is ``wanted`` (k,).
+
+    Where log-probabilities lie far apart the mean is a staircase of the shifts: then flattened ones
+    are solved first, each time for half as flat.
+    """
+    far = max(float((part.max(axis=1) - part.min(axis=1)).max()) for part in parts() if len(part))
+    flat = 2.0 ** max(0, np.ceil(np.log2(max(far, 1.0) / _WIDE)))
+    shifts = np.zeros(len(wanted))
+    while flat > 1:
+        flattened = partial(_flattened, parts, flat)
+        shifts = flat * _met(flattened, wanted, rows, shifts / flat, _NEAR)
+        flat /= 2
+    return _met(parts, wanted, rows, shifts, _CLOSE)
+
+
+def _flattened(parts: Callable[[], Iterator[Floats]], flat: float) -> Iterator[Floats]:
+    return (part / flat for part in parts())
+
+
+def _met(
+    parts: Callable[[], Iterator[Floats]], wanted: Floats, rows: int, shifts: Floats, close: float
+) -> Floats:
+    """Return what ``_solved`` does, from shifts that are near.
+
+    Newton's step on the logarithms, where it comes nearer; else each label is moved by what it
+    lacks, a step of Sinkhorn's, which never leads away but is slow where labels hang together.
+    """
+    means, slopes = _means(parts, shifts, rows)
+    for _ in range(_STEPS):
+        lacking = wanted - means
+        worst = np.abs(lacking).max()
+        if worst < close:
+            return shifts
+        newton = np.linalg.lstsq(slopes, lacking, rcond=1e-12)[0]
+        for step in (newton, newton / 4, lacking):
+            tried = shifts + step
+            means, slopes = _means(parts, tried, rows)
+            if np.abs(wanted - means).max() < worst:
+                break
+        shifts = tried - tried.max()
+    raise DataError(
+        f"no shifts to the base rate were found in {_STEPS} steps; possible: calibration on labels"
+    )
+
+
+def _means(
+    parts: Callable[[], Iterator[Floats]], shifts: Floats, rows: int
+) -> tuple[Floats, Floats]:
+    """Return the log of each label's mean probability (k,), and its slope by each shift (k, k)."""
+    sums: list[Floats] = []
+    products = np.zeros((len(shifts), len(shifts)))
+    for part in parts():
+        scores = part + shifts
+        scores -= _logsumexp(scores)
+        sums.append(_logsumexp(scores.T)[:, 0])
+        probabilities = np.exp(scores)
+        products += probabilities.T @ probabilities
+    means = _logsumexp(np.array(sums).T)[:, 0] - np.log(rows)
+    # Divided by the mean in log space, or a label of e-400 would be divided by nothing.
+    with np.errstate(divide="ignore"):
+        shared = np.exp(np.log(products / rows) - means[:, None])
+    return means, np.eye(len(shifts)) - shared
+
+
+def _normalised(scores: Floats) -> Floats:
+    normal: Floats = scores - _logsumexp(scores)
+    return normal
+
+
+def _logsumexp(scores: Any) -> Floats:
+    """Return the log of summed exponentials along the last axis, which stays as one column."""
+    from scipy.special import logsumexp
+
+    found: Floats = logsumexp(scores, axis=-1, keepdims=True)
+    return found
