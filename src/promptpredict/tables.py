@@ -6,7 +6,6 @@ out as a row with a fault, so that none is lost in silence; a file that is no ta
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import io
 import json
@@ -21,6 +20,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from promptpredict.charset import encoding_of, known_encoding
 from promptpredict.csvrows import RawRow, check_delimiter, find_delimiter, read_rows
 from promptpredict.errors import DataError, nearest
 from promptpredict.places import is_url, known, opened
@@ -28,13 +28,6 @@ from promptpredict.places import is_url, known, opened
 FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet")
 
 _SAMPLE = 1 << 23  # bytes from which the encoding is found
-_MARKS = (  # the mark of UTF-32 begins with that of UTF-16
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _NOT_TEXT = {
     b"PAR1": "a Parquet file",
     b"\x1f\x8b": "gzip data",
@@ -151,7 +144,7 @@ def _text(
             raise DataError(f"{name} holds {what}, not {kind[1:]} text")
     if kind == ".jsonl" and head.lstrip().startswith(b"["):
         raise DataError(f"{name} holds a JSON array; JSON lines hold one object a line")
-    encoding = _known(encoding) if encoding else _encoding(head)
+    encoding = known_encoding(encoding) if encoding else encoding_of(head, name)
     text = io.TextIOWrapper(stream, encoding, "surrogateescape", newline="")
     lines = _lines(name, text)
     if kind == ".jsonl":
@@ -167,32 +160,6 @@ def _text(
             "if it is text in another encoding, give that"
         )
     return _table(name, columns, _fit(columns, rows, encoding), text.close)
-
-
-def _known(encoding: str) -> str:
-    try:
-        "".encode(encoding)
-    except LookupError:
-        possible = ("utf-8", "utf-16", "cp1252", "latin-1")
-        raise DataError(
-            f"'{encoding}' is no encoding{nearest(encoding, possible)}; "
-            f"possible: {', '.join(possible)} and whatever else Python knows"
-        ) from None
-    return encoding
-
-
-def _encoding(head: bytes) -> str:
-    for mark, name in _MARKS:
-        if head.startswith(mark):
-            return name
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)  # its last character may be cut
-    except UnicodeDecodeError:
-        # Chance makes no valid UTF-8: where half of the lines are, the others are damaged.
-        lines = [line for line in head.split(b"\n") if not line.isascii()]
-        valid = sum(line == line.decode("utf-8", "ignore").encode() for line in lines)
-        return "utf-8" if 2 * valid >= len(lines) else "cp1252"
-    return "utf-8"
 
 
 def _lines(name: str, text: Iterable[str]) -> Iterator[str]:
