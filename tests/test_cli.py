@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from conftest import build_tokenizer
@@ -478,6 +480,29 @@ def test_prompts_list():
         "churn-shop             binary      Churn in an online shop, from what customers wrote and "
         "a few order columns."
     )
+
+
+def test_prompts_list_fits_a_terminal():
+    """A description goes on below itself, also where its letters are two columns wide."""
+    pty = pytest.importorskip("pty")
+    ours, its = pty.openpty()
+    env = os.environ | {"COLUMNS": "70", "TERM": "xterm"}
+    subprocess.run([*MAIN, "prompts", "list"], stdout=its, env=env, check=True)
+    os.close(its)
+    shown = ""
+    with contextlib.suppress(OSError), open(ours, encoding="utf-8", newline="") as screen:
+        for line in screen:
+            shown += line
+    lines = [line.rstrip() for line in shown.splitlines()]
+    assert max(cell_len(line) for line in lines) <= 70
+    starts = [line.split()[:2] for line in lines if not line.startswith(" ")]
+    assert starts == [[each.name, each.task] for each in names()]
+    at = next(at for at, line in enumerate(lines) if line.startswith("churn-shop "))
+    assert lines[at : at + 3] == [
+        "churn-shop             binary      Churn in an online shop, from what",
+        "                                   customers wrote and a few order",
+        "                                   columns.",
+    ]
 
 
 def test_prompts_copy_says_where_the_copy_is():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from conftest import build_model, build_tokenizer
 from promptpredict.comparing import BenchmarkOptions, benchmark_table
 from promptpredict.plans import Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
+from promptpredict.shipped import folder
 from promptpredict.spacing import joiner
 from walked import read, score
 
@@ -49,6 +52,88 @@ def test_feedback_goes_through_untouched(name, script):
     values = {"order_amount": 1, "num_purchases": 2, "last_purchase_time": None}
     prompt = file.render(Record(1, "", values | {"feedback_text": SAID[script]}))
     assert SAID[script] in prompt.user
+
+
+CHINESE = {
+    "流失": ("包裹两次都晚到，箱子也破了。", "再也不来了，客服没人回。"),
+    "留存": ("很好，下次再买。", "送货快，价格也合理。"),
+}
+
+
+def chinese_files():
+    """Write a prompt file, a table and a model here whose names, columns and labels are Chinese."""
+    text = (folder() / "churn-shop-zh.jinja").read_text(encoding="utf-8")
+    for old, new in (("  1: [", "  流失: ["), ("  0: [", "  留存: ["), ("positive: 1", "positive: 流失"),
+                     ("target: is_churn", "target: 结果"), ("feedback_text", "留言")):  # fmt: skip
+        text = text.replace(old, new)
+    Path("网店流失.jinja").write_text(
+        text.replace("customer.留言", 'customer["留言"]'), encoding="utf-8"
+    )
+    header = "customer_id,order_amount,num_purchases,last_purchase_time,留言,结果"
+    rows = [
+        f"客{at},{at}.5,{at % 7},2026-01-0{at % 9 + 1},{said[at % 2]}{at},{label}"
+        for at in range(60)
+        for label, said in CHINESE.items()
+    ]
+    Path("顾客.csv").write_text("\n".join([header, *rows, ""]), encoding="gb18030")
+    build_tokenizer("chatml").save_pretrained("模型")
+    build_model().save_pretrained("模型")
+
+
+def redirected(*words, **environment):
+    """Run the command with its output in a file; return exit code, and both streams as UTF-8."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG", "PYTHON"))}  # fmt: skip
+    source = {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}
+    with open("out.txt", "wb") as out, open("err.txt", "wb") as err:
+        command = [sys.executable, "-m", "promptpredict", *words]
+        done = subprocess.run(command, stdout=out, stderr=err, env=kept | source | environment, check=False)  # fmt: skip
+    return done.returncode, *(Path(name).read_bytes().decode() for name in ("out.txt", "err.txt"))
+
+
+def test_all_is_chinese_and_the_locale_knows_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chinese_files()
+    given = ["--prompt", "网店流失.jinja", "--encoding", "gb18030", "--model", "模型"]
+    code, out, err = redirected("score", "顾客.csv", *given, "--stop-mass", "0", LANG="C")
+    assert code == 0, err
+    rows = list(csv.DictReader(out.splitlines()))
+    assert list(rows[0])[:4] == ["customer_id", "prediction", "p_流失", "p_留存"]
+    assert [row["customer_id"] for row in rows[:4]] == ["客0", "客0", "客1", "客1"]
+    assert {row["prediction"] for row in rows} <= {"流失", "留存"}
+    plan = ["--approach", "zero-shot,text", "--budget", "0,16", "--seeds", "1", "--out", "结果"]
+    code, out, err = redirected("benchmark", "顾客.csv", *given, *plan, LANG="C")
+    assert code == 0, err
+    assert "report: 结果/report.html\n" in err
+    page = Path("结果/report.html").read_bytes().decode("utf-8")
+    assert '<meta charset="utf-8">' in page
+    for text in (
+        "顾客.csv",
+        "网店流失.jinja",
+        "流失: 失望, 生气; 留存: 满意, 高兴",
+        "这位客户感到",
+        "留言：",
+    ):
+        assert text in page
+    for broken in ("�", "\\u", "\\x"):
+        assert broken not in page + out + err
+
+
+def test_a_name_that_the_locale_cannot_read_is_written_as_it_came(tmp_path, monkeypatch):
+    """Where Python is told to believe a locale that knows nothing but ASCII."""
+    monkeypatch.chdir(tmp_path)
+    chinese_files()
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    code, out, err = redirected("check", "网店流失.jinja", **ascii_only)
+    assert (code, err) == (0, "")
+    assert out == (
+        "网店流失.jinja: binary, target 结果\nlabels: 流失: 失望, 生气; 留存: 满意, 高兴\n"
+        "columns: 留言 and all others as fields\nok\n"
+    )
+    Path("p.jinja").write_bytes(Path("网店流失.jinja").read_bytes())
+    Path("t.csv").write_text("customer_id\n1\n", encoding="utf-8")
+    assert redirected("check", "p.jinja", "t.csv", **ascii_only) == (
+        1, "", "error: p.jinja needs column '留言'; t.csv has no such column\n",
+    )  # fmt: skip
 
 
 def test_nothing_stands_between_a_chinese_answer_and_its_word():
@@ -108,6 +193,12 @@ def test_a_report_shows_chinese(fakes):
     benchmark_table(asked, lambda _: None)
     page = Path("结果/report.html").read_bytes().decode("utf-8")
     assert '<meta charset="utf-8">' in page.lower()
-    for text in ("churn-shop-zh.jinja", "这位客户感到", "留言：", "平均订单金额"):
+    for text in (
+        "churn-shop-zh.jinja",
+        "这位客户感到",
+        "留言：",
+        "平均订单金额",
+        "1: 失望, 生气; 0: 满意, 高兴",
+    ):
         assert text in page
     assert "�" not in page

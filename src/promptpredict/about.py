@@ -94,7 +94,8 @@ def about_run(
         hardware=hardware(),
         versions=versions(),
         settings=dict(settings)
-        | {"models": [memo.identity for memo in memos], "wording": run.prompt_file.fingerprint},
+        | {"models": [memo.identity for memo in memos], "wording": run.prompt_file.fingerprint}
+        | ({"label_words": run.prompt_file.words} if memos else {}),
         counts=counts,
         prompts=sum(memo.count for memo in memos),
         passes=sum(memo.passes for memo in memos),

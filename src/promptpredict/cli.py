@@ -299,8 +299,11 @@ def demo(out: options.DemoFolder = Path("promptpredict-demo")) -> None:
 def main() -> None:
     """Run the command line."""
     if isinstance(sys.stdout, TextIOWrapper):
-        # Scores are UTF-8 whatever the terminal: a customer's emoji must not end a run.
-        sys.stdout.reconfigure(encoding="utf-8")
+        # Scores are UTF-8 whatever the terminal: a customer's emoji must not end a run. The name of
+        # a file that the locale cannot read is written as the bytes that it came as.
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+    if isinstance(sys.stderr, TextIOWrapper):
+        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # a library's bar is no line in a log
     app()

@@ -271,5 +271,6 @@ def _said(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_said, value)) or "–"
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {_said(one)}" for name, one in value.items()) or "–"
+        apart = "; " if any(isinstance(one, list | tuple) for one in value.values()) else ", "
+        return apart.join(f"{name}: {_said(one)}" for name, one in value.items()) or "–"
     return str(value) or "–"

@@ -5,6 +5,8 @@ Knows typer and how things are said; the work is done elsewhere.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -26,9 +28,26 @@ def prompts_list() -> None:
     from promptpredict import shipped
 
     rows = shipped.names()
+    if sys.stdout.isatty():
+        _print_table([(each.name, each.task, each.description) for each in rows])
+        return
     width = max(len(each.name) for each in rows)
-    for each in rows:
+    for each in rows:  # a line each, whatever its length: for grep
         typer.echo(f"{each.name:<{width}}  {each.task:<10}  {each.description}")
+
+
+def _print_table(rows: Sequence[tuple[str, str, str]]) -> None:
+    """Print rows to the terminal; what is wider than it goes on below itself."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid("", "", "", padding=(0, 2))
+    for column in table.columns[:2]:
+        column.no_wrap = True
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(highlight=False).print(table)
 
 
 @prompts_app.command("copy")
