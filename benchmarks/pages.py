@@ -1,17 +1,19 @@
-"""The page of the shipped prompt files: what each asks, and what it was worth on a real table.
+"""The page of the shipped prompt files: what each asks and needs, and what it was worth on a real table.
 
-Knows the results that benchmarks/tables.py wrote; knows nothing of how they came about. A prompt file of
-a table that extends a shipped one is that one: what it measured is the shipped file's figure.
+Knows prompt files, and the results that benchmarks/tables.py wrote; knows nothing of how they came
+about. A prompt file of a table that extends a shipped one is that one: what it measured is the shipped
+file's figure.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from promptpredict.prompt import PromptFile
 from promptpredict.results import Results, leading, summarise
-from promptpredict.shipped import Shipped, names
+from promptpredict.shipped import Shipped, folder, names
 
 PROMPTS = Path(__file__).parent / "prompts"
 BUDGET = 64
@@ -19,7 +21,7 @@ Found = Mapping[str, Mapping[str, Results]]  # table → run → results
 
 
 def prompts_part(found: Found) -> str:
-    """Return the table of shipped prompt files with their figures."""
+    """Return the table of shipped prompt files with their figures, and what each needs."""
     tables = measured_by()
     head = [
         "prompt file", "task", "what it asks", "measured on", "no label",
@@ -27,16 +29,39 @@ def prompts_part(found: Found) -> str:
     ]  # fmt: skip
     lines = [_line(each, tables.get(each.name, ""), found) for each in names()]
     rows = [head, ["---"] * len(head), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "\n\n".join([table, "\n".join(needs(each.name) for each in names())])
+
+
+def needs(name: str) -> str:
+    """Return a line of which columns a shipped prompt file names, and of its labels, from the file."""
+    file = PromptFile.load(folder() / f"{name}.jinja")
+    front = file.front
+    hidden = {front.target, *front.ignore, *front.text}
+    wanted = [column for column in (*file.needed, *front.fields) if column not in hidden]
+    pairs = [f"{key} ({', '.join(words)})" for key, words in file.words.items()]
+    labels = f"in {len(pairs)} bins ({', '.join(file.words)})" if front.bins else ", ".join(pairs)
+    parts = [
+        f"- **{name}** – id: `{front.id}`. Outcome: `{front.target}`, {labels}.",
+        f"Text: {_code(front.text)}." if front.text else "No text.",
+        f"Needs {_code(dict.fromkeys(wanted))}.",
+        f"Leaves out {_code(front.ignore)}." if front.ignore else "",
+        "" if file.uses_fields else "Shows no other column.",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _code(columns: Iterable[str]) -> str:
+    return ", ".join(f"`{column}`" for column in columns)
 
 
 def measured_by() -> dict[str, str]:
     """Return shipped name → table, of the prompt files here that are a shipped one."""
-    found = {"lifetime-value": "auto_insurance_clv"}
+    found = {}
     for path in sorted(PROMPTS.glob("*.jinja")):
         parent = re.search(r'{% extends "([\w-]+)\.jinja" %}', path.read_text(encoding="utf-8"))
         if parent and not path.stem.endswith("-bare"):
-            found[parent[1]] = path.stem
+            found[parent[1]] = path.stem.removesuffix("-amounts")
     return found
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/report.py [--check]
 
-Reads benchmarks/results/NAME/results.json and those of its folders bare, stack and selection, which
-benchmarks/tables.py wrote, and NAME/wordings.json of benchmarks/wordings.py. What stands between the
+Reads benchmarks/results/NAME/results.json and those of its folders bare, stack, selection and amounts,
+which benchmarks/tables.py wrote, and NAME/wordings.json of benchmarks/wordings.py. What stands between the
 markers `<!-- results -->` and `<!-- /results -->` is replaced; with --check it is only compared, and
 the exit code is 1 where it differs.
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 from pages import prompts_part
 from promptpredict.reporttables import draws_ahead
-from promptpredict.results import Difference, Results, Row, Spread, summarise
+from promptpredict.results import LEADING, Difference, Results, Row, Spread, leading, summarise
 from promptpredict.sentence import sentence
 
 HERE = Path(__file__).parent
@@ -32,6 +32,10 @@ METRICS = {
     "roc_auc": "ROC AUC", "pr_auc": "PR AUC", "brier": "Brier", "log_loss": "log loss",
     "ece": "ECE", "f1": "F1", "lift_10": "lift at 10 %",
 }  # fmt: skip
+OF_AMOUNTS = {
+    "spearman": "Spearman", "gini": "Gini", "mae": "MAE", "rmse": "RMSE", "coverage": "coverage",
+}  # fmt: skip
+MONEY = ("mae", "rmse")  # in the unit of the amounts
 COSTS = {"seconds_per_1000": "s per 1,000", "tokens_per_1000": "tokens per 1,000"}
 RUNS = ("main", "bare", "stack", "selection", "amounts")
 REGRETS = ("regret", "regret_of_highest", "regret_of_ensemble")
@@ -212,7 +216,7 @@ def _section(name: str, runs: Mapping[str, Results]) -> str:
         ]
         if compared:
             parts.append(
-                "ROC AUC, paired over test rows and seeds, for these draws of labels. The word is from "
+                f"{LEADING[leading(results.rows)]}, paired over test rows and seeds, for these draws of labels. The word is from "
                 "the corrected interval; a budget's approaches are corrected together, its choices "
                 "among themselves:"
             )
@@ -256,9 +260,10 @@ def wordings_part(found: Sequence[Mapping[str, Any]]) -> str:
 
 def _figures(results: Results) -> str:
     lines = []
+    metrics = OF_AMOUNTS if leading(results.rows) == "spearman" else METRICS
     chosen = {(row.approach, row.budget): row.chosen for row in results.rows if row.chosen}
     for group in summarise(results.rows):
-        cells = [_spread(group.metrics.get(metric), group.seeds) for metric in METRICS]
+        cells = [_figure(metric, group.metrics.get(metric), group.seeds) for metric in metrics]
         costs = [group.metrics.get(cost) for cost in COSTS]
         shown = ["" if cost is None else f"{cost.mean:,.0f}" for cost in costs]
         name = group.approach
@@ -271,7 +276,13 @@ def _figures(results: Results) -> str:
             }
             name = f"{name} ({', '.join(sorted(members))})"
         lines.append([name, f"{group.budget:,}", *cells, *shown])
-    return _table(["approach", "labels", *METRICS.values(), *COSTS.values()], lines)
+    return _table(["approach", "labels", *metrics.values(), *COSTS.values()], lines)
+
+
+def _figure(metric: str, value: Spread | None, seeds: int) -> str:
+    if value is not None and metric in MONEY:
+        return f"{value.mean:,.0f}" + (f" ±{value.sd:,.0f}" if seeds > 1 else "")
+    return _spread(value, seeds)
 
 
 def _pair(results: Results, approach: str, against: str) -> list[Difference]:

@@ -3,7 +3,7 @@
     python benchmarks/tables.py --data DIR --jobs 2 [--table NAME ...] [--plan | --cost]
 
 Reads DIR/NAME.csv.gz (sources and SHA-256: benchmarks/DATA.md) and the prompt files beside this
-script, and runs what `promptpredict benchmark` runs, up to four times a table on the same training rows:
+script, and runs what `promptpredict benchmark` runs, up to five times a table on the same training rows:
 
 * main: every approach but few-shot-random and few-shot-nearest, budgets 0 to 1,024 and all labels
   for those without a language model, three seeds, 400 test rows; few-shot with 4 or 8 shots,
@@ -13,6 +13,7 @@ script, and runs what `promptpredict benchmark` runs, up to four times a table o
 * bare: a bare Yes/No question, no label, beside main
 * selection: how shots are chosen, balanced, at random or, on tables with text, the nearest: 4 shots
   out of 64 labels, 200 test rows
+* amounts: approaches to an amount, 16 to 1,024 labels, on tables that have one (NAME-amounts.jinja)
 
 What the language model has read stands in WORK/NAME.sqlite, so an interrupted campaign goes on
 where it was; a run whose results are there already is left alone unless --again. --jobs N works on N
@@ -37,6 +38,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from promptpredict.about import about_run
+from promptpredict.amountbench import AmountBenchmark
 from promptpredict.benchmark import Benchmark
 from promptpredict.comparing import results_of
 from promptpredict.encoders import Embedder
@@ -54,7 +56,8 @@ from promptpredict.results import write_results
 
 HERE = Path(__file__).parent
 PROMPTS = sorted((HERE / "prompts").glob("*.jinja"))
-TABLES = [path.stem for path in PROMPTS if not path.stem.endswith("-bare")]
+OTHERS = ("bare", "amounts")  # runs with a prompt file of their own, NAME-RUN.jinja
+TABLES = [path.stem for path in PROMPTS if path.stem.rpartition("-")[2] not in OTHERS]
 BUDGETS = (0, 4, 16, 64, 256, 1024)
 NEAREST = "few-shot-nearest"
 SELECTIONS = ("few-shot", "few-shot-random", NEAREST, "probe", "embedding")
@@ -84,6 +87,12 @@ RUNS = {
         budgets_of=dict.fromkeys(SELECTIONS, (64,)),
         shots=4,
         max_test=200,
+        memory_rows=0,
+    ),
+    "amounts": replace(
+        MAIN,
+        budgets=(16, 64, 256, 1024),  # a bin needs some labels
+        budgets_of={},
         memory_rows=0,
     ),
 }
@@ -136,6 +145,8 @@ def run_table(options: argparse.Namespace, name: str) -> tuple[int, float]:
     embedder = Embedder()
     tokens, seconds = 0, 0.0
     for run in options.run or RUNS:
+        if not (HERE / "prompts" / file_of(name, run)).exists():
+            continue
         folder = options.out / name if run == "main" else options.out / name / run
         if (folder / "results.json").exists() and not (options.again or options.plan):
             continue
@@ -184,7 +195,7 @@ def memo_of(lm: CausalLM, source: Source, path: Path) -> Memo:
 
 def prepared(name: str, run: str, data: Path, memo: Memo, embedder: Embedder) -> Benchmark:
     """Return one comparison of a table."""
-    file = f"{name}-bare.jinja" if run == "bare" else f"{name}.jinja"
+    file = file_of(name, run)
     prompt_file, plan = PromptFile.load(HERE / "prompts" / file), RUNS[run]
     prompt_file.name = file  # the folder is this machine's
     if not prompt_file.front.text:
@@ -192,7 +203,13 @@ def prepared(name: str, run: str, data: Path, memo: Memo, embedder: Embedder) ->
     records, notes = read_labelled(str(data / f"{name}.csv.gz"), prompt_file, {})
     for note in notes:
         print(name, note, flush=True)
-    return Benchmark(records, prompt_file, plan, lm=memo, embedder=embedder, table=name)
+    kind = AmountBenchmark if run == "amounts" else Benchmark
+    return kind(records, prompt_file, plan, lm=memo, embedder=embedder, table=name)
+
+
+def file_of(name: str, run: str) -> str:
+    """Return the name of the prompt file of a run."""
+    return f"{name}-{run}.jinja" if run in OTHERS else f"{name}.jinja"
 
 
 def planned(name: str, run: str, benchmark: Benchmark) -> tuple[int, float]:

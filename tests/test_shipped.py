@@ -1,6 +1,7 @@
 """The shipped prompt files: each whole prompt, the list, the copy, and a first file for a table."""
 
 import re
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,7 @@ CUSTOMERS = {  # made up
         "Tags": "Older American",
         "Submitted via": "Web",
         "Complaint ID": "17",
+        "Earlier complaints": "2",
     },
     "credit-risk": {
         "row_id": "17",
@@ -183,6 +185,7 @@ CUSTOMERS = {  # made up
         "SURVEY_SUB_TYPE": "Repair",
         "text": "The technician came on the third day.",
         "Qtr": "Q1",
+        "Tariff": "Basic",
     },
     "term-deposit": {
         "row_id": "17",
@@ -215,6 +218,19 @@ def test_a_shipped_prompt(name):
     words = "; ".join(f"{key}: {', '.join(words)}" for key, words in found.words.items())
     text = f"[system]\n{prompt.system}\n[user]\n{prompt.user}\n[assistant]\n{prompt.answer}|\n[words]\n{words}\n"
     assert text == (GOLDEN / f"{name}.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", CUSTOMERS)
+def test_words_are_apart_and_what_is_ignored_has_its_reason(name):
+    """A word that begins another, of another label, would have to be scored with its end."""
+    found = PromptFile.load(name)
+    asides = [dict(enumerate(aside.words)) for aside in found.front.panel.values()]
+    for words in (found.words, *({key: [word] for key, word in aside.items()} for aside in asides)):
+        for one, other in permutations(words, 2):
+            pairs = [(a, b) for a in words[one] for b in words[other]]
+            assert [pair for pair in pairs if f"{pair[1]} ".startswith(f"{pair[0]} ")] == []
+    reasons = found.path.read_text(encoding="utf-8").count("{# Ignored: ")
+    assert reasons == bool(found.front.ignore)
 
 
 def test_every_shipped_file_has_its_page():
