@@ -134,7 +134,7 @@ def marked(text: str) -> Markup:
 
 def _of_labels(results: Results, predictions: DataFrame | None) -> list[Table]:
     """Return what was taken for what, and each label's figures."""
-    if predictions is None or predictions.empty:
+    if predictions is None or predictions.empty or "amount" in predictions:
         return []
     from promptpredict.confusion import confusion_table, label_table
 
