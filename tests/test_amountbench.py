@@ -115,7 +115,10 @@ def test_every_approach_is_compared_on_amounts(run):
     assert np.array_equal(frame["amount"], truth[frame["row"] - 1])
     report = Path("results/report.html").read_text(encoding="utf-8")
     assert "Spearman" in report
-    assert "Curves of ranking" in report
+    assert "this task has amounts" in report
+    assert "How much a label buys" in report
+    assert "1 is the order of the amounts, 0 is chance." in report
+    assert "What was taken for what" not in report
 
 
 def test_edges_in_the_file_let_it_run_without_labels(run):

@@ -255,6 +255,11 @@ def _gallery_note(shown: Gallery, seeds: int) -> str:
 
 
 def _no_curves(results: Results, positive: str | None) -> str:
+    if leading(results.rows) == "spearman":
+        return (
+            "Curves of ranking, reliability and lift are drawn for labels; this task has amounts, and "
+            "the table below has their errors and how many lie in their interval."
+        )
     if positive is None and results.rows:
         return (
             "Curves of ranking, reliability and lift are drawn for tasks with one positive label; "
