@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from promptpredict.glossary import APPROACHES, FIGURES, meanings
+from promptpredict.glossary import APPROACHES, FIGURES, OF_AMOUNTS, meanings
 from promptpredict.plans import APPROACHES as NAMES
 from promptpredict.plans import CHOICES
 from promptpredict.reporttables import FIGURES as SHOWN
@@ -30,3 +30,10 @@ def test_the_readme_says_the_same(name):
 def test_only_approaches_of_a_report_stand_in_it_once_for_several_models():
     found = meanings(["probe @ a", "probe @ b", "embedding", "something else"])
     assert list(found) == ["probe", "embedding", *FIGURES]
+
+
+def test_amounts_have_figures_of_their_own():
+    found = meanings(["probe", "prior", "embedding"], amounts=True)
+    assert found["embedding"] == "sentence embedding of the same customer and ridge regression"
+    assert found["prior"] == "the median, for everybody"
+    assert {*found} == {"probe", "prior", "embedding", *OF_AMOUNTS}

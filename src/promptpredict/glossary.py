@@ -68,10 +68,28 @@ OF_LABELS: Mapping[str, str] = {
 _OF_POSITIVE = ("PR AUC", "lift at 10 %", "value at 10 %")
 
 
-def meanings(approaches: Iterable[str], *, several: bool = False) -> dict[str, str]:
-    """Return name and meaning of some approaches, then of the figures; of ``several`` labels' own."""
+OF_AMOUNTS: Mapping[str, str] = {
+    "Spearman": "correlation of the ranks of what is expected and of what came true; 0 is chance",
+    "Gini": "what of the amounts the order of the predictions gathers, over what their own order does",
+    "MAE, RMSE": "mean absolute error and root of the mean squared error, in the unit of the amounts",
+    "pinball loss": "how far the ends of the interval are from the quantiles that they stand for",
+    "coverage of 80 %": "how many amounts lie in their interval, which is made to hold 80 %",
+}
+
+
+def meanings(
+    approaches: Iterable[str], *, several: bool = False, amounts: bool = False
+) -> dict[str, str]:
+    """Return name and meaning of some approaches, then of the figures; of ``several`` labels' own.
+
+    Approaches to ``amounts`` are the same with a ridge regression in place of a logistic one.
+    """
     names = {base_of(approach) for approach in approaches}
     known = {name: text for name, text in APPROACHES.items() if name in names}
+    if amounts:
+        of = {name: text.replace("logistic", "ridge") for name, text in known.items()}
+        of |= {"prior": "the median, for everybody"} if "prior" in of else {}
+        return of | dict(OF_AMOUNTS)
     if several:
         kept = {name: text for name, text in FIGURES.items() if name not in _OF_POSITIVE}
         return known | kept | dict(OF_LABELS)

@@ -167,7 +167,11 @@ def _tables(results: Results, *, several: bool) -> dict[str, Any]:
         "figures": figure_tables(results.rows),
         "attacks": attack_tables(results.attacks),
         "mass": mass_table(about.label_mass),
-        "meanings": meanings_table((row.approach for row in results.rows), several=several),
+        "meanings": meanings_table(
+            (row.approach for row in results.rows),
+            several=several,
+            amounts=leading(results.rows) == "spearman",
+        ),
         "truncated": truncation_table(about.truncated),
         "shots": shots_table(about.shots),
         "run": [

@@ -247,9 +247,11 @@ def named(metric: str) -> str:
     return FIGURES[metric][0] if metric in FIGURES else metric.replace("_", " ")
 
 
-def meanings_table(approaches: Iterable[str], *, several: bool = False) -> Table:
+def meanings_table(
+    approaches: Iterable[str], *, several: bool = False, amounts: bool = False
+) -> Table:
     """Return what each approach of a report is, and each figure; ``several`` labels have more."""
-    found = meanings(approaches, several=several)
+    found = meanings(approaches, several=several, amounts=amounts)
     rows = [[Cell(name), Cell(text)] for name, text in found.items()]
     caption = "Approaches and figures, each in a sentence"
     return Table(caption, ("name", "is"), [Part("", rows)], words=2, wraps=True)
