@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import t
 from sklearn import metrics as reference
 
+from promptpredict.figures import units_of_labels
 from promptpredict.metrics import best_threshold, evaluate, resample
-from promptpredict.perlabel import units_of_labels
 from promptpredict.resampling import interval, intervals, units_of
 
 # neither order of columns is the sorted one

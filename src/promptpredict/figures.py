@@ -6,7 +6,7 @@ Knows label keys, probabilities and metrics; knows nothing of estimators, models
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ import numpy as np
 from promptpredict.approach import Probabilities
 from promptpredict.cases import Key, Outcome
 from promptpredict.metrics import best_threshold, evaluate, resample
-from promptpredict.perlabel import units_of_labels
 from promptpredict.records import Record, groups_of
 from promptpredict.resampling import intervals, units_of
 from promptpredict.results import LEADING, Flag, Row, Value, leading
@@ -119,6 +118,16 @@ class Figures:
         y = [self.y[outcome.draw.rows[at]] for at in known]
         held_out = outcome.held_out[known]
         return best_threshold(y, held_out, labels=self.labels, positive=self.positive)
+
+
+def units_of_labels(
+    y: Sequence[str], groups: Sequence[Any] | None, labels: Sequence[str]
+) -> Mapping[str, float]:
+    """Return how many independent units stand behind each label's own ROC AUC, by its name.
+
+    Those of the label or those of the rest, whichever are fewer: as with two labels.
+    """
+    return {f"roc_auc_{key}": units_of([one == key for one in y], groups) for key in labels}
 
 
 def members(outcomes: Sequence[Outcome]) -> list[str]:

@@ -6,9 +6,8 @@ approaches or of how a figure is shown.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,15 +92,3 @@ def is_of_label(name: str, metrics: Container[str]) -> bool:
     A label may be called 5, and with two labels ``precision_5`` is that of the top 5 per cent.
     """
     return BALANCED in metrics and name.startswith(tuple(f"{figure}_" for figure in OF_LABEL))
-
-
-def units_of_labels(
-    y: Sequence[str], groups: Sequence[Any] | None, labels: Sequence[str]
-) -> Mapping[str, float]:
-    """Return how many independent units stand behind each label's own ROC AUC, by its name.
-
-    Those of the label or those of the rest, whichever are fewer: as with two labels.
-    """
-    from promptpredict.resampling import units_of
-
-    return {f"roc_auc_{key}": units_of([one == key for one in y], groups) for key in labels}
