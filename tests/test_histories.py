@@ -39,7 +39,10 @@ def _files(tmp_path, monkeypatch):
 
 def history(**changes):
     return History(
-        EventOptions(**{"table": "orders.csv", "as_of": "2026-06-01", "key": "id"} | changes)
+        EventOptions(
+            **{"table": "orders.csv", "as_of": "2026-06-01", "key": "id", "amount": "paid"}
+            | changes
+        )
     )
 
 
@@ -141,8 +144,8 @@ def test_a_customer_without_a_cut_off_is_a_reject(fakes):
     score(fakes, **GIVEN | {"as_of": "until"})
     assert [row["id"] for row in read()] == ["007"]
     assert [(each["id"], each["reason"]) for each in rejects()] == [
-        ("", "line 3: column 'until' holds no value"),
-        ("", "line 4: column 'until' holds 'soon', which is no date or time"),
+        ("8", "line 3: column 'until' holds no value"),
+        ("0x9", "line 4: column 'until' holds 'soon', which is no date or time"),
     ]
 
 
@@ -159,21 +162,55 @@ def test_personal_data_in_events_is_redacted(fakes):
 # -- what is found out, and faults -----------------------------------------------------------
 
 
-def test_time_and_amount_are_found_out_where_there_is_one():
-    assert (history().options.time, history().options.amount) == ("when", "paid")
-    table("orders.csv", "id,when,paid,weight", ["007,2026-01-10,20,3"])
-    assert history().options.amount is None
-    assert "events_amount_total" not in history().columns
-    table("orders.csv", "id,when,item", ["007,2026-01-10,book"])
-    assert history().options.amount is None
+def test_the_time_is_found_out_and_the_amount_is_not():
+    assert history().options.time == "when"
+    none = history(amount=None)  # what is a number in the first row may be a code, or come later
+    assert (none.options.amount, "events_amount_total" in none.columns) == (None, False)
+
+
+def test_what_a_prompt_file_hides_is_not_shown_of_an_event(fakes):
+    write("p.jinja", HISTORIC)
+    table("orders.csv", "id,when,paid,Left,note", ["007,2026-05-01,3,1,secret"])
+    score(fakes, **GIVEN)
+    shown = fakes.lm.asked[0].user
+    assert "2026-05-01 (paid 3)" in shown
+    assert "secret" not in shown
+    assert fault(amount="Left", hidden=("Left",)) == (
+        "the column 'Left' of orders.csv is kept from the model by the prompt file, and cannot be "
+        "the amount of events"
+    )
+
+
+def test_a_date_that_is_later_than_the_event_is_not_shown():
+    table("orders.csv", "id,when,paid,ordered,returned", ["007,2026-05-01,3,2026-04-30,2026-07-05"])
+    assert summaries(time="when")["007"]["events_last"] == "2026-05-01 (paid 3, ordered 2026-04-30)"
+
+
+def test_a_blank_key_is_nobody():
+    table("orders.csv", "id,who,when,paid", ["1,,2026-05-01,3", "2,a,2026-05-02,4"])
+    table("customers.csv", "id,who", ["007,", "8,a"])
+    found = summaries(key="who")
+    assert [found[key]["events_count"] for key in ("007", "8")] == [0, 1]
+
+
+def test_the_events_are_not_written_over(fakes):
+    table("orders.csv", "id,when,paid,item", ORDERS)
+    with pytest.raises(PromptPredictError) as caught:
+        score(fakes, **GIVEN, out="orders.csv")
+    assert str(caught.value) == (
+        "--out would overwrite the table of events, orders.csv; give another file to write"
+    )
 
 
 def test_times_with_a_zone_are_compared_as_moments():
     table("orders.csv", "id,when", ["007,2026-05-31T23:30:00-02:00", "8,2026-05-31T23:30:00+02:00"])
-    found = summaries(as_of="2026-06-01T00:00:00+00:00")
+    found = summaries(as_of="2026-06-01T00:00:00+00:00", amount=None)
     assert [found[key]["events_count"] for key in ("007", "8")] == [0, 1]
     moment = datetime(2026, 6, 1, tzinfo=UTC)
-    assert history(as_of="2026-06-01T00:00:00+00:00").summary("8", moment)["events_count"] == 1
+    assert (
+        history(as_of="2026-06-01T00:00:00+00:00", amount=None).summary("8", moment)["events_count"]
+        == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,19 +233,25 @@ def test_slips_are_told(changes, text):
 
 def test_tables_that_do_not_fit_are_told():
     table("orders.csv", "id,when,sent", ["007,2026-01-10,2026-01-11"])
-    assert fault() == "orders.csv: 2 columns hold dates: when, sent; possible: --events-time COLUMN"
+    assert (
+        fault(amount=None)
+        == "orders.csv: 2 columns hold dates: when, sent; possible: --events-time COLUMN"
+    )
     table("orders.csv", "id,item", ["007,book"])
-    assert fault() == "orders.csv: no column holds dates; possible: --events-time COLUMN"
+    assert fault(amount=None) == "orders.csv: no column holds dates; possible: --events-time COLUMN"
     table("orders.csv", "id,when", ["007,2026-01-10", "8,soon"])
-    assert fault() == "orders.csv, row 2: column 'when' holds 'soon', which is no date or time"
+    assert (
+        fault(amount=None)
+        == "orders.csv, row 2: column 'when' holds 'soon', which is no date or time"
+    )
     table("orders.csv", "id,when", ["007,2026-01-10"])
     table("customers.csv", "id,events_count", ["007,3"])
-    assert fault() == (
+    assert fault(amount=None) == (
         "customers.csv has a column 'events_count', which --events adds; possible: another name"
     )
     table("customers.csv", "customer,plan", ["007,3"])
     with pytest.raises(DataError) as caught:
-        read_header("customers.csv", events=history())
+        read_header("customers.csv", events=history(amount=None))
     assert str(caught.value) == "customers.csv has no column 'id' for the key of its events"
 
 
@@ -216,7 +259,7 @@ def test_keys_of_another_kind_are_told():
     table("customers.csv", "id,plan", [f"c{at},a" for at in range(LOOKED_AT)])
     assert fault() == (
         "none of the first 100 customers of customers.csv has an event in orders.csv before its "
-        "cut-off; its column 'id' holds '007', say; possible: another --events-key, or a later --as-of"
+        "cut-off, by the column 'id' of both; possible: another --events-key, or a later --as-of"
     )
     table("customers.csv", "id,plan", [f"c{at},a" for at in range(LOOKED_AT - 1)])
     assert len(summaries()) == LOOKED_AT - 1
@@ -247,7 +290,7 @@ def test_ray_is_refused(fakes):
 def test_frames_are_joined_as_tables_are():
     customers = pd.read_csv("customers.csv", dtype={"id": str})
     orders = pd.read_csv("orders.csv", dtype={"id": str}, parse_dates=["when"])
-    found = with_events(customers, orders, key="id", as_of="2026-06-01")
+    found = with_events(customers, orders, key="id", as_of="2026-06-01", amount="paid")
     assert list(found.columns) == ["id", "plan", *COLUMNS]
     expected = summaries()
     for _, row in found.iterrows():

@@ -264,6 +264,22 @@ def test_commands_take_it(model):
     assert "probe" in found
 
 
+def test_a_run_with_little_label_mass_says_what_it_would_rather_say(model):
+    rows = [f"c{n},{n},late again" for n in range(230)]
+    table("customers.csv", "id,amount,feedback", rows)
+    words = ["score", "customers.csv", "--prompt", "p.jinja", "--model", model, "--out", "s.csv"]
+    done = CliRunner().invoke(app, [*words, "--stop-mass", "0.99999"])
+    assert done.exit_code == 1
+    assert "would rather say" in done.output or "wants to say" in done.output, done.output
+
+
+def test_render_cuts_what_score_cuts(model):
+    table("customers.csv", "id,amount,feedback", [f"c1,1,{'late again ' * 600}"])
+    shown = run("render", "customers.csv", "--prompt", "p.jinja", "--model", model)
+    assert "cut to what the model reads" in shown
+    assert shown.count("late again") < 300
+
+
 def test_estimators_take_it():
     lm = seq2seq()
     frame = pd.DataFrame({"id": range(30), "amount": range(30), "feedback": ["angry late", "happy"] * 15})  # fmt: skip

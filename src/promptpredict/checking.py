@@ -168,6 +168,7 @@ def _check_overwriting(options: ScoreOptions, prompt_file: PromptFile) -> None:
     """Refuse an output that is one of the files being read."""
     read = {
         "the table of customers": options.customers,
+        "the table of events": options.events,
         "the labelled table": options.train,
         "the prompt file": prompt_file.path,
     }

@@ -23,12 +23,14 @@ _NEVER_CLOSED = "a quote is opened and never closed"
 class RawRow(NamedTuple):
     """The cells of one row as they stand in a file, or the fault for which there are none.
 
-    ``place`` is ``"line 7: "``, or empty where the file has no lines.
+    ``place`` is ``"line 7: "``, or empty where the file has no lines. ``whole`` says that the cells
+    are as they should be and the fault is another.
     """
 
     place: str
     cells: Sequence[object]
     fault: str = ""
+    whole: bool = False
 
 
 def find_delimiter(text: str) -> str:

@@ -35,7 +35,8 @@ class EventOptions:
     """Where events are: a table, the columns of key, time and amount, and the cut-off.
 
     ``as_of`` is a date, a time, or the column of the customers' table that holds each one's own.
-    Without ``time`` it is the only column of dates, without ``amount`` the only one of numbers.
+    Without ``time`` it is the only column of dates in the first row. ``hidden`` columns, those that
+    the prompt file keeps from the model, are not shown of an event either.
     """
 
     table: str
@@ -43,6 +44,7 @@ class EventOptions:
     key: str
     time: str | None = None
     amount: str | None = None
+    hidden: tuple[str, ...] = ()
     delimiter: str | None = None
     encoding: str | None = None
 
@@ -115,7 +117,7 @@ class History:
                 assert cut_off is not None
                 found = self.summary((written(row.cells[key]) or "").strip(), cut_off)
             except DataError as error:
-                yield row._replace(fault=str(error))
+                yield row._replace(fault=str(error), whole=True)
                 continue
             self._check_keys(table.name, found["events_count"])
             yield row._replace(cells=[*row.cells, *found.values()])
@@ -134,10 +136,9 @@ class History:
         self._matched |= count > 0
         self._seen += 1
         if self._seen == LOOKED_AT and not self._matched:
-            (some,) = self._events.execute("SELECT key FROM events LIMIT 1").fetchone()
             raise DataError(
                 f"none of the first {LOOKED_AT} customers of {table} has an event in {self.name} before "
-                f"its cut-off; its column '{self.options.key}' holds '{some}', say; possible: another "
+                f"its cut-off, by the column '{self.options.key}' of both; possible: another "
                 "--events-key, or a later --as-of"
             )
 
@@ -145,7 +146,7 @@ class History:
         """Return the columns of a customer from the events before its cut-off."""
         end = cut_off.timestamp() if cut_off.tzinfo else cut_off.replace(tzinfo=UTC).timestamp()
         rows = self._events.execute(
-            "SELECT at, amount, shown FROM events WHERE key = ? AND at < ? ORDER BY at, rowid",
+            "SELECT at, amount, shown FROM events WHERE key = ? AND key <> '' AND at < ? ORDER BY at, rowid",
             (key, end),
         ).fetchall()
         times = [at for at, _, _ in rows]
@@ -177,6 +178,11 @@ class History:
                 if column is not None and column not in table.columns:
                     close = nearest(column, table.columns)
                     raise DataError(f"{table.name} has no column '{column}'{close}")
+            if options.amount in options.hidden:
+                raise DataError(
+                    f"the column '{options.amount}' of {table.name} is kept from the model by the prompt "
+                    "file, and cannot be the amount of events"
+                )
             rows = enumerate(table.rows, 1)
             number, first = next(rows)
             options = _found_out(options, table, first)
@@ -187,7 +193,9 @@ class History:
     def _insert(self, options: EventOptions, table: Table, rows: Any) -> None:
         at = {column: place for place, column in enumerate(table.columns)}
         time_at = at[str(options.time)]
-        others = [(column, place) for column, place in at.items() if column not in (options.key, options.time)]  # fmt: skip
+        # The outcome may stand beside an event, under any spelling: it is kept from a prompt here, too.
+        apart = {_folded(column) for column in (options.key, str(options.time), *options.hidden)}
+        others = [(column, place) for column, place in at.items() if _folded(column) not in apart]
 
         def lines() -> Iterator[tuple[str, float, float | None, str]]:
             for number, row in rows:
@@ -220,7 +228,7 @@ class History:
 
 
 def _found_out(options: EventOptions, table: Table, first: RawRow) -> EventOptions:
-    """Find out the columns of time and amount from the first row, where they are not given."""
+    """Find out the column of times from the first row, where it is not given."""
     cells = dict(zip(table.columns, first.cells, strict=False))
     values = {column: typed(cell) for column, cell in cells.items() if column != options.key}
     if options.time is None:
@@ -229,15 +237,6 @@ def _found_out(options: EventOptions, table: Table, first: RawRow) -> EventOptio
             found = f"{len(dates)} columns hold dates: {', '.join(dates)}" if dates else "no column holds dates"  # fmt: skip
             raise DataError(f"{table.name}: {found}; possible: --events-time COLUMN")
         options = replace(options, time=dates[0])
-    if options.amount is None:
-        numbers = [
-            column
-            for column, value in values.items()
-            if isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and column != options.time
-        ]
-        options = replace(options, amount=numbers[0] if len(numbers) == 1 else None)
     return options
 
 
@@ -261,15 +260,28 @@ def _amount(cell: object, where: str) -> float | None:
 
 
 def _shown(moment: datetime, cells: Sequence[tuple[str, object]]) -> str:
-    """Return an event as a prompt shows it: ``2024-02-11 (kind refund, amount 12.5)``."""
+    """Return an event as a prompt shows it: ``2024-02-11 (kind refund, amount 12.5)``.
+
+    Without dates that are later than itself: a parcel's return was not known when it was sent.
+    """
     known = [(column, typed(cell)) for column, cell in cells]
-    others = ", ".join(f"{column} {show(value)}" for column, value in known if value is not None)
+    others = ", ".join(
+        f"{column} {show(value)}"
+        for column, value in known
+        if value is not None and not _later(value, moment)
+    )
     return f"{moment.date()} ({others})" if others else f"{moment.date()}"
 
 
-def history_of(options: EventOptions | None) -> History | None:
-    """Return the history that options ask for; None where they ask for none."""
-    return None if options is None else History(options)
+def _later(value: object, moment: datetime) -> bool:
+    return (
+        isinstance(value, date)
+        and (value.date() if isinstance(value, datetime) else value) > moment.date()
+    )
+
+
+def _folded(column: str) -> str:
+    return "".join(filter(str.isalnum, column.casefold()))
 
 
 def with_events(customers: Any, events: Any, *, key: str, as_of: str, time: str | None = None, amount: str | None = None) -> Any:  # fmt: skip

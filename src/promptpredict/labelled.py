@@ -65,7 +65,8 @@ class Reading:
             )
         from promptpredict.prompt import PromptFile
 
-        key = self.events_key or PromptFile.load(self.first_prompt).front.id
+        front = PromptFile.load(self.first_prompt).front
+        key = self.events_key or front.id
         if key is None:
             raise DataError(f"{self.first_prompt} names no id; possible: --events-key COLUMN")
         return History(
@@ -75,6 +76,7 @@ class Reading:
                 key=key,
                 time=self.events_time,
                 amount=self.events_amount,
+                hidden=(front.target, *front.ignore),
             )
         )
 

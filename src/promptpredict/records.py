@@ -312,6 +312,7 @@ def _blocks(
 def _found(reading: _Reading, number: int, row: RawRow) -> Record | Reject:
     if row.fault:  # its cells are not to be trusted, the id's neither
         id = "" if reading.roles.id else str(number)
+        id = reading.id(number, row.cells) if row.whole else id
         return Reject(number, id, reading.private.text(row.place + row.fault))
     try:
         return reading.record(number, row.cells)

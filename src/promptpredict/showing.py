@@ -237,6 +237,11 @@ def _context(source: models.Source) -> int:
     if config is None or not config.is_file():
         return 1 << 20
     found = json.loads(config.read_text(encoding="utf-8"))
+    if found.get("is_encoder_decoder"):
+        from promptpredict.loading import load_tokenizer
+        from promptpredict.twosided import context_of
+
+        return context_of(load_tokenizer(source), found)
     found = found.get("text_config", found)
     return int(found.get("max_position_embeddings") or 1 << 20)
 

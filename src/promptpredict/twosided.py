@@ -68,11 +68,15 @@ class TwoSidedEncoder(Encoder):
 
     def text(self, prompt: Prompt) -> str:
         """Return what the encoder reads, and on a line of its own what the decoder begins with."""
-        own = [self.start, *self._span(self._escape(prompt.answer.rstrip()), first=True)]
         read, begun = (
-            self.tokenizer.decode(ids, skip_special_tokens=False) for ids in (self.ids(prompt), own)
+            self.tokenizer.decode(ids, skip_special_tokens=False)
+            for ids in (self.ids(prompt), self.begun(prompt))
         )
         return f"{read}\n{begun}"
+
+    def begun(self, prompt: Prompt) -> list[int]:
+        """Return what the decoder has read before the label words: its start and the answer."""
+        return [self.start, *self._span(self._escape(prompt.answer.rstrip()), first=True)]
 
     def _read(self, prompt: Prompt) -> tuple[Ids, int]:
         """Return the ids for the encoder, and where the customer's turn begins among them."""
