@@ -79,10 +79,8 @@ def quality(head, tells, n, **given):
     return roc_auc_score(y[n:] == "leaves", found[:, 0]), log_loss(y[n:], found)
 
 
-# No check is expected to fail.
-@parametrize_with_checks(
-    [FusionClassifier(head=head, encoder=QuietEncoder()) for head in ("trees", "mlp")]
-)
+# No check is expected to fail; trees differ in their head alone, and take a minute more.
+@parametrize_with_checks([FusionClassifier(head="mlp", encoder=QuietEncoder())])
 def test_contract_of_scikit_learn(estimator, check, monkeypatch):
     monkeypatch.setattr(heads, "MIN_ROWS", 10**9)  # by the defaults alone, or it takes a minute
     check(estimator)
