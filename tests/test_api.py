@@ -71,7 +71,8 @@ def test_every_public_name_says_what_it_is(name):
     if name == "__version__":
         assert value == version("promptpredict")
         return
-    text = vars(value)["__doc__"]  # its own, not its parent's
+    # Its own, not its parent's.
+    text = vars(value)["__doc__"] if isinstance(value, type) else value.__doc__
     assert text.strip()
     for method, function in vars(value).items():
         if not method.startswith("_") and callable(function):
