@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -59,8 +60,9 @@ class History:
     def __init__(self, options: EventOptions) -> None:
         """Read the events once."""
         self.name = table_name(options.table)
-        self._file = tempfile.NamedTemporaryFile(prefix="promptpredict-", suffix=".sqlite")  # noqa: SIM115
-        self._events = sqlite3.connect(self._file.name, check_same_thread=False)
+        # SQLite's own temporary database: on the disk as soon as it is large, and gone with us.
+        self._events = sqlite3.connect("", check_same_thread=False)
+        weakref.finalize(self, self._events.close)
         self._events.execute("PRAGMA journal_mode = OFF")
         self._events.execute("PRAGMA synchronous = OFF")
         self._events.execute("CREATE TABLE events (key TEXT, at REAL, amount REAL, shown TEXT)")
