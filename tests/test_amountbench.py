@@ -13,7 +13,7 @@ import pytest
 
 from promptpredict.amountbench import choose_amounts, join_amounts
 from promptpredict.amounts import Scale
-from promptpredict.checking import ScoreOptions
+from promptpredict.binning import quantile_edges
 from promptpredict.comparing import BenchmarkOptions, benchmark_table
 from promptpredict.errors import DataError, PromptPredictError
 from promptpredict.plans import Plan
@@ -265,10 +265,12 @@ def test_a_saved_calibration_of_labels_is_refused(run):
 
 def test_render_shows_bins_of_the_labelled(run):
     write("spend.jinja", SHOWN)
-    asked = {"customers": "new.csv", "prompt": "spend.jinja", "row": 1, "model": run.model_folder}
+    asked = {"customers": "new.csv", "prompt": "spend.jinja", "row": 1, "model": "smollm2-135m"}
     with pytest.raises(PromptPredictError) as caught:
         render_row(RenderOptions(**asked))
     assert str(caught.value) == (
         "spend.jinja: a block shows 'bins', which need 'bins.edges', or edges from labelled records"
     )
-    assert ScoreOptions(**FILES).block_rows == 1024
+    low, high = quantile_edges(pd.read_csv("spend.csv")["spend"], 3)[:2]
+    shown = render_row(RenderOptions(**asked, train="spend.csv"))
+    assert f"\n{low:g} to {high:g}?" in shown

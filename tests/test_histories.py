@@ -223,7 +223,7 @@ def test_times_with_a_zone_are_compared_as_moments():
         ({"time": "item"}, "orders.csv, row 1: column 'item' holds 'book', which is no date or time"),
         ({"as_of": "untill"}, "customers.csv has no column 'untill' for the cut-off of its events (and it is no date)"),
         ({"as_of": "2026-13-01"}, "'2026-13-01', which is no date or time"),
-        ({"as_of": "2026-06-01T00:00:00+01:00"}, "--as-of has a time zone, and other times have none"),
+        ({"as_of": "2026-06-01T00:00:00+01:00"}, "orders.csv, row 1: column 'when' has no time zone, and other times have one"),
         ({"table": "none.csv"}, "there is no file none.csv (nearest: 'orders.csv')"),
     ],
 )  # fmt: skip

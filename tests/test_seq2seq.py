@@ -159,7 +159,7 @@ def test_a_long_prompt_is_cut_to_what_the_encoder_reads():
     from promptpredict.prompt import PromptFile
     from promptpredict.records import Record
 
-    file = PromptFile.from_text(PROMPT.replace("text: [feedback]", "text: [feedback]"))
+    file = PromptFile.from_text(PROMPT)
     record = Record(1, "1", {"amount": 1, "feedback": "late again " * 600})
     scores = lm.score([file.render(record)], Labels(file.words))
     assert (scores.truncated.tolist(), scores.faults) == ([True], {})
@@ -256,8 +256,8 @@ def test_commands_take_it(model):
     assert scores.equals(pd.read_csv("again.csv"))
     shown = run("render", *given)
     assert "</s>\n<pad> The customer feels" in shown
-    assert f"label words and their ids in {model}" in shown or "label words and their ids" in shown
-    assert "prompts" in run("plan", *given)
+    assert "label words and their ids in" in shown
+    assert "7 rows" in run("plan", *given)
     planned = ["--approach", "zero-shot,probe", "--budget", "0,16", "--seeds", 1, "--out", "r"]
     found = run("benchmark", "labelled.csv", "--prompt", "p.jinja", "--model", model, *planned)
     assert "zero-shot" in found
@@ -270,7 +270,7 @@ def test_a_run_with_little_label_mass_says_what_it_would_rather_say(model):
     words = ["score", "customers.csv", "--prompt", "p.jinja", "--model", model, "--out", "s.csv"]
     done = CliRunner().invoke(app, [*words, "--stop-mass", "0.99999"])
     assert done.exit_code == 1
-    assert "would rather say" in done.output or "wants to say" in done.output, done.output
+    assert "the language model would rather say '" in done.output
 
 
 def test_render_cuts_what_score_cuts(model):

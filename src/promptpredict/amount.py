@@ -7,18 +7,16 @@ training amounts lie, unless the prompt file gives their edges.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.base import RegressorMixin
 
 from promptpredict.amounts import AmountHead, Floats
-from promptpredict.approach import Prompted, checked
+from promptpredict.approach import OnRecords, Prompted
 from promptpredict.binning import amounts_of, binned
 from promptpredict.errors import DataError
-from promptpredict.placing import placed_for_fit
 from promptpredict.prompt import PromptFile
-from promptpredict.records import Record, records_from_frame
+from promptpredict.records import Record
 
 _EVERY_COLUMN = """\
 ---
@@ -37,45 +35,19 @@ bins: {words: [very low, low, medium, high, very high]}
 """
 
 
-class AmountApproach(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class AmountApproach(RegressorMixin, OnRecords):  # type: ignore[misc]
     """What all approaches to an amount share; ``predict_interval`` says between what it lies."""
 
-    prompt: Prompted
     head_: AmountHead
 
     def begin(self, X: Any, y: Any) -> list[Record]:
         """Check X and y, set ``prompt_file_`` with its bins, and return records with amounts."""
-        X = checked(self, X, reset=True)
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None"
-            )
-        y = amounts_of(column_or_1d(y, warn=True))
+        X, y = self._checked(X, y)
+        y = amounts_of(y)
         if len(y) < 2:
             raise ValueError(f"{type(self).__name__} needs two samples or more, got one sample")
         self.prompt_file_ = binned(load_regression(self.prompt), y)
-        records = records_from_frame(X, self.prompt_file_.roles, y=y)
-        self.prompt_file_ = placed_for_fit(self.prompt_file_, records)
-        return records
-
-    def records(self, X: Any) -> list[Record]:
-        """Return the records of X, for an approach that has been fitted."""
-        check_is_fitted(self)
-        return records_from_frame(checked(self, X, reset=False), self.prompt_file_.roles)
-
-    def fit(self, X: Any, y: Any) -> Self:
-        """Fit on the rows of X (n, columns) with amounts y (n,)."""
-        self._fit(self.begin(X, y))
-        return self
-
-    def cross_fit(self, X: Any, y: Any) -> Floats:
-        """Fit, and return what ``predict_interval`` gives (n, 3) by fits that have not seen the row.
-
-        NaN in the rows of which there are none.
-        """
-        records = self.begin(X, y)
-        self._fit(records)
-        return self._held_out(records)
+        return self._taken(X, y)
 
     def predict(self, X: Any) -> Floats:
         """Return the expected amount of each row, (n,)."""
@@ -87,25 +59,14 @@ class AmountApproach(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         features = self._features(self.records(X))
         return self.head_.predict(features)
 
-    def _fit(self, records: list[Record]) -> None:
-        """Learn from records with amounts."""
-        raise NotImplementedError
-
     def _features(self, records: Sequence[Record]) -> Any:
         """Return what the head reads of records, (n, d)."""
         raise NotImplementedError
 
-    def _held_out(self, records: list[Record]) -> Floats:
-        """Return what ``cross_fit`` does, once fitted on the same records; a head knows it."""
-        return self.head_.held_out
-
     def __sklearn_tags__(self) -> Any:
-        """Declare what X may hold: text, categories and missing values."""
+        """Declare that a language model need not know toy slopes."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
-        tags.input_tags.categorical = True
-        tags.regressor_tags.poor_score = True  # a language model need not know toy slopes
+        tags.regressor_tags.poor_score = True
         return tags
 
 

@@ -6,19 +6,17 @@ fingerprints it only carries.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from promptpredict.amounts import Floats, Scale, from_bins, spread_out
-from promptpredict.errors import DataError
-from promptpredict.writing import whole
+from promptpredict.saved import Saved
 
 
-class AmountCalibration(BaseModel):
+class AmountCalibration(Saved):
     """What `score` learned of amounts, saved as JSON so that other rows get the same.
 
     ``labels`` are the words of the bins, ``edges`` one more than they, ``values`` what stands for each
@@ -28,7 +26,7 @@ class AmountCalibration(BaseModel):
     Without labelled rows (``method`` is bins) amounts come from the bins' probabilities.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    what: ClassVar[str] = "a calibration of amounts"
 
     method: Literal["bins", "line"]
     labels: tuple[str, ...] = Field(min_length=2)
@@ -87,31 +85,6 @@ class AmountCalibration(BaseModel):
             return "amounts from the bins' probabilities, not calibrated"
         scale = " of their logarithm" if self.logged else ""
         return f"amounts by a line{scale} through the mean over the bins, found on {self.rows:,} rows with labels"
-
-    def save(self, path: str | Path) -> None:
-        """Write the calibration as JSON, whole or not at all."""
-        try:
-            with whole(Path(path)) as draft:
-                draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise DataError(
-                f"{path}: the calibration cannot be written ({error.strerror})"
-            ) from None
-
-    @classmethod
-    def load(cls, path: str | Path) -> AmountCalibration:
-        """Read a calibration that ``save`` wrote."""
-        try:
-            return cls.model_validate_json(Path(path).read_bytes())
-        except OSError as error:
-            raise DataError(f"{path}: the calibration cannot be read ({error.strerror})") from None
-        except ValidationError as error:
-            fault = error.errors()[0]
-            where = ".".join(str(part) for part in fault["loc"])
-            what = f"{where}: {fault['msg']}" if where else fault["msg"]
-            raise DataError(
-                f"{path} is not a calibration of amounts ({what}); give a file that an earlier run saved"
-            ) from None
 
 
 def from_edges(labels: tuple[str, ...], edges: tuple[float, ...]) -> AmountCalibration:

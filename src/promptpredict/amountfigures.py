@@ -16,7 +16,7 @@ import numpy.typing as npt
 from promptpredict.amounts import COVERAGE, Floats
 from promptpredict.approach import Probabilities
 from promptpredict.cases import Key, Outcome
-from promptpredict.figures import members
+from promptpredict.figures import row_of
 from promptpredict.records import Record, groups_of
 from promptpredict.resampling import draws_of, interval
 from promptpredict.results import Row, Value
@@ -72,13 +72,10 @@ class AmountFigures:
         key: Key,
         outcomes: Sequence[Outcome],
         *,
-        table: str,
-        prompt: str,
-        model: str,
         units: float,
+        **names: str,
     ) -> tuple[Row, Probabilities]:
         """Return the row of an approach, and Spearman on resamples of its test rows."""
-        approach, budget, seed = key
         tested = [row for outcome in outcomes for row in outcome.draw.test]
         predicted = np.concatenate([outcome.probabilities for outcome in outcomes])
         sizes = [len(outcome.draw.test) for outcome in outcomes]
@@ -87,21 +84,7 @@ class AmountFigures:
         groups = groups_of([self.records[row] for row in tested])
         drawn = resample_amounts(self.y[tested], predicted, groups=groups, folds=folds)
         metrics = {name: Value.of(value, *interval(drawn[name])) for name, value in values.items()}
-        for name in ("seconds", "tokens"):
-            total = sum(getattr(outcome, name) for outcome in outcomes)
-            metrics[f"{name}_per_1000"] = Value.of(total * 1000 / len(tested))
-        row = Row(
-            table=table,
-            prompt=prompt,
-            model=model,
-            approach=approach,
-            budget=budget,
-            seed=seed,
-            n_test=len(tested),
-            metrics=metrics,
-            chosen=", ".join(members(outcomes)) or None,
-        )
-        return row, drawn["spearman"]
+        return row_of(key, outcomes, metrics, **names), drawn["spearman"]
 
     def units(self, outcomes: Sequence[Outcome]) -> float:
         """Return how many independent units the test rows are: rows, or groups of them."""

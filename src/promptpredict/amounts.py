@@ -102,7 +102,7 @@ def fit_amounts(
     part = np.flatnonzero(above) if hurdle else np.arange(len(y))
     scale = Scale.of(y[part], low=0.0 if y.min() >= 0 else -np.inf)
     z = scale.fitted(y[part])
-    own = _rows(features, part)
+    own = features[part]
     folds = _folds(
         len(part), None if groups is None else [groups[row] for row in part.tolist()], seed
     )
@@ -123,7 +123,7 @@ def fit_amounts(
         whole = np.full(len(y), np.nan)
         whole[part] = seen
         if hurdle:  # of zeros no fit of the positive ones has seen the row
-            whole[~above] = model.predict(_rows(features, np.flatnonzero(~above)))
+            whole[~above] = model.predict(features[~above])
         held_out = spread_out(whole, unseen, errors, scale)
     return AmountHead(model, scale, errors, positive, held_out)
 
@@ -234,7 +234,7 @@ def _deviance(share: Floats, above: npt.NDArray[np.bool_]) -> float:
 
 def _positive(positive: Any, features: Any) -> Floats:
     if isinstance(positive, float):
-        return np.full(_length(features), positive)
+        return np.full(features.shape[0], positive)
     return np.asarray(positive.predict_proba(features)[:, 1], dtype=np.float64)
 
 
@@ -242,11 +242,3 @@ def _thinned(errors: Floats) -> Floats:
     if len(errors) <= _ATOMS:
         return np.sort(errors)
     return np.asarray(np.quantile(errors, (np.arange(_ATOMS) + 0.5) / _ATOMS))
-
-
-def _rows(features: Any, rows: npt.NDArray[np.intp]) -> Any:
-    return features[rows]
-
-
-def _length(features: Any) -> int:
-    return int(features.shape[0])

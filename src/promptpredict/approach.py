@@ -25,53 +25,31 @@ Probabilities = npt.NDArray[np.float64]
 Prompted = str | Path | PromptFile | None
 
 
-class Approach(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """What all approaches share: X to records, y to labels, classes to columns."""
+class OnRecords(BaseEstimator):  # type: ignore[misc]
+    """What estimators share that read records, whatever they predict: X checked, fitted, held out."""
 
     prompt: Prompted
+    prompt_file_: PromptFile
 
     def begin(self, X: Any, y: Any) -> list[Record]:
-        """Check X and y, set ``classes_`` and ``prompt_file_``, and return labelled records."""
-        X = checked(self, X, reset=True)
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None"
-            )
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        self.classes_ = np.unique(y)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"y holds one class, '{self.classes_[0]}'; {type(self).__name__} needs two or more"
-            )
-        self.prompt_file_ = load_prompt_file(self.prompt, self.classes_)
-        self.keys_ = [self.prompt_file_.label_of(value) for value in self.classes_]
-        if len(set(self.keys_)) < len(self.keys_):
-            found = ", ".join(repr(str(value)) for value in self.classes_)
-            raise ValueError(f"y holds spellings of one label as classes of their own: {found}")
-        records = records_from_frame(X, self.prompt_file_.roles, y=y)
-        self.prompt_file_ = placed_for_fit(self.prompt_file_, records)
-        return records
+        """Check X and y, set ``prompt_file_``, and return records with what is to be learned."""
+        raise NotImplementedError
 
     def records(self, X: Any) -> list[Record]:
         """Return the records of X, for an approach that has been fitted."""
         check_is_fitted(self)
         return records_from_frame(checked(self, X, reset=False), self.prompt_file_.roles)
 
-    def targets(self, records: Sequence[Record]) -> npt.NDArray[np.intp]:
-        """Return the column of ``classes_`` of each record's label, (n,)."""
-        columns = {key: column for column, key in enumerate(self.keys_)}
-        return np.array([columns[self.prompt_file_.label_of(record.label)] for record in records])
-
     def fit(self, X: Any, y: Any) -> Self:
-        """Fit on the rows of X (n, columns) with labels y (n,)."""
+        """Fit on the rows of X (n, columns) with labels or amounts y (n,)."""
         self._fit(self.begin(X, y))
         return self
 
     def cross_fit(self, X: Any, y: Any) -> Probabilities:
-        """Fit, and return the probabilities (n, k) of the rows by fits that have not seen them.
+        """Fit, and return what is predicted of the rows by fits that have not seen them.
 
-        NaN in the rows of which there are none, as with a single row of a class.
+        Probabilities (n, k), or amounts with their interval (n, 3). NaN in the rows of which there
+        are none, as with a single row of a class.
         """
         records = self.begin(X, y)
         self._fit(records)
@@ -86,6 +64,54 @@ class Approach(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         held_out: Probabilities = self.head_.held_out
         return held_out
 
+    def _checked(self, X: Any, y: Any) -> tuple[Any, npt.NDArray[Any]]:
+        """Return X, and y (n,) as a column; ValueError where there is no y."""
+        X = checked(self, X, reset=True)
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
+        return X, column_or_1d(y, warn=True)
+
+    def _taken(self, X: Any, y: npt.NDArray[Any]) -> list[Record]:
+        """Return the records of X with what is to be learned, and place the prompt file's numbers."""
+        records = records_from_frame(X, self.prompt_file_.roles, y=y)
+        self.prompt_file_ = placed_for_fit(self.prompt_file_, records)
+        return records
+
+    def __sklearn_tags__(self) -> Any:
+        """Declare what X may hold: text, categories and missing values."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        return tags
+
+
+class Approach(ClassifierMixin, OnRecords):  # type: ignore[misc]
+    """What all approaches share: X to records, y to labels, classes to columns."""
+
+    def begin(self, X: Any, y: Any) -> list[Record]:
+        """Check X and y, set ``classes_`` and ``prompt_file_``, and return labelled records."""
+        X, y = self._checked(X, y)
+        check_classification_targets(y)
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"y holds one class, '{self.classes_[0]}'; {type(self).__name__} needs two or more"
+            )
+        self.prompt_file_ = load_prompt_file(self.prompt, self.classes_)
+        self.keys_ = [self.prompt_file_.label_of(value) for value in self.classes_]
+        if len(set(self.keys_)) < len(self.keys_):
+            found = ", ".join(repr(str(value)) for value in self.classes_)
+            raise ValueError(f"y holds spellings of one label as classes of their own: {found}")
+        return self._taken(X, y)
+
+    def targets(self, records: Sequence[Record]) -> npt.NDArray[np.intp]:
+        """Return the column of ``classes_`` of each record's label, (n,)."""
+        columns = {key: column for column, key in enumerate(self.keys_)}
+        return np.array([columns[self.prompt_file_.label_of(record.label)] for record in records])
+
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Return the most probable class of each row, (n,)."""
         best = self.predict_proba(X).argmax(axis=1)
@@ -96,12 +122,9 @@ class Approach(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def __sklearn_tags__(self) -> Any:
-        """Declare what X may hold: text, categories and missing values."""
+        """Declare that a language model need not know toy clusters."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
-        tags.input_tags.categorical = True
-        tags.classifier_tags.poor_score = True  # a language model need not know toy clusters
+        tags.classifier_tags.poor_score = True
         return tags
 
 

@@ -8,22 +8,21 @@ log space until the last step: float32 log-probabilities of -80 are ordinary.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from promptpredict.errors import DataError, nearest
-from promptpredict.writing import whole
+from promptpredict.saved import Saved
 
 MIN_ROWS = 200  # a base-rate shift found on fewer says more about those rows than about the prompt
 
 Floats = npt.NDArray[np.float64]
 
 
-class Calibration(BaseModel):
+class Calibration(Saved):
     """What a calibrator learned, saved as JSON so that other rows get the same probabilities.
 
     ``labels`` are the label keys in column order. With two labels the log-odds of ``positive``
@@ -34,8 +33,6 @@ class Calibration(BaseModel):
     on. ``prompt`` and ``model`` are fingerprints of what gave the log-probabilities, empty where the
     caller set none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: Literal["none", "base_rate", "platt", "temperature", "vector"]
     labels: tuple[str, ...] = Field(min_length=2)
@@ -68,6 +65,10 @@ class Calibration(BaseModel):
         ):
             raise ValueError(f"the method '{self.method}' needs two labels, one of them positive")
         return self
+
+    def unused(self) -> set[str]:
+        """Return the fields of several labels, where there are none."""
+        return {name for name in ("slopes", "shifts", "shares") if not getattr(self, name)}
 
     def apply(self, logprobs: npt.ArrayLike) -> Floats:
         """Return probabilities (n, k) whose rows sum to 1.
@@ -123,33 +124,6 @@ class Calibration(BaseModel):
         )
         moved = f", moved to base rate {rate}" if rate else ""
         return f"slope and shift of each label ({scaled}) found on {rows} with labels{moved}"
-
-    def save(self, path: str | Path) -> None:
-        """Write the calibration as JSON, whole or not at all."""
-        unused = {name for name in ("slopes", "shifts", "shares") if not getattr(self, name)}
-        try:
-            with whole(Path(path)) as draft:
-                text = self.model_dump_json(indent=2, exclude=unused)
-                draft.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise DataError(
-                f"{path}: the calibration cannot be written ({error.strerror})"
-            ) from None
-
-    @classmethod
-    def load(cls, path: str | Path) -> Calibration:
-        """Read a calibration that ``save`` wrote."""
-        try:
-            return cls.model_validate_json(Path(path).read_bytes())
-        except OSError as error:
-            raise DataError(f"{path}: the calibration cannot be read ({error.strerror})") from None
-        except ValidationError as error:
-            fault = error.errors()[0]
-            where = ".".join(str(part) for part in fault["loc"])
-            what = f"{where}: {fault['msg']}" if where else fault["msg"]
-            raise DataError(
-                f"{path} is not a calibration ({what}); give a file that an earlier run saved"
-            ) from None
 
 
 def none(labels: Sequence[str], positive: str | None) -> Calibration:

@@ -126,6 +126,8 @@ def check(options: ScoreOptions) -> Given:
     if options.fallback == "embedding" or (options.shots and options.select == "nearest"):
         find(options.encoder, "sentence encoder")
     labelled, notes = _labelled(options, prompt_file)
+    if options.history is not None:
+        options.history.load()
     if prompt_file.front.bins:
         files = [_with_edges(options, file, labelled) for file in files]
     files, unplaced = placed_files(files, labelled if options.train else None)

@@ -56,6 +56,11 @@ class BenchmarkOptions(Reading):
     attacks: bool = False
     dry_run: bool = False
 
+    @property
+    def first_prompt(self) -> str:
+        """The prompt file that says how tables are read."""
+        return self.prompts[0]
+
 
 def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
     """Compare approaches on a labelled table; return the table of results as text.

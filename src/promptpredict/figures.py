@@ -40,17 +40,14 @@ class Figures:
         key: Key,
         outcomes: Sequence[Outcome],
         *,
-        table: str,
-        prompt: str,
-        model: str,
         units: float,
+        **names: str,
     ) -> tuple[Row, Probabilities]:
         """Return the row of an approach, and ROC AUC on resamples of its test rows.
 
         ``outcomes`` are those of all folds: rows are ranked among those of their fold, with its own
-        threshold, and judged together.
+        threshold, and judged together; ``names`` are those of ``row_of``.
         """
-        approach, budget, seed = key
         y = [self.y[row] for outcome in outcomes for row in outcome.draw.test]
         probabilities = np.concatenate([outcome.probabilities for outcome in outcomes])
         sizes = [len(outcome.draw.test) for outcome in outcomes]
@@ -73,21 +70,7 @@ class Figures:
         metrics = {name: Value.of(value, *ends[name]) for name, value in values.items()}
         if self.positive is not None:
             metrics["threshold"] = Value.of(float(np.mean(thresholds)))
-        for name in ("seconds", "tokens"):
-            total = sum(getattr(outcome, name) for outcome in outcomes)
-            metrics[f"{name}_per_1000"] = Value.of(total * 1000 / len(y))
-        row = Row(
-            table=table,
-            prompt=prompt,
-            model=model,
-            approach=approach,
-            budget=budget,
-            seed=seed,
-            n_test=len(y),
-            metrics=metrics,
-            chosen=", ".join(members(outcomes)) or None,
-        )
-        return row, drawn["roc_auc"]
+        return row_of(key, outcomes, metrics, **names), drawn["roc_auc"]
 
     def units(self, outcomes: Sequence[Outcome]) -> float:
         """Return how many independent units the test rows are, as intervals count them."""
@@ -128,6 +111,33 @@ def units_of_labels(
     Those of the label or those of the rest, whichever are fewer: as with two labels.
     """
     return {f"roc_auc_{key}": units_of([one == key for one in y], groups) for key in labels}
+
+
+def row_of(
+    key: Key,
+    outcomes: Sequence[Outcome],
+    metrics: Mapping[str, Value],
+    *,
+    table: str,
+    prompt: str,
+    model: str,
+) -> Row:
+    """Return the row of an approach with its metrics, and what its test rows cost."""
+    approach, budget, seed = key
+    tested = sum(len(outcome.draw.test) for outcome in outcomes)
+    totals = {name: sum(getattr(each, name) for each in outcomes) for name in ("seconds", "tokens")}
+    costs = {f"{name}_per_1000": Value.of(total * 1000 / tested) for name, total in totals.items()}
+    return Row(
+        table=table,
+        prompt=prompt,
+        model=model,
+        approach=approach,
+        budget=budget,
+        seed=seed,
+        n_test=tested,
+        metrics={**metrics, **costs},
+        chosen=", ".join(members(outcomes)) or None,
+    )
 
 
 def members(outcomes: Sequence[Outcome]) -> list[str]:

@@ -46,19 +46,17 @@ class EventOptions:
     time: str | None = None
     amount: str | None = None
     hidden: tuple[str, ...] = ()
-    delimiter: str | None = None
-    encoding: str | None = None
 
 
 class History:
     """The events of a table, ready to be summed up for customers.
 
     ``columns`` are those that each customer gets. Raises DataError for a column that is not there
-    or cannot be found out, and for the first event whose time is none.
+    or cannot be found out.
     """
 
     def __init__(self, options: EventOptions) -> None:
-        """Read the events once."""
+        """Look at the table's columns; its rows are read by ``load``, or when they are needed."""
         self.name = table_name(options.table)
         # SQLite's own temporary database: on the disk as soon as it is large, and gone with us.
         self._events = sqlite3.connect("", check_same_thread=False)
@@ -67,8 +65,8 @@ class History:
         self._events.execute("PRAGMA synchronous = OFF")
         self._events.execute("CREATE TABLE events (key TEXT, at REAL, amount REAL, shown TEXT)")
         self._aware: bool | None = None
-        self.options = self._load(options)
-        self._events.execute("CREATE INDEX of ON events (key, at)")
+        self._loaded = False
+        self.options = _found_out(options)
         self.as_of = _moment(options.as_of) if _DATE.fullmatch(options.as_of) else None
         if self.as_of is not None:
             self._same_zone(self.as_of, "--as-of")
@@ -107,16 +105,14 @@ class History:
 
     def _rows(self, table: Table) -> Iterator[RawRow]:
         key = table.columns.index(self.options.key)
-        own = None if self.as_of else table.columns.index(self.options.as_of)
+        own = 0 if self.as_of else table.columns.index(self.options.as_of)
+        self.load()  # here: what is wrong with an event is not a fault of the customer's row
         for row in table.rows:
             if row.fault:
                 yield row
                 continue
             try:
-                cut_off = (
-                    self.as_of or self._cut_off(row.cells[own]) if own is not None else self.as_of
-                )
-                assert cut_off is not None
+                cut_off = self.as_of or self._cut_off(row.cells[own])
                 found = self.summary((written(row.cells[key]) or "").strip(), cut_off)
             except DataError as error:
                 yield row._replace(fault=str(error), whole=True)
@@ -146,6 +142,7 @@ class History:
 
     def summary(self, key: str, cut_off: datetime) -> dict[str, Any]:
         """Return the columns of a customer from the events before its cut-off."""
+        self.load()
         end = cut_off.timestamp() if cut_off.tzinfo else cut_off.replace(tzinfo=UTC).timestamp()
         rows = self._events.execute(
             "SELECT at, amount, shown FROM events WHERE key = ? AND key <> '' AND at < ? ORDER BY at, rowid",
@@ -173,34 +170,24 @@ class History:
 
     # -- the table of events -------------------------------------------------------------------
 
-    def _load(self, options: EventOptions) -> EventOptions:
-        given = {"delimiter": options.delimiter, "encoding": options.encoding}
-        with closing(open_table(options.table, **given)) as table:
-            for column in (options.key, options.time, options.amount):
-                if column is not None and column not in table.columns:
-                    close = nearest(column, table.columns)
-                    raise DataError(f"{table.name} has no column '{column}'{close}")
-            if options.amount in options.hidden:
-                raise DataError(
-                    f"the column '{options.amount}' of {table.name} is kept from the model by the prompt "
-                    "file, and cannot be the amount of events"
-                )
-            rows = enumerate(table.rows, 1)
-            number, first = next(rows)
-            options = _found_out(options, table, first)
-            self._insert(options, table, [(number, first)])
-            self._insert(options, table, rows)
-        return options
+    def load(self) -> None:
+        """Read the events, once. Raises DataError for the first whose time or amount is none."""
+        if self._loaded:
+            return
+        self._loaded = True
+        with closing(open_table(self.options.table)) as table:
+            self._insert(self.options, table)
+        self._events.execute("CREATE INDEX of ON events (key, at)")
 
-    def _insert(self, options: EventOptions, table: Table, rows: Any) -> None:
+    def _insert(self, options: EventOptions, table: Table) -> None:
         at = {column: place for place, column in enumerate(table.columns)}
         time_at = at[str(options.time)]
         # The outcome may stand beside an event, under any spelling: it is kept from a prompt here, too.
-        apart = {_folded(column) for column in (options.key, str(options.time), *options.hidden)}
-        others = [(column, place) for column, place in at.items() if _folded(column) not in apart]
+        apart = {folded(column) for column in (options.key, str(options.time), *options.hidden)}
+        others = [(column, place) for column, place in at.items() if folded(column) not in apart]
 
         def lines() -> Iterator[tuple[str, float, float | None, str]]:
-            for number, row in rows:
+            for number, row in enumerate(table.rows, 1):
                 where = f"{table.name}, row {number}: "
                 if row.fault:
                     raise DataError(f"{where}{row.place}{row.fault}")
@@ -229,17 +216,28 @@ class History:
             raise DataError(f"{where} has {has} time zone, and other times have {others}")
 
 
-def _found_out(options: EventOptions, table: Table, first: RawRow) -> EventOptions:
-    """Find out the column of times from the first row, where it is not given."""
-    cells = dict(zip(table.columns, first.cells, strict=False))
-    values = {column: typed(cell) for column, cell in cells.items() if column != options.key}
-    if options.time is None:
-        dates = [column for column, value in values.items() if isinstance(value, date)]
-        if len(dates) != 1:
-            found = f"{len(dates)} columns hold dates: {', '.join(dates)}" if dates else "no column holds dates"  # fmt: skip
-            raise DataError(f"{table.name}: {found}; possible: --events-time COLUMN")
-        options = replace(options, time=dates[0])
-    return options
+def _found_out(options: EventOptions) -> EventOptions:
+    """Check the columns; find out that of times from the first row, where it is not given."""
+    with closing(open_table(options.table)) as table:
+        for column in (options.key, options.time, options.amount):
+            if column is not None and column not in table.columns:
+                raise DataError(
+                    f"{table.name} has no column '{column}'{nearest(column, table.columns)}"
+                )
+        if options.amount in options.hidden:
+            raise DataError(
+                f"the column '{options.amount}' of {table.name} is kept from the model by the prompt "
+                "file, and cannot be the amount of events"
+            )
+        if options.time is not None:
+            return options
+        first = zip(table.columns, next(table.rows).cells, strict=False)
+        dates = [column for column, cell in first if isinstance(typed(cell), date)]
+    dates = [column for column in dates if column != options.key]
+    if len(dates) == 1:
+        return replace(options, time=dates[0])
+    found = f"{len(dates)} columns hold dates: {', '.join(dates)}" if dates else "no column holds dates"  # fmt: skip
+    raise DataError(f"{table.name}: {found}; possible: --events-time COLUMN")
 
 
 def _moment(cell: object) -> datetime:
@@ -282,7 +280,8 @@ def _later(value: object, moment: datetime) -> bool:
     )
 
 
-def _folded(column: str) -> str:
+def folded(column: str) -> str:
+    """Return a column's name without case and signs: ``is_churn`` and ``Is Churn`` are one."""
     return "".join(filter(str.isalnum, column.casefold()))
 
 
@@ -296,6 +295,7 @@ def with_events(customers: Any, events: Any, *, key: str, as_of: str, time: str 
         place = Path(folder) / "events.parquet"
         events.to_parquet(place, index=False)
         history = History(EventOptions(table=str(place), as_of=as_of, key=key, time=time, amount=amount))  # fmt: skip
+        history.load()
     columns = [str(column) for column in customers.columns]
     cells = zip(*(customers[column].to_numpy() for column in customers.columns), strict=True)
     rows = iter([RawRow(f"row {number}: ", list(row)) for number, row in enumerate(cells, 1)])

@@ -93,8 +93,7 @@ class Reading:
     @property
     def first_prompt(self) -> str:
         """The prompt file that says how tables are read."""
-        prompt = getattr(self, "prompt", None)
-        return str(prompt or getattr(self, "prompts")[0])  # noqa: B009
+        return str(vars(self)["prompt"])
 
     @cached_property
     def private(self) -> Private:

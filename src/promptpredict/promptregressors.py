@@ -102,11 +102,8 @@ class PromptRegressor(Reader, AmountApproach):
         return from_bins(said, _edges(self))
 
     def _held_out(self, records: list[Record]) -> Floats:
-        found = np.full((len(records), 3), np.nan)
-        if self.fitted_:
-            places = {id(record): row for row, record in enumerate(records)}
-            found[[places[id(record)] for record in self.fitted_]] = self.head_.held_out
-        return found
+        held_out = self.head_.held_out if self.fitted_ else np.empty((0, 3))
+        return _at_places(records, self.fitted_, held_out)
 
 
 class ProbeRegressor(Reader, AmountApproach):
@@ -166,10 +163,7 @@ class ProbeRegressor(Reader, AmountApproach):
         return np.stack([said, np.zeros(len(said))], axis=1)
 
     def _held_out(self, records: list[Record]) -> Floats:
-        found = np.full((len(records), 3), np.nan)
-        places = {id(record): row for row, record in enumerate(records)}
-        found[[places[id(record)] for record in self.fitted_]] = self.head_.held_out
-        return found
+        return _at_places(records, self.fitted_, self.head_.held_out)
 
 
 def fit_line(
@@ -202,6 +196,14 @@ def bin_values(edges: Sequence[float], y: Floats) -> Floats:
             for at in range(len(middle))
         ]
     )
+
+
+def _at_places(records: Sequence[Record], some: Sequence[Record], found: Floats) -> Floats:
+    """Return what was found of some records at their places among all (n, 3); NaN elsewhere."""
+    places = {id(record): row for row, record in enumerate(records)}
+    spread = np.full((len(records), 3), np.nan)
+    spread[[places[id(record)] for record in some]] = found
+    return spread
 
 
 def _edges(estimator: PromptRegressor | ProbeRegressor) -> Sequence[float]:

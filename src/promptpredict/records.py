@@ -16,7 +16,7 @@ from typing import Any
 
 from promptpredict.csvrows import RawRow
 from promptpredict.errors import DataError, nearest
-from promptpredict.histories import History
+from promptpredict.histories import History, folded
 from promptpredict.redaction import Private
 from promptpredict.tables import Table, check_columns, new_key, open_table, table_name
 from promptpredict.values import Value, spelling, typed, written
@@ -129,10 +129,10 @@ def check_hidden(name: str, columns: Sequence[str], roles: Roles) -> None:
 
     It would be shown: ``target: is_churn`` does not hide the column ``Is Churn``.
     """
-    shown = {_folded(column): column for column in columns if column not in roles.hidden}
+    shown = {folded(column): column for column in columns if column not in roles.hidden}
     for column in sorted(roles.hidden.difference(columns)):
-        other = shown.get(_folded(column))
-        if other and _folded(other):
+        other = shown.get(folded(column))
+        if other and folded(other):
             raise DataError(
                 f"{name} has no column '{column}', which must not be shown, but has '{other}'; "
                 "name it as the table does"
@@ -319,10 +319,6 @@ def _found(reading: _Reading, number: int, row: RawRow) -> Record | Reject:
     except DataError as error:
         reason = reading.private.text(f"{row.place}{error}")
         return Reject(number, reading.id(number, row.cells), reason)
-
-
-def _folded(column: str) -> str:
-    return "".join(filter(str.isalnum, column.casefold()))
 
 
 def _listed(columns: Sequence[str]) -> str:
