@@ -3,7 +3,7 @@
     python benchmarks/tables.py --data DIR --jobs 2 [--table NAME ...] [--plan | --cost]
 
 Reads DIR/NAME.csv.gz (sources and SHA-256: benchmarks/DATA.md) and the prompt files beside this
-script, and runs what `promptpredict benchmark` runs, up to five times a table on the same training rows:
+script, and runs what `promptpredict benchmark` runs, up to six times a table on the same training rows:
 
 * main: every approach but few-shot-random and few-shot-nearest, budgets 0 to 1,024 and all labels
   for those without a language model, three seeds, 400 test rows; few-shot with 4 or 8 shots,
@@ -13,6 +13,7 @@ script, and runs what `promptpredict benchmark` runs, up to five times a table o
 * bare: a bare Yes/No question, no label, beside main
 * selection: how shots are chosen, balanced, at random or, on tables with text, the nearest: 4 shots
   out of 64 labels, 200 test rows
+* classes: as main, on tables that have more than two classes too (NAME-classes.jinja)
 * amounts: approaches to an amount, 16 to 1,024 labels, on tables that have one (NAME-amounts.jinja)
 
 What the language model has read stands in WORK/NAME.sqlite, so an interrupted campaign goes on
@@ -56,7 +57,7 @@ from promptpredict.results import write_results
 
 HERE = Path(__file__).parent
 PROMPTS = sorted((HERE / "prompts").glob("*.jinja"))
-OTHERS = ("bare", "amounts")  # runs with a prompt file of their own, NAME-RUN.jinja
+OTHERS = ("bare", "classes", "amounts")  # runs with a prompt file of their own, NAME-RUN.jinja
 TABLES = [path.stem for path in PROMPTS if path.stem.rpartition("-")[2] not in OTHERS]
 BUDGETS = (0, 4, 16, 64, 256, 1024)
 NEAREST = "few-shot-nearest"
@@ -89,6 +90,7 @@ RUNS = {
         max_test=200,
         memory_rows=0,
     ),
+    "classes": replace(MAIN, memory_rows=0),
     "amounts": replace(
         MAIN,
         budgets=(16, 64, 256, 1024),  # a bin needs some labels

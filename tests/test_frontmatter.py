@@ -170,6 +170,27 @@ def test_a_child_replaces_keys_and_merges_fields_and_panel():
     assert ("labels", "1") not in merged.places
 
 
+def test_a_child_with_another_task_takes_over_nothing_of_the_outcome():
+    parent = read(
+        "task: binary\ntarget: gone\nlabels: {1: a, 0: b}\npositive: 1\nbase_rate: 0.1\n"
+        "text: [x]\npanel: {p: {question: q, words: [c, d]}}\n",
+        "parent",
+    )
+    child = read("task: multiclass\nlabels: {1: a, 0: b, 2: c}\n", "child")
+    merged = merge(child, parent)
+    assert merged.values == {
+        "task": "multiclass",
+        "labels": {"1": "a", "0": "b", "2": "c"},
+        "text": ["x"],
+        "panel": {"p": {"question": "q", "words": ["c", "d"]}},
+    }
+    assert all(path[0] in merged.values for path in merged.places)
+    with pytest.raises(PromptError, match=r"^child: 'target' is missing$"):
+        validate(merged, "child")
+    same = merge(read("task: binary\nversion: b\n", "child"), parent)
+    assert same.values == parent.values | {"version": "b"}
+
+
 def test_a_fault_in_the_parent_names_the_parent():
     merged = merge(read("positive: 1", "child"), read("task: nothing", "parent"))
     with pytest.raises(PromptError) as caught:

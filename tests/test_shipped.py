@@ -36,6 +36,30 @@ INSURED = {
     "Vehicle Class": "SUV",
     "Vehicle Size": "Medsize",
 }
+STUDENT = {
+    "row_id": "17",
+    "Marital status": "1",
+    "Application mode": "8",
+    "Course": "12",
+    "Daytime/evening attendance": "1",
+    "Mother's occupation": "46",
+    "Father's occupation": "10",
+    "Debtor": "0",
+    "Tuition fees up to date": "1",
+    "Gender": "0",
+    "Curricular units 1st sem (grade)": "12.428571",
+    "Unemployment rate": "10.8",
+} | dict.fromkeys(
+    [
+        *("Application order", "Previous qualification", "Nacionality", "Displaced"),
+        *("Mother's qualification", "Father's qualification", "Scholarship holder"),
+        *("Educational special needs", "Age at enrollment", "International", "GDP"),
+        *("Curricular units 1st sem (credited)", "Curricular units 1st sem (enrolled)"),
+        *("Curricular units 1st sem (evaluations)", "Curricular units 1st sem (approved)"),
+        *("Curricular units 1st sem (without evaluations)", "Inflation rate"),
+    ],
+    "",
+)
 CUSTOMERS = {  # made up
     "churn-shop": {
         "customer_id": "s-17",
@@ -154,31 +178,8 @@ CUSTOMERS = {  # made up
         "VisitorType": "Returning_Visitor",
         "Weekend": "TRUE",
     },
-    "student-dropout": {
-        "row_id": "17",
-        "Marital status": "1",
-        "Application mode": "8",
-        "Course": "12",
-        "Daytime/evening attendance": "1",
-        "Mother's occupation": "46",
-        "Father's occupation": "10",
-        "Debtor": "0",
-        "Tuition fees up to date": "1",
-        "Gender": "0",
-        "Curricular units 1st sem (grade)": "12.428571",
-        "Unemployment rate": "10.8",
-    }
-    | dict.fromkeys(
-        [
-            *("Application order", "Previous qualification", "Nacionality", "Displaced"),
-            *("Mother's qualification", "Father's qualification", "Scholarship holder"),
-            *("Educational special needs", "Age at enrollment", "International", "GDP"),
-            *("Curricular units 1st sem (credited)", "Curricular units 1st sem (enrolled)"),
-            *("Curricular units 1st sem (evaluations)", "Curricular units 1st sem (approved)"),
-            *("Curricular units 1st sem (without evaluations)", "Inflation rate"),
-        ],
-        "",
-    ),
+    "student-dropout": STUDENT,
+    "student-outcome": STUDENT,
     "survey-detractor": {
         "row_id": "17",
         "CUSTOMER_RESPONSE_DATE": "2024-02-11",
@@ -240,7 +241,8 @@ def test_every_shipped_file_has_its_page():
 
 
 def test_every_shipped_file_is_listed_with_its_task_and_what_it_is_for():
-    other = {"lifetime-value": "regression", "investment-preference": "multiclass"}
+    other = dict.fromkeys(["investment-preference", "student-outcome"], "multiclass")
+    other["lifetime-value"] = "regression"
     listed = {each.name: each for each in names()}
     assert {name: each.task for name, each in listed.items()} == {
         name: other.get(name, "binary") for name in CUSTOMERS

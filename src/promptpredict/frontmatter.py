@@ -94,10 +94,20 @@ class FrontMatter(_Strict):
     version: str | None = None
 
 
+# What a parent says of an outcome, which a child with another task has not.
+OUTCOME = ("target", "labels", "positive", "base_rate", "bins")
+
+
 def merge(child: Raw, parent: Raw) -> Raw:
-    """Return the parent's front matter with the child's keys in place of its own."""
+    """Return the parent's front matter with the child's keys in place of its own.
+
+    A child whose ``task`` is another takes over nothing of the parent's outcome.
+    """
     values = dict(parent.values)
     replaced: set[KeyPath] = set()
+    if child.values.get("task", values.get("task")) != values.get("task"):
+        values = {key: value for key, value in values.items() if key not in OUTCOME}
+        replaced = {(key,) for key in OUTCOME}
     for key, value in child.values.items():
         above = values.get(key)
         if key in ("fields", "panel") and isinstance(value, dict) and isinstance(above, dict):
