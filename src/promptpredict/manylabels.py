@@ -7,8 +7,6 @@ labels are one number, their log-odds, which `calibration` calibrates.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +22,11 @@ from promptpredict.calibration import (
     label_table,
 )
 from promptpredict.errors import DataError
+from promptpredict.levelling import log_sum, solved
 from promptpredict.rates import Rate, checked_rate, said_rate
 
 SLOPES_APART = 0.25  # deviation of the prior of log slopes around the one of all labels
 SHIFTS_APART = 1.0  # nats: half-width of the prior of shifts, whose ends are heavy
-_CLOSE, _NEAR = 1e-10, 1e-2  # of log shares: at the end, and while log-probabilities are flattened
-_STEPS = 1000
-_WIDE = 16.0  # nats between a row's log-probabilities, under which Newton's steps lead home
 
 
 def fit_labels(
@@ -150,14 +146,14 @@ def fit_shares(
     """
     shares = _fitting(shares, labels)
     wanted = np.log([shares[label] for label in labels])
-    wanted -= _logsumexp(wanted)
+    wanted -= log_sum(wanted)
     rows = sum(len(part) for part in parts())
     if rows < MIN_ROWS:
         raise DataError(
             f"found {rows} scored rows, but shifts to the base rate {said_rate(shares)} need at "
             f"least {MIN_ROWS}; possible: the calibration of a larger run"
         )
-    shifts = _solved(parts, wanted, rows)
+    shifts = solved(parts, wanted, rows)
     return Calibration(
         method="base_rate",
         labels=tuple(labels),
@@ -198,7 +194,7 @@ def _vector_loss(parameters: Floats, normal: Floats, targets: Floats) -> tuple[f
     common, own, shifts = parameters[0], parameters[1 : 1 + k], parameters[1 + k :]
     scaled = np.exp(common + own) * normal  # (n, k)
     scores = scaled + shifts
-    whole = _logsumexp(scores)
+    whole = log_sum(scores)
     residual = np.exp(scores - whole) - targets  # (n, k)
     by_slope, by_shift = (residual * scaled).sum(axis=0), residual.sum(axis=0)
     far = (shifts / SHIFTS_APART) ** 2
@@ -233,79 +229,6 @@ def _fitting(shares: Mapping[str, float], labels: Sequence[str]) -> dict[str, fl
     return found
 
 
-def _solved(parts: Callable[[], Iterator[Floats]], wanted: Floats, rows: int) -> Floats:
-    """Return shifts (k,) at which the log of the mean probabilities is ``wanted`` (k,).
-
-    Where log-probabilities lie far apart the mean is a staircase of the shifts: then flattened ones
-    are solved first, each time for half as flat.
-    """
-    far = max(float((part.max(axis=1) - part.min(axis=1)).max()) for part in parts() if len(part))
-    flat = 2.0 ** max(0, np.ceil(np.log2(max(far, 1.0) / _WIDE)))
-    shifts = np.zeros(len(wanted))
-    while flat > 1:
-        flattened = partial(_flattened, parts, flat)
-        shifts = flat * _met(flattened, wanted, rows, shifts / flat, _NEAR)
-        flat /= 2
-    return _met(parts, wanted, rows, shifts, _CLOSE)
-
-
-def _flattened(parts: Callable[[], Iterator[Floats]], flat: float) -> Iterator[Floats]:
-    return (part / flat for part in parts())
-
-
-def _met(
-    parts: Callable[[], Iterator[Floats]], wanted: Floats, rows: int, shifts: Floats, close: float
-) -> Floats:
-    """Return what ``_solved`` does, from shifts that are near.
-
-    Newton's step on the logarithms, where it comes nearer; else each label is moved by what it
-    lacks, a step of Sinkhorn's, which never leads away but is slow where labels hang together.
-    """
-    means, slopes = _means(parts, shifts, rows)
-    for _ in range(_STEPS):
-        lacking = wanted - means
-        worst = np.abs(lacking).max()
-        if worst < close:
-            return shifts
-        newton = np.linalg.lstsq(slopes, lacking, rcond=1e-12)[0]
-        for step in (newton, newton / 4, lacking):
-            tried = shifts + step
-            means, slopes = _means(parts, tried, rows)
-            if np.abs(wanted - means).max() < worst:
-                break
-        shifts = tried - tried.max()
-    raise DataError(
-        f"no shifts to the base rate were found in {_STEPS} steps; possible: calibration on labels"
-    )
-
-
-def _means(
-    parts: Callable[[], Iterator[Floats]], shifts: Floats, rows: int
-) -> tuple[Floats, Floats]:
-    """Return the log of each label's mean probability (k,), and its slope by each shift (k, k)."""
-    sums: list[Floats] = []
-    products = np.zeros((len(shifts), len(shifts)))
-    for part in parts():
-        scores = part + shifts
-        scores -= _logsumexp(scores)
-        sums.append(_logsumexp(scores.T)[:, 0])
-        probabilities = np.exp(scores)
-        products += probabilities.T @ probabilities
-    means = _logsumexp(np.array(sums).T)[:, 0] - np.log(rows)
-    # Divided by the mean in log space, or a label of e-400 would be divided by nothing.
-    with np.errstate(divide="ignore"):
-        shared = np.exp(np.log(products / rows) - means[:, None])
-    return means, np.eye(len(shifts)) - shared
-
-
 def _normalised(scores: Floats) -> Floats:
-    normal: Floats = scores - _logsumexp(scores)
+    normal: Floats = scores - log_sum(scores)
     return normal
-
-
-def _logsumexp(scores: Any) -> Floats:
-    """Return the log of summed exponentials along the last axis, which stays as one column."""
-    from scipy.special import logsumexp
-
-    found: Floats = logsumexp(scores, axis=-1, keepdims=True)
-    return found

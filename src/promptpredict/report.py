@@ -267,7 +267,7 @@ def _no_curves(results: Results, positive: str | None) -> str:
     if positive is None and results.rows:
         return (
             "Curves of ranking, reliability and lift are drawn for tasks with one positive label; "
-            "this one has several labels of equal standing, and the table below has its figures."
+            "this one has several labels of equal standing, and the tables below have its figures."
         )
     return "There are no predictions of which curves could be drawn."
 
