@@ -22,12 +22,12 @@ Found = Mapping[str, Mapping[str, Results]]  # table → run → results
 
 def prompts_part(found: Found) -> str:
     """Return the table of shipped prompt files with their figures, and what each needs."""
-    tables = measured_by()
+    measured = measured_by()
     head = [
         "prompt file", "task", "what it asks", "measured on", "no label",
         f"{BUDGET} labels: with a language model", "without", "stack",
     ]  # fmt: skip
-    lines = [_line(each, tables.get(each.name, ""), found) for each in names()]
+    lines = [_line(each, *measured.get(each.name, ("", "")), found) for each in names()]
     rows = [head, ["---"] * len(head), *lines]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return "\n\n".join([table, "\n".join(needs(each.name) for each in names())])
@@ -55,18 +55,18 @@ def _code(columns: Iterable[str]) -> str:
     return ", ".join(f"`{column}`" for column in columns)
 
 
-def measured_by() -> dict[str, str]:
-    """Return shipped name → table, of the prompt files here that are a shipped one."""
+def measured_by() -> dict[str, tuple[str, str]]:
+    """Return shipped name → table and run, of the prompt files here that are a shipped one."""
     found = {}
     for path in sorted(PROMPTS.glob("*.jinja")):
         parent = re.search(r'{% extends "([\w-]+)\.jinja" %}', path.read_text(encoding="utf-8"))
-        if parent and not path.stem.endswith("-bare"):
-            found[parent[1]] = path.stem.removesuffix("-amounts")
+        table, _, run = path.stem.partition("-")
+        if parent and run != "bare":
+            found[parent[1]] = table, run or "main"
     return found
 
 
-def _line(shipped: Shipped, table: str, found: Found) -> list[str]:
-    run = "amounts" if shipped.task == "regression" else "main"
+def _line(shipped: Shipped, table: str, run: str, found: Found) -> list[str]:
     results = found.get(table, {}).get(run)
     cells = [f"[{shipped.name}]({shipped.name}.jinja)", shipped.task, shipped.description]
     if results is None:

@@ -2,8 +2,8 @@
 
     python benchmarks/report.py [--check]
 
-Reads benchmarks/results/NAME/results.json and those of its folders bare, stack, selection and amounts,
-which benchmarks/tables.py wrote, and NAME/wordings.json of benchmarks/wordings.py. What stands between the
+Reads benchmarks/results/NAME/results.json and those of its folders bare, stack, selection, classes
+and amounts, which benchmarks/tables.py wrote, and NAME/wordings.json of benchmarks/wordings.py. What stands between the
 markers `<!-- results -->` and `<!-- /results -->` is replaced; with --check it is only compared, and
 the exit code is 1 where it differs.
 """
@@ -32,12 +32,17 @@ METRICS = {
     "roc_auc": "ROC AUC", "pr_auc": "PR AUC", "brier": "Brier", "log_loss": "log loss",
     "ece": "ECE", "f1": "F1", "lift_10": "lift at 10 %",
 }  # fmt: skip
+OF_CLASSES = {
+    "roc_auc": "ROC AUC", "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy",
+    "f1": "macro F1", "brier": "Brier", "log_loss": "log loss", "ece": "ECE",
+}  # fmt: skip
 OF_AMOUNTS = {
     "spearman": "Spearman", "gini": "Gini", "mae": "MAE", "rmse": "RMSE", "coverage": "coverage",
 }  # fmt: skip
+OF_LABEL = (("roc_auc", "ROC AUC"), ("f1", "F1"))
 MONEY = ("mae", "rmse")  # in the unit of the amounts
 COSTS = {"seconds_per_1000": "s per 1,000", "tokens_per_1000": "tokens per 1,000"}
-RUNS = ("main", "bare", "stack", "selection", "amounts")
+RUNS = ("main", "bare", "stack", "selection", "classes", "amounts")
 REGRETS = ("regret", "regret_of_highest", "regret_of_ensemble")
 WORDINGS = "results/*/wordings.json"
 HELPERS = ("zero-shot", "few-shot", "probe", "probe-shots", "panel", "chosen-with-lm", "stack")
@@ -209,6 +214,7 @@ def _section(name: str, runs: Mapping[str, Results]) -> str:
         about = results.about
         verdict = sentence(results.rows, results.differences)  # in the words of today
         parts += [f"### {name}, {run}: {n_test:,} test rows", verdict, _figures(results)]
+        parts += _label_figures(results)
         compared = [
             f"- {each.budget:,} labels: `{each.approach}` against `{each.against}` "
             f"{each.describe()}{_hangs(each, results.rows)}"
@@ -260,7 +266,9 @@ def wordings_part(found: Sequence[Mapping[str, Any]]) -> str:
 
 def _figures(results: Results) -> str:
     lines = []
-    metrics = OF_AMOUNTS if leading(results.rows) == "spearman" else METRICS
+    metrics = OF_CLASSES if _labels(results) else METRICS
+    if leading(results.rows) == "spearman":
+        metrics = OF_AMOUNTS
     chosen = {(row.approach, row.budget): row.chosen for row in results.rows if row.chosen}
     for group in summarise(results.rows):
         cells = [_figure(metric, group.metrics.get(metric), group.seeds) for metric in metrics]
@@ -277,6 +285,27 @@ def _figures(results: Results) -> str:
             name = f"{name} ({', '.join(sorted(members))})"
         lines.append([name, f"{group.budget:,}", *cells, *shown])
     return _table(["approach", "labels", *metrics.values(), *COSTS.values()], lines)
+
+
+def _labels(results: Results) -> list[str]:
+    """Return the labels of a task of several, none of any other task."""
+    start = "roc_auc_"
+    names = dict.fromkeys(name for row in results.rows for name in row.metrics)
+    return [name.removeprefix(start) for name in names if name.startswith(start)]
+
+
+def _label_figures(results: Results) -> list[str]:
+    """Return how well each label of several is told from the rest."""
+    labels = _labels(results)
+    names = {
+        f"{metric}_{label}": f"{label}: {said}" for label in labels for metric, said in OF_LABEL
+    }
+    lines = [
+        [group.approach, f"{group.budget:,}"]
+        + [_spread(group.metrics.get(name), group.seeds) for name in names]
+        for group in summarise(results.rows)
+    ]
+    return [_table(["approach", "labels", *names.values()], lines)] if labels else []
 
 
 def _figure(metric: str, value: Spread | None, seeds: int) -> str:
