@@ -15,6 +15,7 @@ import typer
 
 from promptpredict import logs, options
 from promptpredict.commands import Commands, needs_train, say
+from promptpredict.reasoning import explain
 from promptpredict.subcommands import check, models_app, prompts_app, render
 
 DEFAULT_APPROACHES = (
@@ -280,6 +281,7 @@ def wordings(
     typer.echo(try_table(WordingsOptions(**context.params), say))
 
 
+app.command()(explain)
 app.command()(render)
 app.command()(check)
 

@@ -233,6 +233,37 @@ Ensemble = Annotated[
 ]
 OutPrompt = Annotated[Path | None, _option("FILE", "Prompt file to write.", "--out")]
 
+# Reasons
+ExplainedRow = Annotated[
+    int | None, _option("N", "Explain this row alone, from 1.", "--row", min=1)
+]
+ExplainedLimit = Annotated[
+    int | None, _option("N", "Explain the first N rows; all, if not given.", "--limit", min=1)
+]
+ExplainedApproach = Annotated[
+    str, _option("NAME", "Approach to explain; all but zero-shot need --train.", "--approach")
+]
+ExplainedShots = Annotated[
+    int | None,
+    _option("K", "Shots of few-shot and probe-shots; 4, if not given.", "--shots", min=1, max=16),
+]
+Label = Annotated[
+    str | None,
+    _option("KEY", "Label to explain: the positive one, or each customer's most probable."),
+]
+Typical = Annotated[
+    bool, typer.Option("--typical", help="Give a field its typical value, in place of none.")
+]
+Actionable = Annotated[list[str] | None, _option("A,B", "Fields that may be changed.")]
+Below = Annotated[
+    float | None,
+    _option("P", "Probability under which a change should bring a customer.", callback=_share),
+]
+OutReasons = Annotated[
+    Path | None,
+    _option("DIR", "Folder for explanations.json and explanations.html.", "--out"),
+]
+
 # Outputs
 Out = Annotated[str, _option("FILE", ".csv, .csv.gz, .jsonl or .parquet; - is stdout.")]
 OutText = Annotated[str, _option("FILE", "File to write; - is stdout.", "--out")]

@@ -1,0 +1,231 @@
+"""The smallest change of some fields that brings a record under a threshold.
+
+Knows records and any approach that is fitted; knows nothing of tables, files or what a change costs.
+Changes are made to values that other customers have. That a model's probability falls with a change
+does not say that the customer would stay.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from pydantic import BaseModel
+
+from promptpredict.errors import DataError, nearest
+from promptpredict.explain import Fitted, log_odds
+from promptpredict.frontmatter import Column
+from promptpredict.parts import is_ordered, order_of
+from promptpredict.prompt import PromptFile
+from promptpredict.records import Record
+from promptpredict.values import Value, show
+
+MOST_VALUES = 11  # of one field: the most frequent words, or the deciles of numbers and dates
+KEPT = 8  # sets of changes that are changed further, those with the lowest log-odds
+_AT_A_TIME = 1_024  # prompts: a block of the language model
+
+
+class Change(BaseModel, frozen=True):
+    """A field that is changed, and from what to what, as the prompt shows it."""
+
+    column: str
+    name: str
+    before: str
+    after: str
+
+
+class Contrast(BaseModel, frozen=True):
+    """What brings a record's probability of a label under a threshold.
+
+    Without ``reached`` nothing does that was tried: the changes are those that come nearest. No changes
+    where it is under it as it is, or where none lowers it.
+    """
+
+    row: int
+    id: str
+    label: str
+    before: float
+    after: float
+    changes: tuple[Change, ...]
+    reached: bool
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a field may be changed to: values that occur, and how far apart they are.
+
+    Two words are 1 apart, two numbers or dates as far as the share of records between them.
+    """
+
+    values: tuple[Value, ...]
+    ordered: tuple[float | str, ...] = ()  # all that occur, of numbers and dates
+
+    @classmethod
+    def of(cls, values: Sequence[Value]) -> Choices:
+        """Return the choices among what occurs in a column."""
+        known = [value for value in values if value is not None]
+        if not is_ordered(known):
+            return cls(tuple(value for value, _ in Counter(known).most_common(MOST_VALUES)))
+        known.sort(key=order_of)
+        places = np.linspace(0, len(known) - 1, MOST_VALUES).round().astype(int).tolist()
+        return cls(tuple(dict.fromkeys(known[at] for at in places)), tuple(map(order_of, known)))
+
+    def apart(self, one: Value, other: Value) -> float:
+        """Return how far two values are apart, 0 to 1."""
+        if one == other:
+            return 0.0
+        if not self.ordered or not (is_ordered([one]) and is_ordered([other])):
+            return 1.0
+        first, second = (bisect_left(self.ordered, order_of(each)) for each in (one, other))
+        return abs(first - second) / len(self.ordered)
+
+
+def choices_of(
+    prompt_file: PromptFile, records: Sequence[Record], columns: Sequence[str]
+) -> dict[str, Choices]:
+    """Return what each of the columns may be changed to, by what occurs in records.
+
+    Raises DataError for a column that is no field of the prompt, or that holds one value alone.
+    """
+    shown = [column for column in records[0].values if prompt_file.shows(column)]
+    fields = [column for column in shown if column not in prompt_file.front.text]
+    found = {}
+    for column in columns:
+        if column not in fields:
+            raise DataError(
+                f"'{column}' is no field that {prompt_file.name} shows{nearest(column, fields)}; "
+                f"possible: {', '.join(fields)}"
+            )
+        found[column] = Choices.of([record.values.get(column) for record in records])
+        if len(found[column].values) < 2:
+            raise DataError(f"'{column}' has one value in all records: there is nothing to change")
+    return found
+
+
+@dataclass
+class _Search:
+    """A record, its log-odds as they are, and the sets of changes that are worth changing further."""
+
+    record: Record
+    odds: float
+    kept: list[tuple[float, dict[str, Value]]] = field(default_factory=list)
+    done: bool = False
+
+
+def contrast(
+    approach: Fitted,
+    records: Sequence[Record],
+    choices: Mapping[str, Choices],
+    *,
+    below: float,
+    label: str,
+    progress: Callable[[int], object] = lambda _: None,
+) -> list[Contrast]:
+    """Return for each record the smallest change that brings its probability of ``label`` below.
+
+    First every single change is tried, then changes to those that came nearest, a field more each
+    time: of one field the smallest is found, of more a small one. Fewer fields are smaller; of as many,
+    those whose values are less apart; of such the one with the lowest probability. Raises UnscoredError
+    for records that cannot be scored.
+    """
+    line = float(np.log(below) - np.log1p(-below))
+    odds = _odds(approach, list(records), label)
+    searches = [
+        _Search(record, value, [(value, {})], done=value < line)
+        for record, value in zip(records, odds, strict=True)
+    ]
+    for _ in choices:
+        open_ = [search for search in searches if not search.done]
+        tried = [list(_further(search, choices)) for search in open_]
+        changed = [
+            replace(search.record, values=dict(search.record.values) | changes)
+            for search, own in zip(open_, tried, strict=True)
+            for changes in own
+        ]
+        said = iter(_odds(approach, changed, label))
+        for search, own in zip(open_, tried, strict=True):
+            _take(search, [(next(said), changes) for changes in own], choices, line)
+    progress(len(searches))
+    file = approach.prompt_file_
+    return [_contrast(file, search, label, line) for search in searches]
+
+
+def _further(search: _Search, choices: Mapping[str, Choices]) -> Iterator[dict[str, Value]]:
+    """Yield the kept sets of changes with one field more, each set once."""
+    seen: set[frozenset[tuple[str, Value]]] = set()
+    for _, changes in search.kept:
+        for column, possible in choices.items():
+            for value in possible.values if column not in changes else ():
+                more = changes | {column: value}
+                key = frozenset(more.items())
+                if value != search.record.values.get(column) and key not in seen:
+                    seen.add(key)
+                    yield more
+
+
+def _take(
+    search: _Search,
+    tried: list[tuple[float, dict[str, Value]]],
+    choices: Mapping[str, Choices],
+    line: float,
+) -> None:
+    """Keep the smallest change that suffices, else those that come nearest."""
+    if not tried:
+        return
+    under = [each for each in tried if each[0] < line]
+    if under:
+        search.done = True
+        values = search.record.values
+
+        def size(each: tuple[float, dict[str, Value]]) -> tuple[float, float]:
+            apart = sum(choices[c].apart(values.get(c), value) for c, value in each[1].items())
+            return apart, each[0]
+
+        search.kept = [min(under, key=size)]
+        return
+    # What was nearest with fewer changes stays: more of them may lead away.
+    every = sorted([*search.kept, *tried], key=lambda each: (each[0], len(each[1])))
+    search.kept = every[:KEPT]
+
+
+def _contrast(prompt_file: PromptFile, search: _Search, label: str, line: float) -> Contrast:
+    odds, changes = search.kept[0]
+    return Contrast(
+        row=search.record.row,
+        id=search.record.id,
+        label=label,
+        before=_probability(search.odds),
+        after=_probability(odds),
+        changes=tuple(
+            _change(prompt_file, column, search.record.values.get(column), value)
+            for column, value in changes.items()
+        ),
+        reached=odds < line,
+    )
+
+
+def _change(prompt_file: PromptFile, column: str, before: Value, after: Value) -> Change:
+    front = prompt_file.front
+    look = front.fields.get(column, Column())
+    texts = [
+        front.missing if value is None else show(value, format=look.format, unit=look.unit)
+        for value in (before, after)
+    ]
+    return Change(column=column, name=look.name or column, before=texts[0], after=texts[1])
+
+
+def _odds(approach: Fitted, records: list[Record], label: str) -> list[float]:
+    """Return the log-odds (n,) of a label, a block of prompts at a time."""
+    column = approach.keys_.index(label)
+    found: list[float] = []
+    for start in range(0, len(records), _AT_A_TIME):
+        said = approach.predict_proba(records[start : start + _AT_A_TIME])
+        found += log_odds(said)[:, column].tolist()
+    return found
+
+
+def _probability(odds: float) -> float:
+    return float(1 / (1 + np.exp(-odds)))

@@ -1,0 +1,243 @@
+"""Why a record scores as it does: how far its log-odds move when a part of it is taken out.
+
+Knows records and any approach that is fitted; knows nothing of tables, files or how reasons are shown.
+A language model reads the prompts of one record side by side, so that what stands before the part
+that is out is read once (``promptpredict.trees``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from promptpredict.errors import DataError, PromptPredictError, UnscoredError, nearest
+from promptpredict.parts import Part, parts_of, taken_out
+from promptpredict.prompt import PromptFile
+from promptpredict.records import Record
+from promptpredict.values import Value, spelling
+
+Floats = npt.NDArray[np.float64]
+TOP = 3  # reasons that are taken out together, to see whether they are the reasons
+_AT_A_TIME = 1_024  # prompts: a block of the language model
+_SMALLEST = 1e-12  # of a probability: log-odds are told up to 27.6
+
+
+class Fitted(Protocol):
+    """An approach that was fitted: every estimator of this package that classifies is one."""
+
+    prompt_file_: PromptFile
+    keys_: list[str]
+
+    def predict_proba(self, X: list[Record]) -> Floats:
+        """Return the probability of each label (n, k), columns as ``keys_``."""
+
+
+class Reason(BaseModel, frozen=True):
+    """A part, and what it adds to the log-odds: what they lose when it is taken out."""
+
+    part: Part
+    effect: float
+
+
+class Explanation(BaseModel, frozen=True):
+    """Why one record has its log-odds of a label, and its probability.
+
+    ``reasons`` are all parts, the strongest first. ``together`` is what the two strongest add beyond
+    what each adds alone; None where there are fewer. ``top`` and ``random`` are how far the log-odds
+    move without the three strongest, and without three drawn at random; None where there are no more.
+    """
+
+    row: int
+    id: str
+    label: str
+    log_odds: float
+    probability: float
+    reasons: tuple[Reason, ...]
+    together: float | None = None
+    top: float | None = None
+    random: float | None = None
+
+    @property
+    def strongest(self) -> tuple[Reason, ...]:
+        """The reasons but those of whole texts, whose sentences are reasons already."""
+        return tuple(reason for reason in self.reasons if reason.part.kind != "text")
+
+
+def explain(
+    approach: Fitted,
+    records: Sequence[Record],
+    *,
+    label: str | None = None,
+    typical: Mapping[str, Value] | None = None,
+    seed: int = 0,
+    progress: Callable[[int], object] = lambda _: None,
+) -> tuple[list[Explanation], dict[int, str]]:
+    """Explain records; return explanations in their order, and row → reason of those without.
+
+    ``label`` is a label key; by default the positive one, and of several labels the most probable of
+    each record. A part is taken out; with ``typical``, a field gets that value instead
+    (``promptpredict.parts.typical_values``). Nearest shots would change with the text: an approach that
+    chooses them explains its choice of shots as well. Raises DataError for an unknown label.
+    """
+    told = _Telling(approach, _label_key(approach, label), typical, seed)
+    found: list[Explanation] = []
+    faults: dict[int, str] = {}
+    for some in _blocks(told.opened(records, faults)):
+        found += told.explained(some, faults)
+        progress(len(some))
+    return found, faults
+
+
+def _label_key(approach: Fitted, label: str | None) -> str | None:
+    front = approach.prompt_file_.front
+    if label is None:
+        return front.positive
+    known = {spelling(key): key for key in approach.keys_}
+    if spelling(label) not in known:
+        raise DataError(
+            f"there is no label '{label}'{nearest(label, known)}; "
+            f"possible: {', '.join(approach.keys_)}"
+        )
+    return known[spelling(label)]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A record and its parts."""
+
+    record: Record
+    parts: list[Part]
+
+
+def _blocks(opened: Sequence[_Opened]) -> Iterator[list[_Opened]]:
+    """Yield records whose prompts make a block, one at least."""
+    some: list[_Opened] = []
+    count = 0
+    for each in opened:
+        needed = 1 + len(each.parts)
+        if some and count + needed > _AT_A_TIME:
+            yield some
+            some, count = [], 0
+        some.append(each)
+        count += needed
+    if some:
+        yield some
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """What explanations have in common."""
+
+    approach: Fitted
+    label: str | None
+    typical: Mapping[str, Value] | None
+    seed: int
+
+    def opened(self, records: Sequence[Record], faults: dict[int, str]) -> list[_Opened]:
+        """Return records with their parts; one that cannot be shown, whole or without a part, is a fault."""
+        file = self.approach.prompt_file_
+        found = []
+        for record in records:
+            try:
+                parts = parts_of(file, record)
+                for out in ([], *([part] for part in parts)):
+                    file.render(taken_out(file, record, out, self.typical))
+            except PromptPredictError as error:
+                faults[record.row] = str(error)
+            else:
+                found.append(_Opened(record, parts))
+        return found
+
+    def explained(self, some: Sequence[_Opened], faults: dict[int, str]) -> list[Explanation]:
+        """Explain the records of a block; those that cannot be scored go to ``faults``."""
+        try:
+            first = self._odds(some, [[[], *([part] for part in each.parts)] for each in some])
+            ranked = [
+                _ranked(each, odds, self._column(odds[0]))
+                for each, odds in zip(some, first, strict=True)
+            ]
+            sets = [self._sets(each, reasons) for each, reasons in zip(some, ranked, strict=True)]
+            second = self._odds(some, sets)
+        except UnscoredError as error:
+            faults |= error.faults
+            left = [each for each in some if each.record.row not in error.faults]
+            return self.explained(left, faults) if left else []
+        return [self._explanation(*each) for each in zip(some, first, ranked, second, strict=True)]
+
+    def _odds(
+        self, some: Sequence[_Opened], sets: Sequence[Sequence[Sequence[Part]]]
+    ) -> list[Floats]:
+        """Return the log-odds (s, k) of each record without each of its sets of parts."""
+        file = self.approach.prompt_file_
+        changed = [
+            taken_out(file, each.record, out, self.typical)
+            for each, own in zip(some, sets, strict=True)
+            for out in own
+        ]
+        if not changed:
+            return [np.empty((0, len(self.approach.keys_)))] * len(some)
+        said = self.approach.predict_proba(changed)  # (sum of s, k)
+        odds = log_odds(said)
+        ends = np.cumsum([len(own) for own in sets])
+        return np.split(odds, ends[:-1])
+
+    def _column(self, whole: Floats) -> int:
+        """Return the column of the label of a record whose log-odds are ``whole`` (k,)."""
+        if self.label is None:
+            return int(np.argmax(whole))
+        return self.approach.keys_.index(self.label)
+
+    def _sets(self, each: _Opened, reasons: Sequence[Reason]) -> list[list[Part]]:
+        """Return what is taken out once the reasons are known: the first two, the first three, any three."""
+        single = [reason.part for reason in reasons if reason.part.kind != "text"]
+        if len(single) < 2:
+            return []
+        if len(single) <= TOP:
+            return [single[:2]]
+        drawn = np.random.default_rng([self.seed, each.record.row])
+        any_three = drawn.choice(len(single), TOP, replace=False)
+        return [single[:2], single[:TOP], [single[at] for at in any_three.tolist()]]
+
+    def _explanation(
+        self, each: _Opened, first: Floats, reasons: tuple[Reason, ...], second: Floats
+    ) -> Explanation:
+        column = self._column(first[0])
+        whole = float(first[0, column])
+        moved = [whole - float(odds) for odds in second[:, column]]
+        single = [reason.effect for reason in reasons if reason.part.kind != "text"]
+        return Explanation(
+            row=each.record.row,
+            id=each.record.id,
+            label=self.approach.keys_[column],
+            log_odds=whole,
+            probability=1 / (1 + float(np.exp(-whole))),
+            reasons=reasons,
+            together=moved[0] - sum(single[:2]) if moved else None,
+            top=abs(moved[1]) if len(moved) > 1 else None,
+            random=abs(moved[2]) if len(moved) > 1 else None,
+        )
+
+
+def _ranked(each: _Opened, odds: Floats, column: int) -> tuple[Reason, ...]:
+    """Return the parts of a record with their effects, the strongest first."""
+    effects = (odds[0, column] - odds[1:, column]).tolist()
+    found = [
+        Reason(part=part, effect=effect) for part, effect in zip(each.parts, effects, strict=True)
+    ]
+    return tuple(sorted(found, key=lambda reason: -abs(reason.effect)))
+
+
+def log_odds(probabilities: npt.ArrayLike) -> Floats:
+    """Return the log-odds (n, k) of each label against all others from probabilities (n, k)."""
+    said = np.asarray(probabilities, dtype=np.float64)
+    others = np.stack(
+        [np.delete(said, at, axis=1).sum(axis=1) for at in range(said.shape[1])], axis=1
+    )
+    # Not 1 - p: of a p near 1 few digits would be left.
+    odds: Floats = np.log(np.maximum(said, _SMALLEST)) - np.log(np.maximum(others, _SMALLEST))
+    return odds

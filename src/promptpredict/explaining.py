@@ -1,0 +1,254 @@
+"""The walk of `explain`: a table and a prompt file in, reasons out, and what would have to change.
+
+Knows the order of things; how reasons are found, counted and shown is elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from promptpredict.errors import DataError, PromptError, nearest
+from promptpredict.labelled import Reading, check_task, label_of, read_labelled
+from promptpredict.placing import placed_files
+from promptpredict.plans import PRIOR, PROBE_SHOTS, STACK, WITH_LM, WITHOUT_LM
+from promptpredict.prompt import PromptFile
+from promptpredict.records import Record, Reject, read_blocks, read_header
+from promptpredict.tables import table_name
+from promptpredict.writing import check_folder
+
+if TYPE_CHECKING:
+    from promptpredict.approach import Approach
+    from promptpredict.contrast import Contrast
+
+Say = Callable[[str], object]
+# Nearest shots change with the text, so that a sentence would have the effect of other shots.
+EXPLAINED = tuple(name for name in (*WITH_LM, *WITHOUT_LM) if name != "few-shot-nearest")
+SHOWING = ("few-shot", "few-shot-random", "probe-shots")
+LEARNED_FROM = 10_000  # first rows: what is typical, and which values occur
+ZERO_SHOT = "zero-shot"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions(Reading):
+    """What `explain` is asked; the defaults are the command's."""
+
+    customers: str
+    prompt: str
+    row: int | None = None
+    limit: int | None = None
+    train: str | None = None
+    approach: str = ZERO_SHOT
+    shots: int | None = None
+    label: str | None = None
+    typical: bool = False
+    actionable: Sequence[str] = ()
+    below: float | None = None
+    out: Path | None = None
+    model: str = "auto"
+    encoder: str = "minilm"
+    dtype: str = "auto"
+    device: str = "auto"
+    seed: int = 0
+
+
+def explain_table(asked: ExplainOptions, say: Say = lambda _: None) -> str:
+    """Explain customers, and return what was found as text; with ``out``, write it as JSON and HTML.
+
+    Raises PromptPredictError for whatever is wrong with the files, the options or the model.
+    """
+    from promptpredict.told import Told
+
+    prompt_file = PromptFile.load(asked.prompt)
+    _check(asked, prompt_file)
+    labelled: list[Record] = []
+    notes: list[str] = []
+    if asked.train is not None:
+        labelled, notes = read_labelled(asked.train, prompt_file, asked.reading)
+    records, known, rejects = _records(asked, prompt_file)
+    [prompt_file], unplaced = placed_files([prompt_file], labelled or None)
+    for note in [*(f"warning: {warning}" for warning in prompt_file.warnings), *notes, *unplaced]:
+        say(note)
+    choices = _choices(asked, prompt_file, known)
+    approach = _fitted(asked, prompt_file, labelled, records, say)
+    told = Told(
+        table=table_name(asked.customers),
+        prompt=prompt_file.name,
+        target=prompt_file.front.target,
+        approach=asked.approach,
+        typical=asked.typical,
+        labelled=len(labelled),
+        **_found(asked, approach, records, known, choices, rejects),
+    )
+    for row, reason in told.faults.items():
+        say(f"left out: row {row}: {reason}")
+    if asked.out is not None:
+        from promptpredict.toldpage import write_told
+
+        for path in write_told(asked.out, told):
+            say(f"{path} is written")
+    return told.text()
+
+
+# -- before a model is loaded ------------------------------------------------------------------
+
+
+def _check(asked: ExplainOptions, prompt_file: PromptFile) -> None:
+    """Raise PromptPredictError for what does not go together."""
+    check_task(prompt_file, "explain")
+    if asked.approach not in EXPLAINED:
+        others = {PRIOR: "has no reasons", STACK: "joins others, which can be explained"}
+        why = others.get(asked.approach, f"is unknown{nearest(asked.approach, EXPLAINED)}")
+        raise DataError(f"the approach '{asked.approach}' {why}; possible: {', '.join(EXPLAINED)}")
+    if asked.approach != ZERO_SHOT and asked.train is None:
+        raise DataError(f"{asked.approach} learns from labelled records; give them with --train")
+    if asked.shots and asked.approach not in SHOWING:
+        raise DataError(f"{asked.approach} shows no shots; possible: {', '.join(SHOWING)}")
+    if asked.label is not None:
+        prompt_file.label_of(asked.label)
+    if asked.approach == "panel" and not prompt_file.front.panel:
+        raise PromptError(f"{prompt_file.name} has no panel, which the approach panel asks")
+    if bool(asked.actionable) != (asked.below is not None):
+        raise DataError("--actionable and --below go together: what may change, and how far down")
+    if asked.actionable and prompt_file.front.positive is None and asked.label is None:
+        raise DataError(
+            f"{prompt_file.name} has several labels; say of which one the probability is to fall, "
+            f"with --label; possible: {', '.join(prompt_file.words)}"
+        )
+    if asked.out is not None:
+        check_folder(asked.out)
+
+
+def _records(
+    asked: ExplainOptions, prompt_file: PromptFile
+) -> tuple[list[Record], list[Record], list[Reject]]:
+    """Return the records to explain, those that say what is typical and occurs, and unreadable rows."""
+    header = read_header(asked.customers, **asked.reading)
+    prompt_file.check_columns(header, table_name(asked.customers))
+    last = asked.row or asked.limit
+    compared = asked.typical or bool(asked.actionable)
+    limit = last if last is None or not compared else max(last, LEARNED_FROM)
+    records: list[Record] = []
+    known: list[Record] = []
+    rejects: list[Reject] = []
+    for block in read_blocks(asked.customers, prompt_file.roles, limit=limit, **asked.reading):
+        known += block.records[: max(LEARNED_FROM - len(known), 0)]
+        records += [each for each in block.records if _is_asked(asked, each.row)]
+        rejects += [each for each in block.rejects if _is_asked(asked, each.row)]
+    if not records:
+        what = f"row {asked.row}" if asked.row else "usable row"
+        why = f": {rejects[0].reason}" if rejects else ""
+        raise DataError(f"{table_name(asked.customers)} has no {what}{why}")
+    return records, known, rejects
+
+
+def _is_asked(asked: ExplainOptions, row: int) -> bool:
+    return row == asked.row if asked.row else asked.limit is None or row <= asked.limit
+
+
+def _choices(asked: ExplainOptions, prompt_file: PromptFile, known: Sequence[Record]) -> Any:
+    if not asked.actionable:
+        return {}
+    from promptpredict.contrast import choices_of
+
+    return choices_of(prompt_file, known, asked.actionable)
+
+
+# -- with it -----------------------------------------------------------------------------------
+
+
+def _fitted(
+    asked: ExplainOptions,
+    prompt_file: PromptFile,
+    labelled: Sequence[Record],
+    records: Sequence[Record],
+    say: Say,
+) -> Approach:
+    """Return the approach, fitted on the labelled records, or without any on none."""
+    import numpy as np
+
+    from promptpredict.cases import Draw
+    from promptpredict.encoders import Embedder
+    from promptpredict.estimating import estimator_of
+    from promptpredict.plans import Plan
+
+    lm = None
+    if asked.approach in WITH_LM:
+        from promptpredict.loading import load_language_model
+        from promptpredict.models import pick
+
+        source = pick(asked.model, say)
+        lm = load_language_model(source, dtype=asked.dtype, device=asked.device, say=say)
+    rows, none = np.arange(len(labelled)), np.arange(0)
+    approach = estimator_of(
+        asked.approach,
+        prompt_file,
+        Plan(approaches=[asked.approach]),
+        Draw(budget=len(labelled), seed=asked.seed, fold=0, rows=rows, train=rows, test=none),
+        shots=asked.shots or PROBE_SHOTS,
+        model=lm,
+        encoder=Embedder(asked.encoder, device=asked.device),
+    )
+    if not labelled:
+        return approach.fit(list(records[:1]), None)
+    y = [label_of(prompt_file, record, str(asked.train)) for record in labelled]
+    return approach.fit(list(labelled), y)
+
+
+def _found(
+    asked: ExplainOptions,
+    approach: Approach,
+    records: Sequence[Record],
+    known: Sequence[Record],
+    choices: Any,
+    rejects: Sequence[Reject],
+) -> dict[str, Any]:
+    """Return explanations, contrasts, what they come to, and why rows have none."""
+    from promptpredict.explain import explain
+    from promptpredict.importance import faithfulness, importances
+    from promptpredict.parts import typical_values
+    from promptpredict.progress import Progress
+
+    typical = typical_values(known) if asked.typical else None
+    with Progress("explaining", len(records)) as progress:
+        explanations, faults = explain(
+            approach,
+            records,
+            label=asked.label,
+            typical=typical,
+            seed=asked.seed,
+            progress=progress.advance,
+        )
+    contrasts: list[Contrast] = []
+    if choices and explanations:
+        contrasts = _contrasts(asked, approach, records, faults, choices)
+    return {
+        "explanations": tuple(explanations),
+        "contrasts": tuple(contrasts),
+        "importances": tuple(importances(explanations)),
+        "faithfulness": faithfulness(explanations),
+        "faults": {reject.row: reject.reason for reject in rejects} | faults,
+    }
+
+
+def _contrasts(
+    asked: ExplainOptions,
+    approach: Approach,
+    records: Sequence[Record],
+    faults: dict[int, str],
+    choices: Any,
+) -> list[Contrast]:
+    from promptpredict.contrast import contrast
+    from promptpredict.progress import Progress
+
+    assert asked.below is not None
+    file = approach.prompt_file_
+    label = file.front.positive if asked.label is None else file.label_of(asked.label)
+    assert label is not None
+    some = [record for record in records if record.row not in faults]
+    with Progress("changing", len(some)) as progress:
+        return contrast(
+            approach, some, choices, below=asked.below, label=label, progress=progress.advance
+        )

@@ -1,0 +1,104 @@
+"""What the explanations of many records come to: how much each column matters, and whether reasons hold.
+
+Knows explanations; knows nothing of approaches or tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel
+
+from promptpredict.explain import Explanation
+
+LEVEL = 0.95
+
+
+class Spread(BaseModel, frozen=True):
+    """A mean over records, with its 95 % interval by Student's t; no interval of one record."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Importance(BaseModel, frozen=True):
+    """How much a column matters: ``moves`` is the mean of its absolute effects on the log-odds.
+
+    ``adds`` is the mean of the effects with their signs, over the ``n`` records that have a value there.
+    A text counts as a whole.
+    """
+
+    column: str
+    name: str
+    n: int
+    moves: Spread
+    adds: Spread
+
+
+class Faithfulness(BaseModel, frozen=True):
+    """Whether the reasons are the reasons: what taking out three of them moves, over ``n`` records.
+
+    ``top`` is how far the log-odds move without the three strongest, ``random`` without three drawn at
+    random; ``more`` is the mean of the difference, paired, and ``ahead`` the share of records where
+    the strongest move more.
+    """
+
+    n: int
+    top: float
+    random: float
+    more: Spread
+    ahead: float
+
+
+def importances(explanations: Sequence[Explanation]) -> list[Importance]:
+    """Return how much each column matters, the most first."""
+    effects: dict[tuple[str, str], list[float]] = {}
+    for explanation in explanations:
+        whole = {each.part.column for each in explanation.reasons if each.part.kind == "text"}
+        for reason in explanation.reasons:
+            part = reason.part
+            if part.kind != "sentence" or part.column not in whole:
+                effects.setdefault((part.column, part.name), []).append(reason.effect)
+    found = [
+        Importance(
+            column=column,
+            name=name,
+            n=len(own),
+            moves=_spread(np.abs(own).tolist()),
+            adds=_spread(own),
+        )
+        for (column, name), own in effects.items()
+    ]
+    return sorted(found, key=lambda each: -each.moves.mean)
+
+
+def faithfulness(explanations: Sequence[Explanation]) -> Faithfulness | None:
+    """Return whether the strongest reasons move more than any; None where no record has more than three."""
+    pairs = [
+        (each.top, each.random)
+        for each in explanations
+        if each.top is not None and each.random is not None
+    ]
+    if not pairs:
+        return None
+    top, random = np.array(pairs).T
+    return Faithfulness(
+        n=len(pairs),
+        top=float(top.mean()),
+        random=float(random.mean()),
+        more=_spread((top - random).tolist()),
+        ahead=float((top > random).mean()),
+    )
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Spread(mean=mean)
+    from scipy.stats import t
+
+    half = float(t.ppf((1 + LEVEL) / 2, len(values) - 1) * np.std(values, ddof=1))
+    half /= float(np.sqrt(len(values)))
+    return Spread(mean=mean, low=mean - half, high=mean + half)

@@ -1,0 +1,135 @@
+"""The parts of a record that a prompt shows and that can be taken out: fields, and sentences of texts.
+
+Knows records and prompt files; knows nothing of scores. A part that is out is not shown: a field of
+``customer.fields`` has no line, one that the file names is missing there, a sentence leaves no gap.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Literal
+
+from pydantic import BaseModel
+
+from promptpredict.columns import shown_columns, shown_texts
+from promptpredict.frontmatter import Column
+from promptpredict.prompt import PromptFile
+from promptpredict.records import Record
+from promptpredict.sentences import Span, sentences, without
+from promptpredict.values import Value, show
+
+MOST_SENTENCES = 20  # of one text; neighbours are joined where there are more
+
+
+class Part(BaseModel, frozen=True):
+    """What may be a reason.
+
+    ``name`` is the field's in the prompt, or the text column's; ``text`` what the customer has there:
+    the value, or a sentence at ``span`` of its column. A ``text`` stands for all its sentences.
+    """
+
+    kind: Literal["field", "sentence", "text"]
+    column: str
+    name: str
+    text: str
+    span: Span | None = None
+
+    def describe(self, most: int = 60) -> str:
+        """Return it in words: ``contract: monthly``, or a sentence in quotes, cut to ``most`` letters."""
+        text = " ".join(self.text.split())
+        if len(text) > most:
+            text = f"{text[: most - 1].rstrip()}…"
+        if self.kind == "text":
+            return f"all of {self.name}"
+        return f"“{text}”" if self.kind == "sentence" else f"{self.name}: {text}"
+
+
+def parts_of(prompt_file: PromptFile, record: Record) -> list[Part]:
+    """Return the parts of a record, as the prompt shows them; what is missing is no part.
+
+    Raises DataError for a value that the file's format does not suit.
+    """
+    found = []
+    for column in shown_columns(prompt_file, record.values):
+        value = record.values[column]
+        if value is not None:
+            look = prompt_file.front.fields.get(column, Column())
+            text = show(value, format=look.format, unit=look.unit)
+            found.append(Part(kind="field", column=column, name=look.name or column, text=text))
+    for column in shown_texts(prompt_file):
+        found += _of_text(column, record.values.get(column))
+    return found
+
+
+def _of_text(column: str, value: Value) -> list[Part]:
+    """Return the sentences of a text, and where there are several the text itself."""
+    if value is None:
+        return []
+    text = str(value)
+    spans = sentences(text, MOST_SENTENCES)
+    found = [
+        Part(kind="sentence", column=column, name=column, text=text[first:end], span=(first, end))
+        for first, end in spans
+    ]
+    if len(found) > 1:
+        found.append(Part(kind="text", column=column, name=column, text=text))
+    return found
+
+
+def taken_out(
+    prompt_file: PromptFile,
+    record: Record,
+    parts: Sequence[Part],
+    typical: Mapping[str, Value] | None = None,
+) -> Record:
+    """Return a record without some of its parts; with ``typical``, fields have that value instead."""
+    values = dict(record.values)
+    cuts: dict[str, list[Span]] = {}
+    for part in parts:
+        if part.kind == "text":
+            values[part.column] = None
+        elif part.span is not None:
+            cuts.setdefault(part.column, []).append(part.span)
+        elif typical is not None:
+            values[part.column] = typical.get(part.column)
+        elif part.column in prompt_file.needed:
+            values[part.column] = None
+        else:
+            del values[part.column]
+    for column, spans in cuts.items():
+        if values[column] is not None:
+            values[column] = without(str(values[column]), spans) or None
+    return replace(record, values=values)
+
+
+def typical_values(records: Sequence[Record]) -> dict[str, Value]:
+    """Return what is typical of each column: the median of numbers and dates, else the most frequent.
+
+    The median is a value that occurs. None where most records have none.
+    """
+    found: dict[str, Value] = {}
+    for column in dict.fromkeys(name for record in records for name in record.values):
+        values = [record.values.get(column) for record in records]
+        known = [value for value in values if value is not None]
+        if 2 * len(known) < len(values) or not known:
+            found[column] = None
+        elif is_ordered(known):
+            ordered = sorted(known, key=order_of)
+            found[column] = ordered[(len(ordered) - 1) // 2]
+        else:
+            found[column] = Counter(known).most_common(1)[0][0]
+    return found
+
+
+def is_ordered(values: Sequence[Value]) -> bool:
+    """Whether values are all numbers, or all dates."""
+    numbers = [isinstance(value, int | float) for value in values]
+    return all(numbers) or all(isinstance(value, date) for value in values)
+
+
+def order_of(value: Value) -> float | str:
+    """Return what numbers, or dates, are sorted by: days and moments have one order as text."""
+    return float(value) if isinstance(value, int | float) else str(value)
