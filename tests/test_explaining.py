@@ -1,0 +1,173 @@
+"""The walk of `explain`: what it says, what it writes, and what it refuses before a model is loaded."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import walked
+from promptpredict.errors import DataError, PromptError
+from promptpredict.explaining import EXPLAINED, ExplainOptions, explain_table
+from promptpredict.told import Told
+from promptpredict.toldpage import render
+from walked import THREE, prepare, table, write
+
+ROWS = [
+    "007,1,Angry angry. Sad!",
+    "8,2,happy",
+    "0x9,3,",
+    "10,4,<b>Happy</b>. And happy; angry? Never again. Bye.",
+]
+
+
+@pytest.fixture(autouse=True)
+def fakes(tmp_path, monkeypatch):
+    found = prepare(tmp_path, monkeypatch)
+    table("customers.csv", walked.HEADER, ROWS)
+    return found
+
+
+def run(fakes, **changes):
+    said = []
+    given = {"customers": "customers.csv", "prompt": "p.jinja"} | changes
+    given = {"model": fakes.model_folder, "encoder": fakes.encoder_folder} | given
+    return explain_table(ExplainOptions(**given), said.append), said
+
+
+def test_one_customer(fakes):
+    text, said = run(fakes, row=1)
+    assert text == (
+        "row 1 (007): left 1 has log-odds +3.00, probability 0.953\n"
+        "  +3.00  ████████████  all of feedback\n"
+        "  +2.00  ████████      “Angry angry.”\n"
+        "  +1.00  ████          “Sad!”\n"
+        "  +0.00                amount: 1.00 EUR\n"
+        "  +0.00                the first two together, beyond both alone\n"
+        "\n"
+        "An effect is what a field or a sentence adds to the log-odds of the label: what they lose when "
+        "the field is not shown, or the sentence is cut.\n"
+        "Probabilities are not calibrated: no labelled records were given. Effects need no calibration."
+    )
+    assert said == []
+    assert [Path(name).name for name, *_ in fakes.loaded] == ["model"]
+    assert len(fakes.lm.asked) == 5 + 1  # whole, without each of four parts, without two
+
+
+def test_a_table_is_summed_up_and_written(fakes):
+    text, said = run(fakes, out=Path("why"))
+    assert (
+        "How much each column moves the log-odds of 4 customers (mean, 95 %):\n  feedback  " in text
+    )
+    assert "Without its three strongest reasons" in text
+    assert said == ["why/explanations.json is written", "why/explanations.html is written"]
+    whole = json.loads(Path("why/explanations.json").read_text(encoding="utf-8"))
+    assert (whole["schema"], whole["target"], whole["approach"]) == (1, "left", "zero-shot")
+    assert [each["row"] for each in whole["explanations"]] == [1, 2, 3, 4]
+    told = Told.model_validate(whole)
+    assert told.text() == text
+    page = Path("why/explanations.html").read_text(encoding="utf-8")
+    assert page == render(told)
+    assert "<b>Happy</b>" not in page
+    assert "&lt;b&gt;Happy&lt;/b&gt;." in page
+    shaded = re.findall(r'<mark title="([^"]+)"', page)
+    assert len(shaded) == 2 + 1 + 4
+    assert "<script" not in page
+    assert "http" not in page.replace('http-equiv="Content', "")
+
+
+def test_the_first_rows_alone(fakes):
+    whole, _ = run(fakes, limit=2)
+    assert re.findall(r"^row (\d+)", whole, re.M) == ["1", "2"]
+    table("customers.csv", walked.HEADER, ROWS * 3)
+    many, _ = run(fakes)
+    assert re.findall(r"^row (\d+)", many, re.M) == ["1", "2", "3", "4", "5"]
+    assert "7 more; --out FOLDER writes them all." in many
+
+
+def test_rows_without_an_explanation_are_told(fakes):
+    table("customers.csv", walked.HEADER, [*ROWS[:1], "9,2,[unscorable]", "1,2,3,4"])
+    text, said = run(fakes, out=Path("why"))
+    assert said[:2] == [
+        "left out: row 3: line 4: the header has 3 cells, this row 4",
+        "left out: row 2: it cannot be scored",
+    ]
+    assert text.startswith("row 1 (007)")
+    assert "row 2: it cannot be scored" in Path("why/explanations.html").read_text(encoding="utf-8")
+
+
+def test_what_would_have_to_change(fakes):
+    table("customers.csv", "id,amount,plan,feedback", ["1,1,angry,Sad", "2,5,happy,Fine", "3,9,fine,Fine"])  # fmt: skip
+    text, _ = run(fakes, actionable=["plan"], below=0.6)
+    first, second, *_ = re.findall(r"^  (?!\W)(.*)$", text, re.M)
+    assert first == "under the threshold with plan angry → happy: 0.881 to 0.500"
+    assert second == "already under the threshold"
+    whole, _ = run(fakes, actionable=["plan", "amount"], below=0.1, row=1)
+    assert "no change that was tried brings it under the threshold; the nearest is plan angry → happy" in whole  # fmt: skip
+    assert len(re.findall("^row", whole, re.M)) == 1
+
+
+def test_labelled_records_calibrate_or_are_what_an_approach_learns_from(fakes):
+    text, _ = run(fakes, row=1, train="train.csv")
+    assert "not calibrated" not in text
+    for approach in ("probe", "embedding", "structured", "few-shot"):
+        found, _ = run(fakes, row=1, train="train.csv", approach=approach)
+        assert found.startswith("row 1 (007): left 1 has log-odds ")
+    loaded = [Path(name).name for name, *_ in fakes.loaded]
+    assert loaded == ["model", "model", "encoder", "model"]  # none for columns alone
+
+
+def test_a_label_of_several(fakes):
+    write("p.jinja", THREE)
+    text, _ = run(fakes, row=2)
+    assert text.startswith("row 2 (8): left 0 has log-odds ")
+    asked, _ = run(fakes, row=2, label="2")
+    assert asked.startswith("row 2 (8): left 2 has log-odds ")
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"approach": "prob", "train": "train.csv"}, f"the approach 'prob' is unknown (nearest: 'probe'); possible: {', '.join(EXPLAINED)}"),
+        ({"approach": "stack", "train": "train.csv"}, f"the approach 'stack' joins others, which can be explained; possible: {', '.join(EXPLAINED)}"),
+        ({"approach": "prior", "train": "train.csv"}, f"the approach 'prior' has no reasons; possible: {', '.join(EXPLAINED)}"),
+        ({"approach": "probe"}, "probe learns from labelled records; give them with --train"),
+        ({"shots": 4}, "zero-shot shows no shots; possible: few-shot, few-shot-random, probe-shots"),
+        ({"label": "5"}, "column 'left' holds '5'; the labels of p.jinja are '1', '0'"),
+        ({"actionable": ["amount"]}, "--actionable and --below go together: what may change, and how far down"),
+        ({"below": 0.5}, "--actionable and --below go together: what may change, and how far down"),
+        ({"actionable": ["feedback"], "below": 0.5}, "'feedback' is no field that p.jinja shows; possible: amount"),
+        ({"row": 9}, "customers.csv has no row 9"),
+        ({"approach": "panel", "train": "train.csv"}, "p.jinja has no panel, which the approach panel asks"),
+        ({"customers": "train.csv", "prompt": "churn-shop"}, "churn-shop.jinja needs column 'feedback_text'; train.csv has no such column"),
+        ({"out": Path("p.jinja")}, "p.jinja is a file; --out wants a folder"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_before_a_model_is_loaded(fakes, given, text):
+    with pytest.raises((DataError, PromptError)) as caught:
+        run(fakes, **given)
+    assert str(caught.value).startswith(text)
+    assert fakes.loaded == []
+
+
+def test_other_tasks_and_several_labels_without_one(fakes):
+    write("p.jinja", THREE)
+    with pytest.raises(DataError) as caught:
+        run(fakes, actionable=["amount"], below=0.5)
+    assert str(caught.value) == (
+        "p.jinja has several labels; say of which one the probability is to fall, with --label; "
+        "possible: 2, 1, 0"
+    )
+    write("p.jinja", walked.PROMPT.replace("binary", "regression").replace("labels: {1: [angry, sad], 0: happy}\npositive: 1", "bins: {words: [low, high], edges: [0, 1, 2]}"))  # fmt: skip
+    with pytest.raises(PromptError) as refused:
+        run(fakes)
+    assert str(refused.value) == (
+        "p.jinja has task: regression, which explain cannot do; possible: binary, multiclass"
+    )
+    assert fakes.loaded == []
+
+
+def test_a_bar_for_no_effect_at_all(fakes):
+    table("customers.csv", walked.HEADER, ["1,2,nothing"])
+    text, _ = run(fakes)
+    assert "  +0.00                amount: 2.00 EUR" in text
