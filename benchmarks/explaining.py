@@ -150,7 +150,7 @@ def reasons(lm: Counting, data: Path, table: str, customers: int) -> dict[str, A
     some = [records[row] for row in rows]
     approach = PromptClassifier(prompt_file, model=lm, calibration="none").fit(some[:1], None)
     tokens, begun = lm.tokens, time.perf_counter()
-    explanations, faults = explain(approach, some)
+    explanations, faults = explain(approach, some, checked=len(some))
     seconds, found = time.perf_counter() - begun, faithfulness(explanations)
     columns = importances(explanations)
     if found:

@@ -182,10 +182,16 @@ def test_the_prompts_of_a_record_stand_side_by_side_in_blocks():
     assert [each.row for each in explanations] == list(range(1, 201))
     assert sum(done) == 200
     assert len(done) == 2  # 7 prompts each, at most 1,024 at a time
-    assert len(lm.asked) == 200 * (7 + 3)
+    # Without each part, without two; and of every seventh, which are no more than 32, two more.
+    assert len(lm.asked) == 200 * (7 + 1) + 29 * 2
+    told = [each.row for each in explanations if each.top is not None]
+    assert told == list(range(1, 201, 7))
     assert lm.asked[0].user == lm.asked[7].user
-    alone = [explain(zero_shot(), [each])[0][0] for each in many[:2]]
-    assert alone == explanations[:2]
+    alone = [explain(zero_shot(), [each])[0][0] for each in (many[0], many[7])]
+    assert alone == [explanations[0], explanations[7]]
+    unchecked, _ = explain(zero_shot(), many[:3], checked=0)
+    assert [each.top for each in unchecked] == [None] * 3
+    assert [each.together for each in unchecked] == [each.together for each in explanations[:3]]
 
 
 @pytest.mark.parametrize("kind", ["probe", "embedding", "fusion", "few-shot"])

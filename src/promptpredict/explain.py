@@ -23,6 +23,7 @@ from promptpredict.values import Value, spelling
 
 Floats = npt.NDArray[np.float64]
 TOP = 3  # reasons that are taken out together, to see whether they are the reasons
+CHECKED = 32  # records of which is measured whether their reasons are the reasons
 _AT_A_TIME = 1_024  # prompts: a block of the language model
 _SMALLEST = 1e-12  # of a probability: log-odds are told up to 27.6
 
@@ -49,7 +50,8 @@ class Explanation(BaseModel, frozen=True):
 
     ``reasons`` are all parts, the strongest first. ``together`` is what the two strongest add beyond
     what each adds alone; None where there are fewer. ``top`` and ``random`` are how far the log-odds
-    move without the three strongest, and without three drawn at random; None where there are no more.
+    move without the three strongest, and without three drawn at random; None where there are no more,
+    and where that was not measured.
     """
 
     row: int
@@ -74,6 +76,7 @@ def explain(
     *,
     label: str | None = None,
     typical: Mapping[str, Value] | None = None,
+    checked: int = CHECKED,
     seed: int = 0,
     progress: Callable[[int], object] = lambda _: None,
 ) -> tuple[list[Explanation], dict[int, str]]:
@@ -81,10 +84,13 @@ def explain(
 
     ``label`` is a label key; by default the positive one, and of several labels the most probable of
     each record. A part is taken out; with ``typical``, a field gets that value instead
-    (``promptpredict.parts.typical_values``). Nearest shots would change with the text: an approach that
+    (``promptpredict.parts.typical_values``). At most ``checked`` records, spread over all, have their
+    three strongest reasons taken out, and any three. Nearest shots would change with the text: an approach that
     chooses them explains its choice of shots as well. Raises DataError for an unknown label.
     """
-    told = _Telling(approach, _label_key(approach, label), typical, seed)
+    step = max(-(-len(records) // checked), 1) if checked else None
+    rows = frozenset(record.row for record in records[::step]) if step else frozenset()
+    told = _Telling(approach, _label_key(approach, label), typical, rows, seed)
     found: list[Explanation] = []
     faults: dict[int, str] = {}
     for some in _blocks(told.opened(records, faults)):
@@ -136,6 +142,7 @@ class _Telling:
     approach: Fitted
     label: str | None
     typical: Mapping[str, Value] | None
+    checked: frozenset[int]  # rows
     seed: int
 
     def opened(self, records: Sequence[Record], faults: dict[int, str]) -> list[_Opened]:
@@ -197,7 +204,7 @@ class _Telling:
         single = [reason.part for reason in reasons if reason.part.kind != "text"]
         if len(single) < 2:
             return []
-        if len(single) <= TOP:
+        if len(single) <= TOP or each.record.row not in self.checked:
             return [single[:2]]
         drawn = np.random.default_rng([self.seed, each.record.row])
         any_three = drawn.choice(len(single), TOP, replace=False)
