@@ -332,7 +332,7 @@ def save(found, source=MODEL, **changes):
 
 def refused(found, source=MODEL):
     with pytest.raises(DataError) as caught:
-        load_saved("c.json", found, fingerprints(found, source))
+        load_saved("c.json", [found.prompt_file], fingerprints(found, source))
     return str(caught.value)
 
 
@@ -340,14 +340,14 @@ def test_a_saved_calibration_is_loaded_by_the_run_that_it_fits():
     first = given(rows=LABELLED_ROWS, shots=4)
     save(first)
     again = given(rows=LABELLED_ROWS, shots=4)
-    loaded = load_saved("c.json", again, fingerprints(again, MODEL))
+    loaded = load_saved("c.json", [again.prompt_file], fingerprints(again, MODEL))
     assert loaded == calibration.none(["1", "0"], "1").model_copy(update=fingerprints(first, MODEL))
 
 
 def test_a_saved_calibration_serves_whatever_is_no_part_of_the_prompts():
     save(given(rows=LABELLED_ROWS, seed=0))
     other = given(rows=LABELLED_ROWS[:9], seed=1, threshold=0.3, limit=1)
-    assert load_saved("c.json", other, fingerprints(other, MODEL)).method == "none"
+    assert load_saved("c.json", [other.prompt_file], fingerprints(other, MODEL)).method == "none"
 
 
 def test_a_saved_calibration_of_another_prompt_file_is_refused():

@@ -47,7 +47,7 @@ def test_one_customer(fakes):
         "\n"
         "An effect is what a field or a sentence adds to the log-odds of the label: what they lose when "
         "the field is not shown, or the sentence is cut.\n"
-        "Probabilities are not calibrated: no labelled records were given. Effects need no calibration."
+        "Probabilities are not calibrated (--calibration of a score, or --train). Effects need no calibration."
     )
     assert said == []
     assert [Path(name).name for name, *_ in fakes.loaded] == ["model"]
@@ -117,6 +117,20 @@ def test_labelled_records_calibrate_or_are_what_an_approach_learns_from(fakes):
     assert loaded == ["model", "model", "encoder", "model"]  # none for columns alone
 
 
+def test_the_calibration_of_a_score_gives_its_probabilities(fakes):
+    rows, _ = walked.many(300)
+    table("customers.csv", walked.HEADER, rows)
+    walked.score(fakes, base_rate=0.2, save_calibration="c.json")
+    text, _ = run(fakes, limit=3, calibration="c.json")
+    shown = re.findall(r"probability (\d\.\d+)", text)
+    assert shown == [f"{float(each):.3f}" for each in walked.column("p_1")[:3]]
+    assert "not calibrated" not in text
+    write("p.jinja", walked.PROMPT.replace("You judge", "You guess"))
+    with pytest.raises(DataError) as caught:
+        run(fakes, calibration="c.json")
+    assert str(caught.value).startswith("c.json was found with another prompt (file or shots): ")
+
+
 def test_a_label_of_several(fakes):
     write("p.jinja", THREE)
     text, _ = run(fakes, row=2)
@@ -133,6 +147,9 @@ def test_a_label_of_several(fakes):
         ({"approach": "prior", "train": "train.csv"}, f"the approach 'prior' has no reasons; possible: {', '.join(EXPLAINED)}"),
         ({"approach": "probe"}, "probe learns from labelled records; give them with --train"),
         ({"shots": 4}, "zero-shot shows no shots; possible: few-shot, few-shot-random, probe-shots"),
+        ({"train": "train.csv", "calibration": "c.json"}, "--calibration goes with zero-shot, without --train, which calibrates anew"),
+        ({"approach": "probe", "train": "train.csv", "calibration": "c.json"}, "--calibration goes with zero-shot, without --train, which calibrates anew"),
+        ({"calibration": "c.json"}, "c.json: the calibration cannot be read (No such file or directory)"),
         ({"label": "5"}, "column 'left' holds '5'; the labels of p.jinja are '1', '0'"),
         ({"actionable": ["amount"]}, "--actionable and --below go together: what may change, and how far down"),
         ({"below": 0.5}, "--actionable and --below go together: what may change, and how far down"),

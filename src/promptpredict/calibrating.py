@@ -21,6 +21,7 @@ from promptpredict.errors import DataError
 from promptpredict.labelled import drawn, label_shares
 from promptpredict.models import Source
 from promptpredict.progress import Progress
+from promptpredict.prompt import PromptFile
 from promptpredict.rates import Rate, said_rate
 from promptpredict.records import Record
 from promptpredict.scores import LanguageModel
@@ -46,11 +47,13 @@ def fingerprints(given: Given, source: Source) -> dict[str, str]:
     return {"prompt": prompt, "model": source.fingerprint}
 
 
-def load_saved(path: str, given: Given, own: dict[str, str]) -> Calibration | AmountCalibration:
+def load_saved(
+    path: str, files: Sequence[PromptFile], own: Mapping[str, str]
+) -> Calibration | AmountCalibration:
     """Read a saved calibration; DataError where it was found with anything else than ``own``."""
-    kind = AmountCalibration if given.prompt_file.front.bins else Calibration
+    kind = AmountCalibration if files[0].front.bins else Calibration
     found: Calibration | AmountCalibration = kind.load(path)
-    placed = any(file.front.numbers == "placed" for file in (given.prompt_file, *given.others))
+    placed = any(file.front.numbers == "placed" for file in files)
     parts = "file, shots or places of numbers" if placed else "file or shots"
     what = {"prompt": f"another prompt ({parts})", "model": "another model"}
     for name, fingerprint in own.items():
@@ -60,10 +63,10 @@ def load_saved(path: str, given: Given, own: dict[str, str]) -> Calibration | Am
                 f"{path} was found with {what[name]}: {saved or 'unknown'}, and this run has "
                 f"{fingerprint}; possible: a new one with --save-calibration"
             )
-    if list(found.labels) != given.labels:
+    labels = list(files[0].words)
+    if list(found.labels) != labels:
         raise DataError(
-            f"{path} has the labels {', '.join(found.labels)}, "
-            f"and this run has {', '.join(given.labels)}"
+            f"{path} has the labels {', '.join(found.labels)}, and this run has {', '.join(labels)}"
         )
     return found
 

@@ -42,6 +42,7 @@ class ExplainOptions(Reading):
     train: str | None = None
     approach: str = ZERO_SHOT
     shots: int | None = None
+    calibration: str | None = None
     label: str | None = None
     typical: bool = False
     actionable: Sequence[str] = ()
@@ -79,7 +80,7 @@ def explain_table(asked: ExplainOptions, say: Say = lambda _: None) -> str:
         target=prompt_file.front.target,
         approach=asked.approach,
         typical=asked.typical,
-        labelled=len(labelled),
+        calibrated=bool(labelled or asked.calibration),
         **_found(asked, approach, records, known, choices, rejects),
     )
     for row, reason in told.faults.items():
@@ -106,6 +107,8 @@ def _check(asked: ExplainOptions, prompt_file: PromptFile) -> None:
         raise DataError(f"{asked.approach} learns from labelled records; give them with --train")
     if asked.shots and asked.approach not in SHOWING:
         raise DataError(f"{asked.approach} shows no shots; possible: {', '.join(SHOWING)}")
+    if asked.calibration and (asked.approach != ZERO_SHOT or asked.train):
+        raise DataError("--calibration goes with zero-shot, without --train, which calibrates anew")
     if asked.label is not None:
         prompt_file.label_of(asked.label)
     if asked.approach == "panel" and not prompt_file.front.panel:
@@ -174,12 +177,17 @@ def _fitted(
     from promptpredict.estimating import estimator_of
     from promptpredict.plans import Plan
 
-    lm = None
+    lm, saved = None, None
     if asked.approach in WITH_LM:
         from promptpredict.loading import load_language_model
-        from promptpredict.models import pick
+        from promptpredict.models import here, pick
 
         source = pick(asked.model, say)
+        if asked.calibration:
+            from promptpredict.calibrating import load_saved
+
+            own = {"prompt": prompt_file.fingerprint, "model": here(source).fingerprint}
+            saved = load_saved(asked.calibration, [prompt_file], own)
         lm = load_language_model(source, dtype=asked.dtype, device=asked.device, say=say)
     rows, none = np.arange(len(labelled)), np.arange(0)
     approach = estimator_of(
@@ -192,7 +200,10 @@ def _fitted(
         encoder=Embedder(asked.encoder, device=asked.device),
     )
     if not labelled:
-        return approach.fit(list(records[:1]), None)
+        approach.fit(list(records[:1]), None)
+        if saved is not None:
+            approach.calibration_ = saved  # which zero-shot has
+        return approach
     y = [label_of(prompt_file, record, str(asked.train)) for record in labelled]
     return approach.fit(list(labelled), y)
 

@@ -20,6 +20,7 @@ def explain(
     train: options.Train = None,
     approach: options.ExplainedApproach = "zero-shot",
     shots: options.ExplainedShots = None,
+    calibration: options.Calibration = None,
     label: options.Label = None,
     typical: options.Typical = False,  # noqa: FBT002
     actionable: options.Actionable = None,

@@ -29,7 +29,7 @@ class Told(BaseModel, frozen=True):
     target: str
     approach: str
     typical: bool
-    labelled: int
+    calibrated: bool
     explanations: tuple[Explanation, ...]
     contrasts: tuple[Contrast, ...] = ()
     importances: tuple[Importance, ...] = ()
@@ -70,10 +70,10 @@ class Told(BaseModel, frozen=True):
 
     def level(self) -> str | None:
         """Return what is to be known of the probabilities; None where they are calibrated."""
-        if self.labelled:
+        if self.calibrated:
             return None
         return (
-            "Probabilities are not calibrated: no labelled records were given. Effects need no "
+            "Probabilities are not calibrated (--calibration of a score, or --train). Effects need no "
             "calibration."
         )
 

@@ -94,7 +94,8 @@ def _saved(given: Given, source: Source | None) -> Calibration | AmountCalibrati
     from promptpredict.calibrating import fingerprints, load_saved
     from promptpredict.models import here
 
-    return load_saved(given.options.calibration, given, fingerprints(given, here(source)))
+    files = [given.prompt_file, *given.others]
+    return load_saved(given.options.calibration, files, fingerprints(given, here(source)))
 
 
 class _Run:
