@@ -1,10 +1,12 @@
 """Measure whether numbers that a language model can read help it: plain, rounded, placed.
 
     python benchmarks/placing.py --data DIR --table NAME [--work DIR] [--test 300] [--seeds 3]
+        [--approach zero-shot,probe]
 
 Reads DIR/NAME.csv.gz and prompts/NAME.jinja beside this script, with `numbers` set by a file that
 extends it. The same test rows (stratified, seed 0) under each of the three: zero-shot, few-shot (the
-first 8 of 64 labelled rows as balanced shots) and probe on all 64, the same draws, one a seed. Places
+first 8 of 64 labelled rows as balanced shots, by far the dearest) and probe on all 64, the same draws, one a
+seed. Places
 are learned from all rows that do not test, without their labels. ROC AUC, mean over the seeds, with the
 95 % interval of each paired difference. With --work what the model has read is kept in DIR/NAME.sqlite,
 and a run that was cut off goes on. Prints a line for each figure, and all as one JSON line at the end.
@@ -37,9 +39,8 @@ from promptpredict.splits import draws, split
 from promptpredict.verdict import Gap, perfect, word
 
 HERE = Path(__file__).parent
-TABLES = sorted(
-    path.stem for path in (HERE / "prompts").glob("*.jinja") if not path.stem.endswith("-bare")
-)
+TABLES = sorted(path.stem for path in (HERE / "prompts").glob("*.jinja") if "-" not in path.stem)
+APPROACHES = ("zero-shot", "few-shot", "probe")
 WAYS = ("plain", "rounded", "placed")
 LABELS, SHOTS = 64, 8
 Floats = npt.NDArray[np.float64]
@@ -55,8 +56,12 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder of the ledger; none is kept without")
     parser.add_argument("--test", type=int, default=300, help="test rows")
     parser.add_argument("--seeds", type=int, default=3, help="draws of labelled rows")
+    parser.add_argument("--approach", default=",".join(APPROACHES), help="some of them, by commas")
     parser.add_argument("--model", default="smollm2-135m")
     options = parser.parse_args()
+    approaches = options.approach.split(",")
+    if unknown := {*approaches} - {*APPROACHES}:
+        parser.error(f"--approach {min(unknown)}; possible: {', '.join(APPROACHES)}")
     begun = time.perf_counter()
     files = {way: written(options.table, way) for way in WAYS}
     records, _ = read_labelled(str(options.data / f"{options.table}.csv.gz"), files["plain"], {})
@@ -75,7 +80,8 @@ def main() -> None:
         for seed in range(options.seeds):
             drawn = draws([y[row] for row in train], [LABELS], seed=seed)[LABELS]
             order = np.random.default_rng(seed).permutation(train[drawn])
-            for approach, found in predicted(file, memo, [records[row] for row in order], tested):
+            labelled = [records[row] for row in order]
+            for approach, found in predicted(approaches, file, memo, labelled, tested):
                 said.setdefault((approach, way), []).append(found)
             print(f"{way}, seed {seed}: {memo.passes:,} prompts read", flush=True)
     about: dict[str, Any] = {
@@ -85,7 +91,12 @@ def main() -> None:
     }
     about |= {"test": len(test), "train": len(train), "seeds": options.seeds, "labels": LABELS}
     columns = sorted(file.standing.columns) if file.standing else []
-    about |= {"shots": SHOTS, "placed_columns": columns, "tokens_read": memo.tokens_read}
+    about |= {
+        "approaches": approaches,
+        "shots": SHOTS,
+        "placed_columns": columns,
+        "tokens_read": memo.tokens_read,
+    }
     result = compared(files["plain"], [y[row] for row in test], said)
     print(json.dumps(about | result | {"seconds": round(time.perf_counter() - begun)}))
 
@@ -97,7 +108,11 @@ def written(table: str, way: str) -> PromptFile:
 
 
 def predicted(
-    file: PromptFile, memo: Memo, labelled: Sequence[Record], tested: Sequence[Record]
+    names: Sequence[str],
+    file: PromptFile,
+    memo: Memo,
+    labelled: Sequence[Record],
+    tested: Sequence[Record],
 ) -> list[tuple[str, Floats]]:
     """Return the probabilities (n, k) of test rows by each approach, columns in label order.
 
@@ -110,7 +125,8 @@ def predicted(
         "probe": ProbeClassifier(file, **given),
     }
     found = []
-    for name, approach in approaches.items():
+    for name in names:
+        approach = approaches[name]
         approach.fit(list(labelled), [record.label for record in labelled])
         columns = [approach.keys_.index(key) for key in file.words]
         found.append((name, approach.predict_proba(list(tested))[:, columns]))
