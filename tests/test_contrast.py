@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from promptpredict.contrast import Change, Choices, choices_of, contrast
-from promptpredict.errors import DataError
+from promptpredict.errors import DataError, UnscoredError
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 
@@ -62,7 +62,9 @@ TABLE = records(
 def run(odds, columns=("contract", "discount", "paid"), table=TABLE, below=LINE):
     approach = Weighing(odds)
     choices = choices_of(FILE, TABLE, columns)
-    return contrast(approach, table, choices, below=below, label="1"), approach
+    found, faults = contrast(approach, table, choices, below=below, label="1")
+    assert faults == {}
+    return found, approach
 
 
 def test_a_record_that_is_under_already_has_no_change_and_costs_one_score():
@@ -117,7 +119,7 @@ def test_fields_and_distance_are_as_small_as_trying_everything_finds(seed):
         return 0.6 + sum(weights[column, str(values[column])] for column in choices)
 
     choices = choices_of(FILE, TABLE, ("contract", "discount", "paid"))
-    found = contrast(Weighing(odds), TABLE, choices, below=LINE, label="1")
+    found, _ = contrast(Weighing(odds), TABLE, choices, below=LINE, label="1")
     for each, record in zip(found, TABLE, strict=True):
         options = [[record.values[c], *choices[c].values] for c in choices]
         sizes = []
@@ -135,6 +137,28 @@ def test_fields_and_distance_are_as_small_as_trying_everything_finds(seed):
                 own = each.changes[0].column
                 value = next(v for v in choices[own].values if str(v) == each.changes[0].after.split(" E")[0])  # fmt: skip
                 assert choices[own].apart(record.values[own], value) == apart
+
+
+def test_no_change_is_tried_twice():
+    (first, *_), approach = run(lambda values: 2.0, table=TABLE[:1])
+    assert not first.reached
+    asked = [tuple(record.values.items()) for record in approach.asked]
+    assert len(asked) == len(set(asked))
+
+
+def test_a_record_that_cannot_be_scored_when_it_is_changed_is_told():
+    class Refusing(Weighing):
+        def predict_proba(self, X):
+            bad = {record.row: "too long" for record in X if record.values["contract"] == "yearly" and record.row == 1}  # fmt: skip
+            if bad:
+                raise UnscoredError(bad)
+            return super().predict_proba(X)
+
+    choices = choices_of(FILE, TABLE, ("contract",))
+    approach = Refusing(lambda values: 1.0 - 2.0 * (values["contract"] == "two years"))
+    found, faults = contrast(approach, TABLE, choices, below=LINE, label="1")
+    assert faults == {1: "too long"}
+    assert [(each.row, each.reached) for each in found] == [(2, True), (3, True), (4, True)]
 
 
 def test_what_a_field_may_be_changed_to():

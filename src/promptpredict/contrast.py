@@ -11,11 +11,12 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 from pydantic import BaseModel
 
-from promptpredict.errors import DataError, nearest
+from promptpredict.errors import DataError, UnscoredError, nearest
 from promptpredict.explain import Fitted, log_odds
 from promptpredict.frontmatter import Column
 from promptpredict.parts import is_ordered, order_of
@@ -111,8 +112,9 @@ class _Search:
 
     record: Record
     odds: float
-    kept: list[tuple[float, dict[str, Value]]] = field(default_factory=list)
-    done: bool = False
+    kept: list[tuple[float, dict[str, Value]]]
+    done: bool
+    seen: set[frozenset[tuple[str, Value]]] = field(default_factory=set)
 
 
 def contrast(
@@ -123,46 +125,43 @@ def contrast(
     below: float,
     label: str,
     progress: Callable[[int], object] = lambda _: None,
-) -> list[Contrast]:
+) -> tuple[list[Contrast], dict[int, str]]:
     """Return for each record the smallest change that brings its probability of ``label`` below.
 
     First every single change is tried, then changes to those that came nearest, a field more each
     time: of one field the smallest is found, of more a small one. Fewer fields are smaller; of as many,
-    those whose values are less apart; of such the one with the lowest probability. Raises UnscoredError
-    for records that cannot be scored.
+    those whose values are less apart; of such the one with the lowest probability. Records that cannot
+    be scored, as they are or changed, are left out: row → reason.
     """
     line = float(np.log(below) - np.log1p(-below))
-    odds = _odds(approach, list(records), label)
+    faults: dict[int, str] = {}
+    begun: list[tuple[Record, list[dict[str, Value]]]] = [(record, [{}]) for record in records]
     searches = [
-        _Search(record, value, [(value, {})], done=value < line)
-        for record, value in zip(records, odds, strict=True)
+        _Search(record, odds, [(odds, {})], done=odds < line)
+        for record, [odds] in _scored(approach, begun, label, faults)
     ]
     for _ in choices:
-        open_ = [search for search in searches if not search.done]
-        tried = [list(_further(search, choices)) for search in open_]
-        changed = [
-            replace(search.record, values=dict(search.record.values) | changes)
-            for search, own in zip(open_, tried, strict=True)
-            for changes in own
-        ]
-        said = iter(_odds(approach, changed, label))
-        for search, own in zip(open_, tried, strict=True):
-            _take(search, [(next(said), changes) for changes in own], choices, line)
-    progress(len(searches))
+        open_ = {search.record.row: search for search in searches if not search.done}
+        tried = [(search.record, list(_further(search, choices))) for search in open_.values()]
+        changes = {record.row: own for record, own in tried}
+        for record, odds in _scored(approach, tried, label, faults):
+            pairs = list(zip(odds, changes[record.row], strict=True))
+            _take(open_[record.row], pairs, choices, line)
+    progress(len(records))
     file = approach.prompt_file_
-    return [_contrast(file, search, label, line) for search in searches]
+    kept = [search for search in searches if search.record.row not in faults]
+    return [_contrast(file, search, label, line) for search in kept], faults
 
 
 def _further(search: _Search, choices: Mapping[str, Choices]) -> Iterator[dict[str, Value]]:
     """Yield the kept sets of changes with one field more, each set once."""
-    seen: set[frozenset[tuple[str, Value]]] = set()
     for _, changes in search.kept:
         for column, possible in choices.items():
             for value in possible.values if column not in changes else ():
                 more = changes | {column: value}
                 key = frozenset(more.items())
-                if value != search.record.values.get(column) and key not in seen:
-                    seen.add(key)
+                if value != search.record.values.get(column) and key not in search.seen:
+                    search.seen.add(key)
                     yield more
 
 
@@ -217,14 +216,33 @@ def _change(prompt_file: PromptFile, column: str, before: Value, after: Value) -
     return Change(column=column, name=look.name or column, before=texts[0], after=texts[1])
 
 
-def _odds(approach: Fitted, records: list[Record], label: str) -> list[float]:
-    """Return the log-odds (n,) of a label, a block of prompts at a time."""
+def _scored(
+    approach: Fitted,
+    asked: Sequence[tuple[Record, Sequence[Mapping[str, Value]]]],
+    label: str,
+    faults: dict[int, str],
+) -> list[tuple[Record, list[float]]]:
+    """Return records with their log-odds of a label under each of their changes.
+
+    A record that cannot be scored under one of them goes to ``faults``.
+    """
     column = approach.keys_.index(label)
+    left = [each for each in asked if each[0].row not in faults]
+    changed = [
+        replace(record, values={**record.values, **changes})
+        for record, own in left
+        for changes in own
+    ]
     found: list[float] = []
-    for start in range(0, len(records), _AT_A_TIME):
-        said = approach.predict_proba(records[start : start + _AT_A_TIME])
-        found += log_odds(said)[:, column].tolist()
-    return found
+    try:
+        for start in range(0, len(changed), _AT_A_TIME):
+            said = approach.predict_proba(changed[start : start + _AT_A_TIME])
+            found += log_odds(said)[:, column].tolist()
+    except UnscoredError as error:
+        faults |= error.faults
+        return _scored(approach, left, label, faults)
+    odds = iter(found)
+    return [(record, list(islice(odds, len(own)))) for record, own in left]
 
 
 def _probability(odds: float) -> float:

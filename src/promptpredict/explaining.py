@@ -260,6 +260,8 @@ def _contrasts(
     assert label is not None
     some = [record for record in records if record.row not in faults]
     with Progress("changing", len(some)) as progress:
-        return contrast(
+        found, left_out = contrast(
             approach, some, choices, below=asked.below, label=label, progress=progress.advance
         )
+    faults |= left_out
+    return found
