@@ -40,7 +40,7 @@ from promptpredict.summary import Summary
 
 HELP = Path(__file__).parent / "golden" / "help"
 COMMANDS = [
-    "", "score", "plan", "benchmark", "wordings", "render", "check", "demo", "prompts", "prompts list",
+    "", "score", "plan", "benchmark", "wordings", "tune", "render", "check", "demo", "prompts", "prompts list",
     "prompts copy", "prompts new", "models", "models list", "models pull",
 ]  # fmt: skip
 PROMPT = """---
