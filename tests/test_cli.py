@@ -286,7 +286,7 @@ SCORE = ["score", "customers.csv"]
         (
             ["benchmark", "labelled.csv", *P, "--out", "r", "--approach", "prior,prob"],
             "there is no approach 'prob' (nearest: 'probe'); possible: zero-shot, panel, probe, "
-            "probe-shots, few-shot, few-shot-random, few-shot-nearest, embedding, text, fusion, "
+            "probe-shots, few-shot, few-shot-random, few-shot-nearest, tuned, embedding, text, fusion, "
             "fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
             "benchmark",
         ),

@@ -6,7 +6,9 @@ Knows peft, safetensors and torch modules; knows nothing of cards, prompts or tr
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +41,20 @@ def merged(model: Any, folder: Path, dtype: torch.dtype) -> Any:
     """
     import peft
 
-    found = peft.PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    with quietly():
+        found = peft.PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     for parameter in found.parameters():
         parameter.data = parameter.data.to(dtype)
     found.config.dtype = dtype
     return found
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep what peft and transformers say to each other of their future off stderr."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def _listed(value: Any) -> Any:

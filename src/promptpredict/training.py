@@ -21,6 +21,7 @@ from promptpredict.adapters import Tuning
 from promptpredict.batching import Fitted
 from promptpredict.errors import DataError, ModelError
 from promptpredict.lm import CausalLM
+from promptpredict.merging import quietly
 from promptpredict.objective import balanced, label_logprobs, loss_of, with_gradients
 from promptpredict.writing import whole
 
@@ -81,7 +82,8 @@ class Training:
         self.config = lora_config(lm, tuning)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # half of the adapter begins at random, the other at 0
-            self.adapted = peft.get_peft_model(lm.model, self.config)
+            with quietly():
+                self.adapted = peft.get_peft_model(lm.model, self.config)
         with_gradients(lm)
         self._parameters = [each for each in self.adapted.parameters() if each.requires_grad]
         self._optimizer = torch.optim.AdamW(
