@@ -354,6 +354,17 @@ def test_another_prompt_file_is_refused_before_the_model_loads(tiny_folder, no_l
     assert found != card.prompt
 
 
+def test_places_of_numbers_are_part_of_the_prompt_file(tiny_folder):
+    write("p.jinja", PROMPT.replace("id: id", "id: id\nnumbers: placed"))
+    labelled(60)
+    tune(tiny_folder)
+    score(tiny_folder, train="train.csv")
+    assert refused(score, tiny_folder).endswith(
+        ": its text was another, or other records give its numbers their places; possible: the "
+        "same prompt file with --train and the same labelled table"
+    )
+
+
 def test_several_prompt_files_and_shots_are_refused(tiny_folder, no_loading):
     tune(tiny_folder)
     no_loading()

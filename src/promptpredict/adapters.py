@@ -156,10 +156,13 @@ def fitting_card(folder: Path, files: Sequence[PromptFile], shots: int) -> Card:
         )
     [file] = files
     if file.fingerprint != card.prompt:
-        placed = ", or the places of its numbers," if file.front.numbers == "placed" else ""
+        what, too = "its text was another", ""
+        if file.front.numbers == "placed":
+            what = "its text was another, or other records give its numbers their places"
+            too = " with --train and the same labelled table"
         raise DataError(
             f"{folder} was trained with {card.prompt_file} ({card.prompt}), and {file.name} is "
-            f"{file.fingerprint}: its text{placed} was another; possible: the same prompt file"
+            f"{file.fingerprint}: {what}; possible: the same prompt file{too}"
         )
     if card.labels != tuple(file.words):
         raise AssertionError(f"{folder}: labels {card.labels} with the prompt {card.prompt}")

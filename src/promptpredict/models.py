@@ -112,7 +112,10 @@ def here(source: Source) -> Source:
     """Return a source as it is on this machine: one of the hub has files once it was loaded."""
     if source.path:
         return source
-    return replace(find(source.name), adapter=source.adapter, digest=source.digest)
+    found = find(source.name)
+    if source.adapter is None:
+        return found
+    return replace(found, adapter=source.adapter, digest=source.digest)
 
 
 def _digest(model: Path) -> str:

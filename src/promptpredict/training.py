@@ -219,7 +219,7 @@ class Training:
         """Go on from the checkpoint, where there is one."""
         if not self._checkpoint.exists():
             return
-        kept: dict[str, Any] = torch.load(self._checkpoint, weights_only=True)
+        kept: dict[str, Any] = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
         if kept["key"] != self._key:
             raise DataError(
                 f"{self._checkpoint.parent} holds an adapter that is not finished, of other rows, "
