@@ -86,14 +86,14 @@ def child() -> None:
     from promptpredict.cli import main as run
     from promptpredict.lm import CausalLM
 
-    read = CausalLM._read
+    read = CausalLM.read
 
     def noted(self: Any, batch: Any, *given: Any) -> Any:
         with open(os.environ[NOTES], "a") as file:
             file.write(f"{len(batch)}\n")
         return read(self, batch, *given)
 
-    CausalLM._read = noted  # type: ignore[method-assign]
+    CausalLM.read = noted  # type: ignore[method-assign]
     sys.argv = ["promptpredict", *sys.argv[2:]]
     run()
 

@@ -49,7 +49,7 @@ from promptpredict.lm import CausalLM
 from promptpredict.loading import load_language_model
 from promptpredict.memo import Memo
 from promptpredict.models import Source, find
-from promptpredict.plans import APPROACHES, STACK, WITH_LM, Plan
+from promptpredict.plans import APPROACHES, READING, STACK, TUNED, Plan
 from promptpredict.progress import Progress
 from promptpredict.prompt import PromptFile
 from promptpredict.report import write_report
@@ -64,9 +64,9 @@ NEAREST = "few-shot-nearest"
 SELECTIONS = ("few-shot", "few-shot-random", NEAREST, "probe", "embedding")
 SAMPLES, SAMPLE = 2, 384  # of a run: the stretches that a plan reads, and the most prompts in one
 MAIN = Plan(
-    approaches=[name for name in APPROACHES if name not in ("few-shot-random", NEAREST)],
+    approaches=[name for name in APPROACHES if name not in ("few-shot-random", NEAREST, TUNED)],
     budgets=(*BUDGETS, "all"),
-    budgets_of=dict.fromkeys((*WITH_LM, STACK), BUDGETS),
+    budgets_of=dict.fromkeys((*READING, STACK), BUDGETS),
     shots=8,
     max_test=400,
     held=2000,

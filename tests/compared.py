@@ -12,7 +12,7 @@ from fakes import FakeEncoder, FakeLM
 from promptpredict.benchmark import Benchmark
 from promptpredict.encoders import Embedder
 from promptpredict.memo import Memo
-from promptpredict.plans import Plan
+from promptpredict.plans import APPROACHES, TUNED, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 
@@ -43,6 +43,8 @@ GROUPED_TIMES = {
     "groups": [f"g{row % 50}" for row in range(120)],
     "times": [f"2024-{1 + row // 28:02}-{1 + row % 28:02}" for row in range(120)],
 }
+# all but the one that trains, for which a stand-in has no weights
+FAKED = tuple(name for name in APPROACHES if name != TUNED)
 QUICK = ("zero-shot", "few-shot", "probe", "embedding", "prior")
 
 

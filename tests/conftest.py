@@ -101,6 +101,15 @@ def tiny_lm(tokenizers):
     return CausalLM(build_model(), tokenizers["chatml"], name="tiny")
 
 
+@pytest.fixture(scope="session")
+def tiny_folder(tokenizers, tmp_path_factory):
+    """A folder with the same model, to load it by name."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    build_model().save_pretrained(folder)
+    tokenizers["chatml"].save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def fakes(tmp_path, monkeypatch):
     """The files and stand-ins of a run of `score`, in a folder of its own."""

@@ -11,6 +11,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from compared import (
+    FAKED,
     GROUPED_TIMES,
     QUICK,
     benchmark,
@@ -29,7 +30,7 @@ from promptpredict.estimating import estimator_of
 from promptpredict.heads import spread
 from promptpredict.ledger import Ledger
 from promptpredict.memo import Memo
-from promptpredict.plans import APPROACHES, CHOICES, STACK, WITH_LM, Plan
+from promptpredict.plans import CHOICES, STACK, WITH_LM, Plan
 from promptpredict.scores import each_labels
 
 
@@ -44,7 +45,7 @@ def _one_thread():
 def whole():
     """A comparison of all approaches, with what the language model was asked."""
     lm = FakeLM()
-    run = benchmark(customers(120), lm=lm, approaches=APPROACHES)
+    run = benchmark(customers(120), lm=lm, approaches=FAKED)
     with threadpool_limits(1):
         return run, run.run(), lm
 
@@ -96,7 +97,7 @@ def test_every_approach_is_tested_at_every_budget_and_seed_that_it_takes(whole):
         (approach, budget, seed)
         for seed in (0, 1)
         for budget in (4, 16)
-        for approach in (*APPROACHES, *CHOICES)
+        for approach in (*FAKED, *CHOICES)
         if budget == 16 or approach not in needs_16
     }
     assert Counter(cases(comparison)) == Counter(expected)
@@ -229,10 +230,10 @@ def test_groups_stay_together_in_the_folds_of_training_rows_too(monkeypatch):
     monkeypatch.setattr(StratifiedGroupKFold, "split", split)
     groups = [f"g{row // 2}" for row in range(160)]
     run = benchmark(
-        customers(160), approaches=APPROACHES, budgets=(64,), seeds=1, max_test=60, groups=groups
+        customers(160), approaches=FAKED, budgets=(64,), seeds=1, max_test=60, groups=groups
     )
     run.read()
-    assert {name for name, _, _ in run._cases(run.draws())} == {*APPROACHES, *CHOICES}
+    assert {name for name, _, _ in run._cases(run.draws())} == {*FAKED, *CHOICES}
     assert seen.count(64) >= 9
 
 
@@ -287,7 +288,7 @@ def test_no_test_row_is_ever_shown_or_learned_from(fits, split):
     """Of any approach: what each fit was given, and which customers stand in a shot."""
     lm = FakeLM()
     run = benchmark(
-        customers(120), lm=lm, approaches=APPROACHES, budgets=(4, 20), seeds=1, **SPLITS[split]
+        customers(120), lm=lm, approaches=FAKED, budgets=(4, 20), seeds=1, **SPLITS[split]
     )
     run.collect()
     fits.clear()
@@ -302,7 +303,7 @@ def test_no_test_row_is_ever_shown_or_learned_from(fits, split):
     # each fold's fits stand behind one another, the fold's two budgets as well
     assert len(fits) % len(trains) == 0
     size = len(fits) // len(trains)
-    assert size >= 2 * (len(APPROACHES) - len({STACK, "probe-shots"}))
+    assert size >= 2 * (len(FAKED) - len({STACK, "probe-shots"}))
     for fold, train in enumerate(trains):
         for name, rows, _ in fits[fold * size : (fold + 1) * size]:
             assert set(rows) <= train, name
@@ -347,7 +348,7 @@ def turned(run):
 def test_labels_of_test_rows_change_no_prediction_no_choice_and_no_threshold(whole):
     """Only the figures change: every approach, choice and threshold is made of training rows."""
     _, comparison, _ = whole
-    other = turned(benchmark(customers(120), approaches=APPROACHES)).run()
+    other = turned(benchmark(customers(120), approaches=FAKED)).run()
     shares = ["p_stays", "p_leaves"]
     for key, case in by_case(other).items():
         pd.testing.assert_frame_equal(case[shares], by_case(comparison)[key][shares])
@@ -449,7 +450,7 @@ def test_prompts_are_counted_before_the_first_is_read_and_each_is_read_once():
     lm = Listed()
     memo = Memo(lm)
     records = with_usage(customers(120))
-    run = benchmark(records, lm=memo, approaches=APPROACHES, memory_rows=100)
+    run = benchmark(records, lm=memo, approaches=FAKED, memory_rows=100)
     count = run.collect()
     assert lm.asked == []
     assert (memo.passes, len(memo.new())) == (0, count)

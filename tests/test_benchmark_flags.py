@@ -10,6 +10,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from compared import (
+    FAKED,
     GROUPED_TIMES,
     PROMPT,
     QUICK,
@@ -256,7 +257,7 @@ def test_a_note_says_what_the_prompt_file_cannot_serve():
     assert {row.approach for row in comparison.rows} == {"prior"}
 
 
-@pytest.mark.parametrize("approach", [name for name in APPROACHES if name != "probe-shots"])
+@pytest.mark.parametrize("approach", [name for name in FAKED if name != "probe-shots"])
 def test_a_label_that_no_customer_has_stops_no_comparison(approach):
     """A prompt file for three outcomes on a table where two of them occur."""
     text = PROMPT.replace("task: binary", "task: multiclass").replace("positive: leaves\n", "")
@@ -352,7 +353,7 @@ def test_the_base_rate_is_no_choice_where_nothing_else_can_be_tried():
 def test_a_rare_label_stops_no_comparison():
     """16 labels of which two are of the rare one: both are shots in front of the probe."""
     comparison = benchmark(
-        customers(400, share=0.1), approaches=APPROACHES, budgets=(16, 64), max_test=100
+        customers(400, share=0.1), approaches=FAKED, budgets=(16, 64), max_test=100
     ).run()
     assert comparison.notes[:1] == [
         "probe-shots is left out at 16 labels: a draw has 2 of 'leaves', and its 4 shots may take "

@@ -40,7 +40,7 @@ from promptpredict.summary import Summary
 
 HELP = Path(__file__).parent / "golden" / "help"
 COMMANDS = [
-    "", "score", "plan", "benchmark", "wordings", "explain", "render", "check", "demo", "prompts", "prompts list",
+    "", "score", "plan", "benchmark", "wordings", "explain", "tune", "render", "check", "demo", "prompts", "prompts list",
     "prompts copy", "prompts new", "models", "models list", "models pull",
 ]  # fmt: skip
 PROMPT = """---
@@ -286,7 +286,7 @@ SCORE = ["score", "customers.csv"]
         (
             ["benchmark", "labelled.csv", *P, "--out", "r", "--approach", "prior,prob"],
             "there is no approach 'prob' (nearest: 'probe'); possible: zero-shot, panel, probe, "
-            "probe-shots, few-shot, few-shot-random, few-shot-nearest, embedding, text, fusion, "
+            "probe-shots, few-shot, few-shot-random, few-shot-nearest, tuned, embedding, text, fusion, "
             "fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
             "benchmark",
         ),

@@ -13,11 +13,10 @@ import pytest
 from sklearn.metrics import brier_score_loss, f1_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from compared import QUICK, benchmark, by_case, customers
+from compared import FAKED, QUICK, benchmark, by_case, customers
 from fakes import FakeEncoder, FakeLM
 from promptpredict.figures import members
 from promptpredict.metrics import best_threshold, resample
-from promptpredict.plans import APPROACHES
 from promptpredict.results import Results, write_results
 
 
@@ -65,8 +64,8 @@ def test_the_predictions_on_disk_give_the_figures_of_results_json(found, tmp_pat
 
 def test_the_approaches_know_what_the_feedback_says():
     """A column mixed up or a label turned round would show here."""
-    comparison = benchmark(customers(200), approaches=APPROACHES, budgets=(40,), seeds=1).run()
-    assert len(comparison.rows) == len(APPROACHES) + 3
+    comparison = benchmark(customers(200), approaches=FAKED, budgets=(40,), seeds=1).run()
+    assert len(comparison.rows) == len(FAKED) + 3
     least = {"prior": 0.5, "structured": 0.6, "structured-trees": 0.6}
     for row in comparison.rows:
         value = row.metrics["roc_auc"].value
@@ -291,7 +290,7 @@ def test_an_approach_costs_what_it_costs_alone_whoever_read_its_prompts(monkeypa
     clock = Clock()
     for module in ("benchmark", "blending", "memo", "encoders"):
         monkeypatch.setattr(f"promptpredict.{module}.time", clock)
-    approaches = [name for name in APPROACHES if not name.startswith("fusion")]
+    approaches = [name for name in FAKED if not name.startswith("fusion")]
     comparison = benchmark(
         customers(100),
         lm=SlowLM(clock),

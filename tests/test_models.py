@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import os
@@ -615,3 +616,17 @@ def test_models_are_told_apart_by_their_files_and_not_by_where_they_lie(tmp_path
         changed[place] = 1
         weights.write_bytes(changed)
         assert find(str(one)).fingerprint != first
+
+
+def test_an_adapter_is_part_of_what_tells_a_model_from_another(tmp_path):
+    plain = Source("hub/model", tmp_path)
+    tuned = dataclasses.replace(plain, adapter=tmp_path / "adapter", digest="0123456789ab")
+    assert plain.fingerprint == plain.base == tuned.base
+    assert tuned.fingerprint == f"{plain.base}+0123456789ab"
+
+
+def test_a_model_that_has_come_from_the_hub_keeps_its_adapter(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "find", lambda name: Source(name, tmp_path))
+    tuned = Source("hub/model", None, adapter=tmp_path / "adapter", digest="0123456789ab")
+    found = here(tuned)
+    assert (found.path, found.adapter, found.digest) == (tmp_path, tuned.adapter, tuned.digest)

@@ -40,13 +40,13 @@ def test_the_names_of_approaches_are_on_one_side_or_the_other_but_for_the_stack(
         (
             {"approaches": ("probe", "embeding")},
             "there is no approach 'embeding' (nearest: 'embedding'); possible: zero-shot, panel, "
-            "probe, probe-shots, few-shot, few-shot-random, few-shot-nearest, embedding, text, "
+            "probe, probe-shots, few-shot, few-shot-random, few-shot-nearest, tuned, embedding, text, "
             "fusion, fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
         ),
         (
             {"budgets_of": {"few-shot": (4,), "prob": (16,)}},
             "there is no approach 'prob' (nearest: 'probe'); possible: zero-shot, panel, probe, "
-            "probe-shots, few-shot, few-shot-random, few-shot-nearest, embedding, text, fusion, "
+            "probe-shots, few-shot, few-shot-random, few-shot-nearest, tuned, embedding, text, fusion, "
             "fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
         ),
         ({"value_saved": 100.0}, "captured value needs --offer-cost too"),
@@ -104,11 +104,11 @@ def test_without_a_label_there_is_zero_shot_and_a_known_base_rate(rate):
     assert takes == ({"zero-shot"} if rate is None else {"zero-shot", "prior"})
 
 
-def test_with_few_labels_there_is_neither_stack_nor_probe_with_shots():
+def test_with_few_labels_there_is_neither_stack_nor_probe_with_shots_nor_tuning():
     plan = Plan()
     for budget, lacking in (
-        (4, {"stack", "probe-shots"}),
-        (15, {"stack", "probe-shots"}),
+        (4, {"stack", "probe-shots", "tuned"}),
+        (15, {"stack", "probe-shots", "tuned"}),
         (16, set()),
     ):
         takes = {name for name in APPROACHES if plan.takes(name, budget, 100)}
@@ -257,14 +257,15 @@ def test_approaches_named_twice_are_one_and_keep_their_order():
 
 def test_balanced_shots_need_a_row_of_every_label_of_the_file():
     because = "is left out: no row has the label 'leaves', and balanced shots need every label"
+    tuned = "tuned is left out: no row has the label 'leaves', and an adapter needs every label"
     assert left_out(PROMPT, labels={"stays"}) == (
-        ["few-shot", "probe-shots"],
-        [f"probe-shots {because}", f"few-shot {because}"],
+        ["few-shot", "probe-shots", "tuned"],
+        [f"probe-shots {because}", f"few-shot {because}", tuned],
     )
     for select in ("random", "nearest"):
         assert left_out(PROMPT, labels={"stays"}, select=select) == (
-            ["probe-shots"],
-            [f"probe-shots {because}"],
+            ["probe-shots", "tuned"],
+            [f"probe-shots {because}", tuned],
         )
     assert usable(PROMPT, ("prior", "probe"), labels={"stays"}) == (["prior", "probe"], [])
 

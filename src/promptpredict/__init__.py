@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         TextRegressor,
     )
     from promptpredict.stacking import StackClassifier
+    from promptpredict.tuned import TunedClassifier
 
 __version__ = "0.1.0"
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "StructuredRegressor",
     "TextClassifier",
     "TextRegressor",
+    "TunedClassifier",
     "__version__",
     "with_events",
 ]
@@ -80,6 +82,7 @@ _HOMES = {
     "StructuredRegressor": "regressors",
     "TextClassifier": "baselines",
     "TextRegressor": "regressors",
+    "TunedClassifier": "tuned",
     "with_events": "histories",
 }
 

@@ -30,11 +30,12 @@ from promptpredict.heads import moved, shares, spread
 from promptpredict.leaks import find_leaks, repeated
 from promptpredict.memo import Memo
 from promptpredict.placing import unplaced
-from promptpredict.plans import ENCODED, STACK, WITH_LM, Plan
+from promptpredict.plans import ENCODED, READING, STACK, TUNED, WITH_LM, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.rates import Rate, checked_rate, shares_of
 from promptpredict.records import Record, groups_of
 from promptpredict.results import Flag
+from promptpredict.scores import Labels
 from promptpredict.shots import content
 from promptpredict.splits import Rows, make_splits
 from promptpredict.times import cell_texts
@@ -142,8 +143,10 @@ class Benchmark:
         """Go through the run with what needs a language model, and nothing else."""
         for draw in self.draws():
             for approach in self._runs[draw.budget]:
-                if approach in WITH_LM:
+                if approach in READING:
                     self._ask_for(approach, draw)
+                if approach == TUNED:
+                    self._find_faults(draw)
         self._memorised()
 
     def _ask_for(self, approach: str, draw: Draw) -> None:
@@ -152,6 +155,16 @@ class Benchmark:
                 self._outcome(approach, draw, shots)
         except UnscoredError as error:
             self.unscored.update(error.faults)  # and once more, without these rows
+
+    def _find_faults(self, draw: Draw) -> None:
+        """Leave out rows that cannot be read, for an approach that asks no prompt of the memo."""
+        rows = sorted({*draw.rows.tolist(), *draw.test.tolist()})
+        file = self.files[draw.fold]
+        fault: Any = getattr(getattr(self.memo, "lm", None), "fault", None)
+        asked = Labels(file.words, file.front.join)
+        for row in rows if fault else ():
+            if why := fault(file.render(self.records[row]), asked):
+                self.unscored[self.records[row].row] = why
 
     def draws(self) -> list[Draw]:
         """Return every draw of labelled rows."""
@@ -243,7 +256,9 @@ class Benchmark:
         return predicted, seconds - waited + cost, tokens
 
     def _seen(self, approach: str, estimator: Any) -> Seen | None:
-        if self.memo is None or approach not in WITH_LM or self.memo.collecting:
+        if approach == TUNED:
+            return Seen.of(estimator.scores_, None)
+        if self.memo is None or approach not in READING or self.memo.collecting:
             return None
         return Seen.of(self.memo.last, getattr(estimator, "shots_", None))
 
@@ -268,6 +283,7 @@ class Benchmark:
             some = np.random.default_rng(self.plan.split_seed).permutation(draw.train)[:RATE_ROWS]
             estimator.fit(self._rows(some), None)
         probabilities, seconds, tokens = self._timed(estimator.predict_proba, draw)
+        tokens += getattr(estimator, "tokens_", 0.0)
         columns = [self.labels.index(key) for key in estimator.keys_]
         judged = spread(held_out, columns, len(self.labels))
         seen = self._seen(approach, estimator)

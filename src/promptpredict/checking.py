@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from promptpredict.errors import DataError, nearest
 from promptpredict.keeping import Seal, read_key
@@ -23,6 +23,9 @@ from promptpredict.shots import Select
 from promptpredict.tables import table_name
 from promptpredict.writing import Kind, check_output, check_place, prompts_of, rejects_of
 
+if TYPE_CHECKING:
+    from promptpredict.adapters import Card
+
 AMOUNT_COLUMNS = ("prediction", "lower", "upper")  # of the output for task: regression
 
 
@@ -30,7 +33,8 @@ AMOUNT_COLUMNS = ("prediction", "lower", "upper")  # of the output for task: reg
 class ScoreOptions(Reading):
     """What `score` is asked for; the defaults are the command's.
 
-    ``others`` are prompt files whose log-probabilities are averaged with those of ``prompt``. Rows
+    ``others`` are prompt files whose log-probabilities are averaged with those of ``prompt``;
+    ``adapter`` is the folder of an adapter of the language model. Rows
     are read ``block_rows`` at a time; no command has it, as it moves scores in half precision.
     """
 
@@ -58,6 +62,7 @@ class ScoreOptions(Reading):
     max_drift: float = 0.25
     guard: float | None = None
     on: Literal["here", "ray"] = "here"
+    adapter: Path | None = None
     keep_prompts: bool = False
     encrypt_key_file: str | None = None
     seed: int = 0
@@ -80,6 +85,7 @@ class Given:
     columns: Mapping[str, Kind]
     notes: list[str]
     seal: Seal | None = None  # encrypts the prompts that are kept
+    card: Card | None = None  # of the adapter that the language model has
 
     @property
     def labels(self) -> list[str]:
@@ -132,11 +138,16 @@ def check(options: ScoreOptions) -> Given:
         files = [_with_edges(options, file, labelled) for file in files]
     files, unplaced = placed_files(files, labelled if options.train else None)
     notes += unplaced
+    card = None
+    if options.adapter is not None:
+        from promptpredict.adapters import fitting_card
+
+        card = fitting_card(options.adapter, files, options.shots)
     warnings = [f"warning: {warning}" for file in files for warning in file.warnings]
     if options.private.redact and options.private.redact.note:
         notes.append(options.private.redact.note)
     seal = read_key(options.encrypt_key_file) if options.encrypt_key_file else None
-    return Given(options, files[0], files[1:], labelled, columns, [*warnings, *notes], seal)
+    return Given(options, files[0], files[1:], labelled, columns, [*warnings, *notes], seal, card)
 
 
 # -- outputs -----------------------------------------------------------------------------------

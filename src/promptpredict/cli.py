@@ -16,7 +16,7 @@ import typer
 from promptpredict import logs, options
 from promptpredict.commands import Commands, needs_train, say
 from promptpredict.reasoning import explain
-from promptpredict.subcommands import check, models_app, prompts_app, render
+from promptpredict.subcommands import check, models_app, prompts_app, render, tune
 
 DEFAULT_APPROACHES = (
     "zero-shot,few-shot,probe,panel,embedding,structured,structured-trees,text,fusion,stack,prior"
@@ -47,6 +47,7 @@ def score(
     shots: options.Shots = 0,
     select: options.Select = "balanced",
     model: options.Model = "auto",
+    adapter: options.Adapter = None,
     encoder: options.Encoder = "minilm",
     dtype: options.Dtype = "auto",
     device: options.Device = "auto",
@@ -91,8 +92,8 @@ def score(
     stdout).
 
     Probabilities are calibrated by the first of these that there is: --calibration; --base-rate
-    (one shift for all rows; 200 rows or more); the records of --train that are no shots (8 or
-    more); base_rate in the prompt file; else not at all.
+    (one shift for all rows; 200 rows or more); the records that --adapter has held out; those of
+    --train that are no shots (8 or more); base_rate in the prompt file; else not at all.
 
     FILE.ledger keeps what the language model said (no text): the same command goes on after an
     interruption, and a later run reads only the customers whose prompt is new.
@@ -216,8 +217,8 @@ def benchmark(
     language model reads each prompt once; what it read is kept in DIR/ledger.sqlite, so that an
     interrupted run goes on, and a second one with other approaches or budgets reads only what is
     new. Approaches: zero-shot, few-shot, few-shot-random, few-shot-nearest, probe, probe-shots,
-    panel, embedding, text, fusion, fusion-mlp, fusion-trees, structured, structured-trees, stack,
-    prior.
+    panel, tuned (trains a model for each draw: dear), embedding, text, fusion, fusion-mlp,
+    fusion-trees, structured, structured-trees, stack, prior.
     """
     from promptpredict.comparing import BenchmarkOptions, benchmark_table
     from promptpredict.errors import DataError
@@ -282,6 +283,7 @@ def wordings(
 
 
 app.command()(explain)
+app.command()(tune)
 app.command()(render)
 app.command()(check)
 

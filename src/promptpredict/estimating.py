@@ -11,7 +11,7 @@ from promptpredict.approach import Approach
 from promptpredict.calibration import MIN_ROWS
 from promptpredict.cases import Draw
 from promptpredict.encoders import Embedder
-from promptpredict.plans import Plan
+from promptpredict.plans import TUNED, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.scores import LanguageModel
 
@@ -27,8 +27,9 @@ def estimator_of(
     encoder: Embedder,
 ) -> Approach:
     """Return the estimator of an approach for a draw of labelled rows, with so many shots."""
-    from promptpredict import baselines, estimators
+    from promptpredict import estimators
     from promptpredict.panels import PanelClassifier
+    from promptpredict.tuned import TunedClassifier
 
     by_lm: dict[str, Any] = {"model": model, "encoder": encoder}
     given: dict[str, Any] = {"random_state": draw.seed}
@@ -50,8 +51,18 @@ def estimator_of(
         return estimators.ProbeClassifier(prompt_file, **by_lm, **given)
     if approach == "probe-shots":
         return estimators.ProbeClassifier(prompt_file, shots=shots, random_state=None, **by_lm)
+    if approach == TUNED:
+        return TunedClassifier(prompt_file, model=model or "auto", **given)
     if approach == "panel":
         return PanelClassifier(prompt_file, model=model or "auto", **given)
+    return _without_lm(approach, prompt_file, encoder=encoder, random_state=draw.seed)
+
+
+def _without_lm(approach: str, prompt_file: PromptFile, **given: Any) -> Approach:
+    """Return the estimator of an approach without a language model."""
+    from promptpredict import baselines
+
+    encoder = given.pop("encoder")
     if approach == "embedding":
         return baselines.EmbeddingClassifier(prompt_file, encoder=encoder, **given)
     if approach.startswith("fusion"):

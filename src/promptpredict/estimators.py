@@ -156,13 +156,14 @@ class PromptClassifier(ByLanguageModel):
         if self.calibration_.method not in ("platt", "vector"):
             found[scored] = self.calibration_.apply(logprobs[scored])
             return self._by_class(found)
-        y = [self.prompt_file_.label_of(records[row].label) for row in scored]
-        columns = calibrate.columns_of(y, list(self.prompt_file_.words))
-        groups = groups_of([records[row] for row in scored])
-        folds = stratified(columns, 0, groups) if len(np.unique(columns)) > 1 else None
-        for others, held in folds or ():
-            calibration = self._platt(logprobs[scored[others]], [y[row] for row in others])
-            found[scored[held]] = calibration.apply(logprobs[scored[held]])
+        found[scored] = manylabels.cross_calibrated(
+            logprobs[scored],
+            [self.prompt_file_.label_of(records[row].label) for row in scored],
+            labels=list(self.prompt_file_.words),
+            positive=self.prompt_file_.front.positive,
+            level=self._level,
+            groups=groups_of([records[row] for row in scored]),
+        )
         return self._by_class(found)
 
     def _left_out(self, records: list[Record]) -> npt.NDArray[np.float64]:

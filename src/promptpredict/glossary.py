@@ -22,6 +22,7 @@ APPROACHES: Mapping[str, str] = {
     "panel": (
         "logistic regression on the log-odds of the prompt file's question and its side questions"
     ),
+    "tuned": "the label words, by a model trained on the labelled customers (an adapter, LoRA)",
     "embedding": "sentence embedding of the same customer and logistic regression",
     "text": "TF-IDF of the text columns and logistic regression",
     "fusion": "sentence embedding of the text beside the columns, and logistic regression",

@@ -182,7 +182,7 @@ class CausalLM:
         while todo:
             batch = todo.pop(0)
             try:
-                found = self._read(batch, self._shared_prefix(group.prefix), fitted, keys)
+                found = self.read(batch, self._shared_prefix(group.prefix), fitted, keys)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
@@ -203,7 +203,7 @@ class CausalLM:
         draft.take(waiting)
         return tokens
 
-    def _read(
+    def read(
         self,
         batch: Sequence[Branches],
         prefix: Prefix,

@@ -51,10 +51,15 @@ def load_language_model(
         return _load_two_sided(source, place, tokenizer, chosen, device, batch_tokens)
     with _refusing(f"{source.name} cannot be loaded as a causal language model"):
         model, found = AutoModelForCausalLM.from_pretrained(
-            place, dtype=chosen, output_loading_info=True
+            place, dtype=torch.float32 if source.adapter else chosen, output_loading_info=True
         )
         _check_whole(found)
-        model = model.to(device)
+    if source.adapter:
+        from promptpredict.merging import merged
+
+        with _refusing(f"the adapter {source.adapter} cannot be merged into {source.name}"):
+            model = merged(model, source.adapter, chosen)
+    model = model.to(device)
     lm = CausalLM(model, tokenizer, name=source.name, batch_tokens=batch_tokens)
     if pack:
         pack_weights(model, lm.batch_tokens)

@@ -7,6 +7,7 @@ labels are one number, their log-odds, which `calibration` calibrates.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from promptpredict.calibration import (
     label_table,
 )
 from promptpredict.errors import DataError
+from promptpredict.heads import stratified
 from promptpredict.levelling import log_sum, solved
 from promptpredict.rates import Rate, checked_rate, said_rate
 
@@ -46,6 +48,30 @@ def fit_labels(
         rate = None if level is None else level[positive]
         return fit_platt(logprobs, y, labels=labels, positive=positive, base_rate=rate)
     return fit_vector(logprobs, y, labels=labels, level=level)
+
+
+def cross_calibrated(
+    logprobs: npt.ArrayLike,
+    y: Sequence[str],
+    *,
+    labels: Sequence[str],
+    positive: str | None,
+    level: Mapping[str, float] | None = None,
+    groups: Sequence[str] | None = None,
+) -> Floats:
+    """Return probabilities (n, k) of labelled rows, each calibrated by ``fit_labels`` on other rows.
+
+    Rows of one of ``groups`` (n,) stand on one side. NaN where the rows cannot be parted so.
+    """
+    table = label_table(logprobs, labels)
+    found = np.full(table.shape, np.nan)
+    columns = columns_of(y, labels)
+    folds = stratified(columns, 0, groups) if len(np.unique(columns)) > 1 else None
+    for others, held in folds or ():
+        truth = [y[row] for row in others]
+        given: dict[str, Any] = {"labels": labels, "positive": positive, "level": level}
+        found[held] = fit_labels(table[others], truth, **given).apply(table[held])
+    return found
 
 
 def fit_rate(

@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,18 +78,29 @@ DEFAULT_ENCODER = "minilm"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model that is there, or that the hub has: ``path`` is a folder, a .gguf file or None."""
+    """A model that is there, or that the hub has: ``path`` is a folder, a .gguf file or None.
+
+    ``adapter`` is the folder of an adapter that is merged into the weights, ``digest`` tells it from
+    any other.
+    """
 
     name: str
     path: Path | None
     package: Package | None = None
+    adapter: Path | None = None
+    digest: str = ""
 
     @property
     def fingerprint(self) -> str:
         """Return what tells this model from another: the pinned digest, or one of its files.
 
-        Of a model that is still on the hub only the name is known.
+        Of a model that is still on the hub only the name is known. An adapter is part of it.
         """
+        return f"{self.base}+{self.digest}" if self.adapter else self.base
+
+    @property
+    def base(self) -> str:
+        """Return what tells the model from another, whatever adapter it has."""
         if self.package:
             return f"{self.name}@{self.package.weights_sha256[:12]}"
         return (
@@ -99,7 +110,12 @@ class Source:
 
 def here(source: Source) -> Source:
     """Return a source as it is on this machine: one of the hub has files once it was loaded."""
-    return source if source.path else find(source.name)
+    if source.path:
+        return source
+    found = find(source.name)
+    if source.adapter is None:
+        return found
+    return replace(found, adapter=source.adapter, digest=source.digest)
 
 
 def _digest(model: Path) -> str:

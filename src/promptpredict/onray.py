@@ -93,7 +93,8 @@ class Ahead:
         )
         self.name = source.name
         self._given = replace(given, options=options, seal=None)
-        self._source = replace(source, path=source.path.absolute())
+        adapter = source.adapter and source.adapter.absolute()
+        self._source = replace(source, path=source.path.absolute(), adapter=adapter)
         self._actors = Actors.found(options.device)
         self.where: str = self._actors.run(_placed, options.dtype, options.device)
         self._faults: dict[bytes, str] = {}

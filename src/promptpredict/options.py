@@ -31,6 +31,12 @@ def _share(share: float | None) -> float | None:
     return share
 
 
+def _part(share: float) -> float:
+    if not 0 < share <= 1:
+        raise typer.BadParameter(f"{share:g} does not lie above 0, and at most at 1")
+    return share
+
+
 def _rate(text: str) -> float | dict[str, float]:
     try:
         return read_rate(text)
@@ -130,6 +136,9 @@ Encoder = Annotated[str, _option("ENCODER", "Sentence encoder: minilm, folder or
 Pooling = Annotated[
     Literal["auto", "mean", "cls"],
     _option("HOW", "How an encoder pools: auto (its own way, else mean), mean or cls."),
+]
+Adapter = Annotated[
+    Path | None, _option("DIR", "Adapter of the language model, which promptpredict tune wrote.")
 ]
 EmbeddedName = Annotated[str, _argument("NAME", "smollm2-135m or minilm.")]
 Into = Annotated[
@@ -264,6 +273,23 @@ OutReasons = Annotated[
     _option("DIR", "Folder for explanations.json and explanations.html.", "--out"),
 ]
 
+# Adapters
+Rank = Annotated[int, _option("R", "Rank of the adapter (LoRA).", min=1, max=256)]
+Alpha = Annotated[float, _option("A", "How much it counts, by its rank.")]
+Layers = Annotated[
+    float, _option("SHARE", "Share of the layers that get one, the last ones.", callback=_part)
+]
+LearningRate = Annotated[float, _option("RATE", "Learning rate, before it falls.", callback=_part)]
+Batch = Annotated[int, _option("N", "Labelled records a step.", min=1, max=1024)]
+Epochs = Annotated[int, _option("N", "Most times through the records.", min=1, max=1000)]
+Balance = Annotated[
+    bool,
+    typer.Option(
+        "--balance/--no-balance", help="Weigh records so that each label counts the same."
+    ),
+]
+OutAdapter = Annotated[Path, _option("DIR", "Folder of the adapter; there must be none.", "--out")]
+
 # Outputs
 Out = Annotated[str, _option("FILE", ".csv, .csv.gz, .jsonl or .parquet; - is stdout.")]
 OutText = Annotated[str, _option("FILE", "File to write; - is stdout.", "--out")]
@@ -280,6 +306,7 @@ COMPARED = (
     "labelled", "out", "encoder", "pooling", "group", "time", "keep_prompts", "attacks", "dry_run", "delimiter", "encoding", "redact",
     "salt_file", "events", "events_key", "events_time", "events_amount", "as_of",
 )  # fmt: skip
+TUNED = ("rank", "alpha", "layers", "learning_rate", "batch", "epochs", "balance")
 LOOKED = ("rows", "reorder")  # of plan's options, those that score does not have
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Literal
 
 from promptpredict.calibration import MIN_ROWS
@@ -17,7 +18,7 @@ from promptpredict.shots import Select
 from promptpredict.splits import FEW
 
 # In the order in which one is taken where cross-validation finds several equally good.
-WITH_LM = (
+READING = (  # with the language model as it is
     "zero-shot",
     "panel",
     "probe",
@@ -26,6 +27,8 @@ WITH_LM = (
     "few-shot-random",
     "few-shot-nearest",
 )
+TUNED = "tuned"  # which trains one of its own
+WITH_LM = (*READING, TUNED)
 WITHOUT_LM = (
     "embedding",
     "text",
@@ -65,7 +68,7 @@ MAX_SHOTS = 16
 MOST_VALUE = 1e12  # of a customer; sums of more lose their digits
 PROBE_SHOTS = 4  # in front of a probe, whose other labelled rows fit it; few-shot may take so few
 WITH_SHOTS = "probe-shots"
-LEAST_OF = {STACK: FEW, WITH_SHOTS: FEW}
+LEAST_OF = {STACK: FEW, WITH_SHOTS: FEW, TUNED: FEW}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +183,10 @@ class Plan:
         if not prompt_file.front.panel:
             why["panel"] = f"{prompt_file.name} has no panel"
         lacking = [label for label in prompt_file.words if label not in labels]
+        if TUNED in names and find_spec("peft") is None:
+            why[TUNED] = "it needs peft; possible: pip install 'promptpredict[tune]'"
         if lacking:
+            why[TUNED] = f"no row has the label '{lacking[0]}', and an adapter needs every label"
             balanced = {"few-shot": self.select, "probe-shots": "balanced"}
             for name in [name for name, select in balanced.items() if select == "balanced"]:
                 why[name] = (

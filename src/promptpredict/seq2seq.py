@@ -74,7 +74,7 @@ class Seq2SeqLM(CausalLM):
                 "in a way that is not known here"
             )
 
-    def _read(
+    def read(
         self,
         batch: Sequence[Branches],
         prefix: Prefix,

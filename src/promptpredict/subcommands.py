@@ -1,4 +1,4 @@
-"""The commands that read no weights: what is on this machine, and how a prompt file is made and seen.
+"""The commands beside scoring and comparing: models, prompt files, and an adapter that is trained.
 
 Knows typer and how things are said; the work is done elsewhere.
 """
@@ -163,3 +163,52 @@ def check(
     for warning in warnings:
         say(f"warning: {warning}")
     typer.echo(found)
+
+
+def tune(
+    context: typer.Context,
+    labelled: options.LabelledTable,
+    prompt: options.Prompt,
+    out: options.OutAdapter,
+    model: options.Model = "auto",
+    dtype: options.Dtype = "auto",
+    device: options.Device = "auto",
+    rank: options.Rank = 8,
+    alpha: options.Alpha = 16.0,
+    layers: options.Layers = 1.0,
+    learning_rate: options.LearningRate = 5e-4,
+    batch: options.Batch = 16,
+    epochs: options.Epochs = 6,
+    balance: options.Balance = True,  # noqa: FBT002
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
+    redact: options.Redact = False,  # noqa: FBT002
+    salt_file: options.SaltFile = None,
+    events: options.Events = None,
+    events_key: options.EventsKey = None,
+    events_time: options.EventsTime = None,
+    events_amount: options.EventsAmount = None,
+    as_of: options.AsOf = None,
+    seed: options.Seed = 0,
+) -> None:
+    """Train an adapter of the language model on labelled records.
+
+    \b
+    promptpredict tune labelled.csv --prompt mine.jinja --out adapter
+    promptpredict score customers.csv --prompt mine.jinja --adapter adapter --out scores.csv
+
+    What is learned is the probability of the label words, as score reads it. A fifth of the
+    records, 8 at least, is held out: it says when to stop and what the adapter is worth, and
+    calibrates the probabilities. 16 records are needed, two of each label.
+
+    DIR holds adapter_model.safetensors and adapter_config.json, as peft reads them, and card.json.
+    An interrupted run is gone on with by the same command; until the adapter is whole its folder
+    is DIR.unfinished. Needs the extra tune: pip install 'promptpredict[tune]'.
+    """
+    from promptpredict.adapters import Tuning
+    from promptpredict.tune import TuneOptions, tune_table
+
+    given = context.params
+    tuning = Tuning(**{name: given[name] for name in options.TUNED})
+    others = {name: given[name] for name in given if name not in options.TUNED}
+    typer.echo(tune_table(TuneOptions(**others, tuning=tuning), say))

@@ -89,6 +89,7 @@ STYLES = {
     "probe": Style("indigo", "P", WITH),
     "probe-shots": Style("indigo", "v", WITH),
     "panel": Style("leaf", "D", WITH),
+    "tuned": Style("leaf", "P", WITH),
     "chosen-without-lm": Style("vermillion", "s", WITHOUT),
     "embedding": Style("amber", "o", WITHOUT),
     "structured": Style("olive", "^", WITHOUT),

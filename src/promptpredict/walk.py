@@ -44,7 +44,7 @@ def score_table(options: ScoreOptions, say: Say = lambda _: None) -> Summary:
     given = check(options)
     for note in given.notes:
         say(note)
-    source = _source(options, say)
+    source = _source(given, say)
     if source is None and options.calibration is not None:
         say("--calibration is not used: it belongs to a language model")
     on_hub = source is not None and source.path is None  # its files are known once it is loaded
@@ -52,7 +52,12 @@ def score_table(options: ScoreOptions, say: Say = lambda _: None) -> Summary:
     run = _Run(given, source, say)
     with _ledger(options) if source else nullcontext() as ledger:
         run.load(ledger)
-        if on_hub and run.lm is not None:
+        if on_hub and source is not None and run.lm is not None:
+            if given.card and source.adapter:
+                from promptpredict.adapters import check_base
+                from promptpredict.models import here
+
+                check_base(source.adapter, given.card, here(source))
             saved = _saved(given, source)
         return run.complete(saved)
 
@@ -70,12 +75,17 @@ def _ledger(options: ScoreOptions) -> Iterator[Ledger | None]:
         yield ledger
 
 
-def _source(options: ScoreOptions, say: Say) -> Source | None:
+def _source(given: Given, say: Say) -> Source | None:
     """Find the language model; None where there is none and the embedding serves instead."""
     from promptpredict.models import pick
 
+    options = given.options
     try:
-        return pick(options.model, say)
+        if given.card is None or options.adapter is None:
+            return pick(options.model, say)
+        from promptpredict.adapters import with_adapter
+
+        return with_adapter(options.model, options.adapter, given.card)
     except ModelError as error:
         _do_without(options, error, say)
         return None
@@ -89,8 +99,12 @@ def _do_without(options: ScoreOptions, error: ModelError, say: Say) -> None:
 
 
 def _saved(given: Given, source: Source | None) -> Calibration | AmountCalibration | None:
-    if given.options.calibration is None or source is None:
+    if source is None:
         return None
+    if given.options.calibration is None:
+        # The rows that were held out know best what the adapter has shifted.
+        own = given.card.calibration if given.card else None
+        return own if given.options.base_rate is None else None
     from promptpredict.calibrating import fingerprints, load_saved
     from promptpredict.models import here
 
@@ -284,8 +298,11 @@ class _Run:
         elif found is None:
             found = calibrating.find_calibration(self.given, self.lm, self.shots, scored, self.say)
         else:
+            why = (
+                "--calibration was given" if self.options.calibration else "the adapter calibrates"
+            )
             for option in self._unused():
-                self.say(f"{option} is not used: --calibration was given")
+                self.say(f"{option} is not used: {why}")
         if self.options.save_calibration is None:
             return found
         if found.method in ("none", "bins") or self.source is None:

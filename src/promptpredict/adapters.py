@@ -1,0 +1,212 @@
+"""Adapters of a language model as folders: what they were made of, and whether they fit a run.
+
+Knows files, fingerprints and settings; imports no torch and knows nothing of how an adapter is
+trained or merged. A folder holds peft's adapter_model.safetensors and adapter_config.json, and a
+card that says of which labelled records, prompt file and language model the adapter is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from promptpredict.calibration import Calibration
+from promptpredict.errors import DataError, ModelError
+from promptpredict.models import AUTO, Source, find, pick
+from promptpredict.prompt import PromptFile
+from promptpredict.saved import Saved
+
+WEIGHTS, CONFIG, CARD = "adapter_model.safetensors", "adapter_config.json", "card.json"
+UNFINISHED = ".unfinished"  # what the folder's name ends with until the adapter is whole
+
+
+class Tuning(BaseModel):
+    """How an adapter is trained; the defaults were found by experiment (benchmarks/LOG.md).
+
+    ``rank`` and ``alpha`` are those of LoRA. ``layers`` is the share of the layers that get one, the
+    last ones. ``batch`` counts prompts a step. Training ends after ``epochs``, or once ``patience``
+    of them have not been better on the ``held_out`` share of the labelled rows. ``balance`` weighs
+    rows so that each label counts the same.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    rank: int = Field(default=8, ge=1, le=256)
+    alpha: float = Field(default=16.0, gt=0)
+    layers: float = Field(default=1.0, gt=0, le=1)
+    learning_rate: float = Field(default=5e-4, gt=0, le=1)
+    batch: int = Field(default=16, ge=1, le=1024)
+    epochs: int = Field(default=6, ge=1, le=1000)
+    patience: int = Field(default=2, ge=1)
+    held_out: float = Field(default=0.2, gt=0, lt=1)
+    balance: bool = True
+
+
+class Judged(BaseModel):
+    """How good label probabilities are on held-out rows; no ROC AUC where labels are not two."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    log_loss: float
+    roc_auc: float | None
+
+
+class Card(Saved):
+    """What an adapter was made of, and what it is worth on rows that it was not trained on.
+
+    ``base`` is the name of the language model and ``model`` its fingerprint, ``prompt`` that of the
+    prompt file ``prompt_file``; ``data`` is a digest of the labelled records, ``adapter`` one of the
+    weights. ``before`` are the figures of the model as it was, ``after`` those with the adapter, both
+    on the ``held_out`` rows and not calibrated; ``calibration`` was found on the same rows, which
+    takes back what balancing has shifted. ``epochs`` were trained, of which ``best`` was kept (0: none).
+    """
+
+    what: ClassVar[str] = "the card of an adapter"
+    version: Literal[1] = 1
+    base: str
+    model: str
+    prompt_file: str
+    prompt: str
+    data: str
+    labels: tuple[str, ...] = Field(min_length=2)
+    rows: int
+    held_out: int
+    seed: int
+    tuning: Tuning
+    epochs: int
+    best: int
+    before: Judged
+    after: Judged
+    calibration: Calibration
+    adapter: str
+    versions: dict[str, str]
+
+    def describe(self) -> str:
+        """Return in two lines what was trained, and whether that was worth it."""
+        losses = f"{self.before.log_loss:.3f} before, {self.after.log_loss:.3f} with the adapter"
+        aucs = ""
+        if self.before.roc_auc is not None and self.after.roc_auc is not None:
+            aucs = f"; ROC AUC {self.before.roc_auc:.3f} before, {self.after.roc_auc:.3f}"
+        kept = f"the {_ordinal(self.best)} of {self.epochs} epochs is kept"
+        if not self.best:
+            kept = f"none of {self.epochs} epochs was better than the model as it is, which is kept"
+        trained = self.rows - self.held_out
+        return (
+            f"tuned on {trained:,} labelled rows; {kept}\n"
+            f"on {self.held_out:,} rows held out: log loss {losses}{aucs}"
+        )
+
+
+def _ordinal(number: int) -> str:
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ends.get(number % 10, 'th')}"
+
+
+def digest(folder: Path) -> str:
+    """Return what tells the weights of an adapter, and how they are applied, from any other."""
+    found = hashlib.sha256()
+    for name in (WEIGHTS, CONFIG):
+        with (folder / name).open("rb") as file:
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()[:12]
+
+
+def read_card(folder: Path) -> Card:
+    """Return the card of an adapter. Raises DataError for a folder that holds no whole adapter."""
+    for name in (CARD, CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise DataError(
+                f"{folder} is no adapter: it holds no {name}; possible: a folder that "
+                "promptpredict tune has written"
+            )
+    card = Card.load(folder / CARD)
+    if (found := digest(folder)) != card.adapter:
+        raise DataError(
+            f"{folder} holds the weights {found}, and its card is of {card.adapter}; possible: "
+            "the whole folder that promptpredict tune has written"
+        )
+    return card
+
+
+def check_peft(what: str) -> None:
+    """Raise ModelError where peft is not installed, which ``what`` needs."""
+    if find_spec("peft") is None:
+        raise ModelError(
+            f"{what} needs peft, which is not installed; possible: pip install 'promptpredict[tune]'"
+        )
+
+
+def fitting_card(folder: Path, files: Sequence[PromptFile], shots: int) -> Card:
+    """Return the card of an adapter; DataError where it was trained with other prompts than these."""
+    check_peft("--adapter")
+    card = read_card(folder)
+    if shots:
+        raise DataError(
+            f"{folder} was trained without shots, and --shots is {shots}; possible: one of the two"
+        )
+    if len(files) > 1:
+        raise DataError(
+            f"{folder} was trained with one prompt file, and {len(files)} are given; possible: "
+            f"{card.prompt_file} alone"
+        )
+    [file] = files
+    if file.fingerprint != card.prompt:
+        what, too = "its text was another", ""
+        if file.front.numbers == "placed":
+            what = "its text was another, or other records give its numbers their places"
+            too = " with --train and the same labelled table"
+        raise DataError(
+            f"{folder} was trained with {card.prompt_file} ({card.prompt}), and {file.name} is "
+            f"{file.fingerprint}: {what}; possible: the same prompt file{too}"
+        )
+    if card.labels != tuple(file.words):
+        raise AssertionError(f"{folder}: labels {card.labels} with the prompt {card.prompt}")
+    return card
+
+
+def check_base(folder: Path, card: Card, source: Source) -> None:
+    """Raise DataError where an adapter is not one of this language model.
+
+    No ModelError: no other approach should serve in its place.
+    """
+    if source.base != card.model:
+        raise DataError(
+            f"{folder} is an adapter of {card.model}, and the language model is {source.base}; "
+            f"possible: --model {card.base}"
+        )
+
+
+def with_adapter(model: str, folder: Path, card: Card) -> Source:
+    """Return a language model with an adapter; of ``auto`` the one that the adapter is of.
+
+    Raises DataError where it is another one. Of a model that is still on the hub this is known
+    only once it is here.
+    """
+    source = find(card.base) if model == AUTO else pick(model)
+    if source.path is not None:
+        check_base(folder, card, source)
+    return replace(source, adapter=folder, digest=card.adapter)
+
+
+def unfinished(out: Path) -> Path:
+    """Return the folder of an adapter that is not whole yet, beside its own."""
+    return out.with_name(out.name + UNFINISHED)
+
+
+def finish(out: Path, card: Card) -> None:
+    """Write the card, and give the adapter its name: from here on it is whole.
+
+    Raises DataError where there is a folder of that name by now.
+    """
+    folder = unfinished(out) / "adapter"
+    card.save(folder / CARD)
+    try:
+        folder.rename(out)
+    except OSError as error:
+        raise DataError(f"{out} cannot be written ({error.strerror}); {folder} has it") from None
+    shutil.rmtree(unfinished(out), ignore_errors=True)

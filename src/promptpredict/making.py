@@ -1,0 +1,237 @@
+"""Makes an adapter of labelled records: parted, read, trained, judged, written whole.
+
+Knows the order of things; training, merging and the folder are elsewhere. Figures and calibration
+are those of the adapter as it will be used: merged into the weights, in their dtype.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from promptpredict.adapters import (
+    Card,
+    Judged,
+    Tuning,
+    digest,
+    finish,
+    unfinished,
+)
+from promptpredict.calibration import columns_of
+from promptpredict.errors import DataError, UnscoredError
+from promptpredict.heads import stratified
+from promptpredict.labelled import label_shares
+from promptpredict.lm import CausalLM
+from promptpredict.loading import load_language_model
+from promptpredict.manylabels import fit_labels
+from promptpredict.merging import write_adapter
+from promptpredict.models import Source, here
+from promptpredict.progress import Progress
+from promptpredict.prompt import PromptFile
+from promptpredict.records import Record, groups_of
+from promptpredict.scores import Labels
+from promptpredict.scoring import score_records
+from promptpredict.training import Lessons, Training
+
+LEAST = 16  # labelled rows, of which half are held out
+HELD = 8  # rows at least that say when to stop, and calibrate
+_TOKENS = 1024  # read at once: the states of more take memory until their gradients are found
+_PACKAGES = ("promptpredict", "torch", "transformers", "peft")
+Say = Callable[[str], object]
+Columns = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Of what an adapter is to be made, how, and where it goes; ``prompt_file`` has its places."""
+
+    source: Source
+    prompt_file: PromptFile
+    records: Sequence[Record]
+    tuning: Tuning
+    seed: int
+    out: Path
+    dtype: str = "auto"
+    device: str = "auto"
+
+    @property
+    def labels(self) -> list[str]:
+        """The label keys, in the prompt file's order."""
+        return list(self.prompt_file.words)
+
+    @property
+    def y(self) -> list[str]:
+        """The label key of each record."""
+        return [self.prompt_file.label_of(record.label) for record in self.records]
+
+    @property
+    def data(self) -> str:
+        """A digest of the labelled records."""
+        rows = [(record.id, record.label, record.values) for record in self.records]
+        return hashlib.sha256(repr(rows).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Made:
+    """An adapter: its card, the model with it to score by, and what that says of the rows held out.
+
+    ``logprobs`` (m, k) are those of the records ``held``, not calibrated.
+    """
+
+    card: Card
+    lm: CausalLM
+    held: list[int]
+    logprobs: npt.NDArray[np.float32]
+
+
+def make_adapter(asked: Asked, say: Say = lambda _: None, *, quiet: bool = False) -> Made:
+    """Train an adapter and write its folder.
+
+    A run that was killed is gone on with. ``quiet`` shows no progress. Raises DataError for too few
+    labelled records, UnscoredError for some that cannot be read.
+    """
+    train, held = part(asked)
+    folder = unfinished(asked.out) / "adapter"
+    with _held(unfinished(asked.out)):
+        training = _training(asked, train, held, say)
+        say(f"tuning on {len(train):,} labelled rows, {len(held):,} are held out")
+        if quiet:
+            training.run()
+        else:
+            with Progress("tuning", training.left) as progress:
+                training.run(progress.advance)
+        write_adapter(folder, training.weights(), training.config, base=asked.source.name)
+        source = replace(asked.source, adapter=folder, digest=digest(folder))
+        epochs, best, before = training.epochs, training.best, training.before
+        del training  # its weights are not needed beside those with the adapter
+        lm = load_language_model(source, dtype=asked.dtype, device=asked.device)
+        scored = score_records(lm, asked.prompt_file, [asked.records[row] for row in held])
+        y = [asked.y[row] for row in held]
+        calibration = fit_labels(
+            scored.logprobs,
+            y,
+            labels=asked.labels,
+            positive=asked.prompt_file.front.positive,
+            level=label_shares(asked.prompt_file, asked.records),
+        )
+        card = Card(
+            base=asked.source.name,
+            model=here(asked.source).base,
+            prompt_file=Path(asked.prompt_file.name).name,
+            prompt=asked.prompt_file.fingerprint,
+            data=asked.data,
+            labels=tuple(asked.labels),
+            rows=len(asked.records),
+            held_out=len(held),
+            seed=asked.seed,
+            tuning=asked.tuning,
+            epochs=epochs,
+            best=best,
+            before=judged(before, columns_of(y, asked.labels)),
+            after=judged(scored.logprobs, columns_of(y, asked.labels)),
+            calibration=calibration,
+            adapter=source.digest,
+            versions={name: version(name) for name in _PACKAGES},
+        )
+        finish(asked.out, card)
+    return Made(card, lm, held, scored.logprobs)
+
+
+def part(asked: Asked) -> tuple[list[int], list[int]]:
+    """Return which records train, and which are held out: a share of each label, 8 at least.
+
+    Records of one group stand on one side. Raises DataError where there are too few.
+    """
+    columns = columns_of(asked.y, asked.labels)
+    counts = np.bincount(columns, minlength=len(asked.labels))
+    for label, count in zip(asked.labels, counts.tolist(), strict=True):
+        if count < 2:
+            raise DataError(
+                f"{count} of {len(columns):,} labelled rows {'has' if count == 1 else 'have'} the "
+                f"label '{label}'; an adapter needs 2 of each label, one to train and one to judge"
+            )
+    if len(columns) < LEAST:
+        raise DataError(f"there are {len(columns)} labelled rows; an adapter needs {LEAST} or more")
+    groups = groups_of(asked.records)
+    if groups is None:
+        held = _drawn(columns, counts, asked.tuning.held_out, asked.seed)
+    else:
+        folds = stratified(columns, asked.seed, groups)
+        if folds is None:
+            raise DataError(
+                "the groups of the labelled rows cannot be parted so that every label both trains "
+                "and is held out; possible: more groups, or none"
+            )
+        held = set(folds[0][1].tolist())
+    every = range(len(columns))
+    return [row for row in every if row not in held], [row for row in every if row in held]
+
+
+def _drawn(columns: Columns, counts: Columns, share: float, seed: int) -> set[int]:
+    """Draw rows to be held out: of each label a share, one at least, and one is left."""
+    taken = np.clip(np.rint(share * counts).astype(int), 1, counts - 1)
+    while taken.sum() < HELD:
+        taken[(counts - 1 - taken).argmax()] += 1
+    rng = np.random.default_rng(seed)
+    rows = [rng.permutation(np.flatnonzero(columns == label)) for label in range(len(counts))]
+    return {int(row) for own, count in zip(rows, taken, strict=True) for row in own[:count]}
+
+
+def judged(logprobs: npt.ArrayLike, columns: Columns) -> Judged:
+    """Return the figures of label log-probabilities (n, k), renormalised; ``columns`` are the labels."""
+    from scipy.special import log_softmax
+    from sklearn.metrics import roc_auc_score
+
+    found = log_softmax(np.asarray(logprobs, dtype=np.float64), axis=1)
+    loss = -float(found[np.arange(len(columns)), columns].mean())
+    two = found.shape[1] == 2
+    auc = float(roc_auc_score(columns, found[:, 1] - found[:, 0])) if two else None
+    return Judged(log_loss=loss, roc_auc=auc)
+
+
+def _training(asked: Asked, train: list[int], held: list[int], say: Say) -> Training:
+    """Load the model, and read the prompts as it does."""
+    lm = load_language_model(
+        asked.source,
+        dtype=asked.dtype,
+        device=asked.device,
+        batch_tokens=_TOKENS,
+        pack=False,
+        say=say,
+    )
+    prompts = [asked.prompt_file.render(record) for record in asked.records]
+    words = Labels(asked.prompt_file.words, asked.prompt_file.front.join)
+    fitted, faults = lm.passes.fit(prompts, [words] * len(prompts))
+    if faults:
+        raise UnscoredError({asked.records[row].row: fault for row, fault in faults.items()})
+    columns = columns_of(asked.y, asked.labels).tolist()
+    lessons = Lessons(fitted, dict(enumerate(columns)), asked.labels, train, held)
+    # All that the adapter's bytes depend on; versions apart, which are another machine or day.
+    about = (here(asked.source).base, asked.prompt_file.fingerprint, asked.data, asked.tuning)
+    key = hashlib.sha256(repr((about, asked.seed, str(lm.model.dtype))).encode()).hexdigest()
+    place = unfinished(asked.out) / "checkpoint.pt"
+    return Training(lm, lessons, asked.tuning, seed=asked.seed, checkpoint=place, key=key)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold the folder of an adapter that is not finished, so that no other run writes there."""
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock", timeout=0):
+            yield
+    except Timeout:
+        raise DataError(
+            f"{folder} is held by another run; possible: wait for it, or another --out"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written ({error.strerror})") from None

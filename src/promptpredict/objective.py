@@ -1,0 +1,64 @@
+"""What is learned: label words exactly as they are scored, with gradients.
+
+Knows a causal language model's passes and torch's gradients; knows nothing of records, adapters or
+optimisers. What the prompts of a batch begin with is read once, with gradients, and its keys and
+values go to every row; scoring attends to them in place, by kernels that have no gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from promptpredict.batching import Fitted, batches
+from promptpredict.lm import CausalLM
+from promptpredict.prefix import read_prefix
+
+
+def with_gradients(lm: CausalLM) -> None:
+    """Let a language model read so that gradients flow: a shared prefix is copied to each row."""
+    lm.copied = "it is trained"
+
+
+def label_logprobs(
+    lm: CausalLM, fitted: Mapping[int, Fitted], labels: Sequence[str]
+) -> Iterator[tuple[list[int], torch.Tensor]]:
+    """Yield rows of ``fitted`` and their label log-probabilities (m, k), a batch at a time.
+
+    ``lm`` is one that reads ``with_gradients``. Each batch has a graph of its own, so that its
+    gradients can be found, and its memory is free, before the next one is read.
+    """
+    keys = {row: list(labels) for row in fitted}
+    for group in lm.passes.groups(fitted):
+        sizes = [len(branches.tree) for branches in group.trees]
+        for batch in batches(sizes, lm.batch_tokens):
+            prefix = read_prefix(lm.model, group.prefix)
+            parts = lm.read([group.trees[at] for at in batch], prefix, fitted, keys)
+            rows = [row for part in parts for row in part.rows]
+            yield rows, torch.cat([part.logprobs for part in parts])
+
+
+def loss_of(
+    logprobs: torch.Tensor, columns: Sequence[int], weights: npt.NDArray[np.float64]
+) -> torch.Tensor:
+    """Return the cross-entropy of label log-probabilities (m, k), summed over the rows.
+
+    They are renormalised over the labels, as the probabilities that are given are. ``columns`` (m,)
+    are the rows' labels, ``weights`` (k,) what a row of each counts.
+    """
+    truth = torch.tensor(columns, device=logprobs.device)
+    weight = torch.tensor(weights, dtype=logprobs.dtype, device=logprobs.device)
+    return torch.nn.functional.cross_entropy(logprobs, truth, weight=weight, reduction="sum")
+
+
+def balanced(columns: npt.NDArray[np.intp], labels: int) -> npt.NDArray[np.float64]:
+    """Return weights (k,) inverse to how frequent each label is among ``columns`` (n,), 1 on average.
+
+    A label without a row has none to weigh.
+    """
+    counts = np.bincount(columns, minlength=labels)
+    present = int((counts > 0).sum())
+    return len(columns) / (present * np.maximum(counts, 1))

@@ -1,0 +1,79 @@
+"""The walk of `tune`: a labelled table and a prompt file in, an adapter out.
+
+Knows the order of things, and what can be known before a model loads; how an adapter is made is
+elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from promptpredict.adapters import Tuning, check_peft
+from promptpredict.errors import DataError, UnscoredError
+from promptpredict.labelled import Reading, check_task, read_labelled
+from promptpredict.models import pick
+from promptpredict.placing import placed_files
+from promptpredict.prompt import PromptFile
+from promptpredict.writing import check_folder
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneOptions(Reading):
+    """What `tune` is asked to make; the defaults are the command's."""
+
+    labelled: str
+    prompt: str
+    out: Path
+    model: str = "auto"
+    dtype: str = "auto"
+    device: str = "auto"
+    tuning: Tuning = field(default_factory=Tuning)
+    seed: int = 0
+
+
+def tune_table(options: TuneOptions, say: Say = lambda _: None) -> str:
+    """Train an adapter on a labelled table, and return what it is worth as text.
+
+    Raises PromptPredictError for whatever is wrong with the files or the model.
+    """
+    check_peft("tune")
+    prompt_file = PromptFile.load(options.prompt)
+    check_task(prompt_file, "tune")
+    check_new(options.out)
+    records, notes = read_labelled(options.labelled, prompt_file, options.reading)
+    [prompt_file], unplaced = placed_files([prompt_file], records)
+    for note in [*(f"warning: {warning}" for warning in prompt_file.warnings), *notes, *unplaced]:
+        say(note)
+    source = pick(options.model, say)
+    from promptpredict.making import Asked, make_adapter, part  # torch: only where all else is well
+
+    asked = Asked(
+        source=source,
+        prompt_file=prompt_file,
+        records=records,
+        tuning=options.tuning,
+        seed=options.seed,
+        out=options.out,
+        dtype=options.dtype,
+        device=options.device,
+    )
+    part(asked)  # too few rows are known before the model loads
+    try:
+        made = make_adapter(asked, say)
+    except UnscoredError as error:
+        for row, fault in error.faults.items():
+            say(f"left out: row {row}: {fault}")
+        kept = [record for record in records if record.row not in error.faults]
+        made = make_adapter(replace(asked, records=kept), say)
+    return f"{made.card.describe()}\n{options.out} is written."
+
+
+def check_new(out: Path) -> None:
+    """Raise DataError where an adapter's folder cannot be made, or is there already."""
+    check_folder(out)
+    if out.exists():
+        raise DataError(f"{out} is there already; remove it, or give another --out")

@@ -1,0 +1,126 @@
+"""What is learned against a slow reference: one prompt at a time, no cache, full logits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import build_model
+from promptpredict.lm import CausalLM
+from promptpredict.objective import balanced, label_logprobs, loss_of, with_gradients
+from promptpredict.rendered import Prompt, Turn
+from promptpredict.scores import Labels
+
+SINGLE = Labels({"1": ["Yes"], "0": ["No"]})
+SEVERAL = Labels({"1": ["disappointed", "very angry"], "0": ["happy", "not sure at all"]})
+NESTED = Labels({"1": ["no"], "0": ["not sure"], "2": ["not"]})
+LABELS = {"one word": SINGLE, "several tokens": SEVERAL, "one begins another": NESTED}
+
+
+def prompts(count=9, shots=0):
+    shown = tuple(Turn(f"Plan: {n}", "The customer feels happy") for n in range(shots))
+    texts = [f"Plan: {n % 4}\nFeedback: {'late ' * (n % 5)}ok {n}" for n in range(count)]
+    return [Prompt("You judge customers.", shown, text, "The customer feels") for text in texts]
+
+
+def slow_loss(lm, every, labels, columns, weights):
+    """The weighted cross-entropy, a sequence at a time: the whole text of every entry is read."""
+    total = torch.zeros(())
+    for prompt, column in zip(every, columns, strict=True):
+        encoded = lm.encoder.encode(prompt, labels.words, labels.join)
+        entries = {label: [] for label in labels.words}
+        for entry in encoded.words.entries:
+            ids = torch.tensor([[*encoded.ids, *entry.ids]])
+            table = torch.log_softmax(lm.model(input_ids=ids, use_cache=False).logits[0], dim=-1)
+            first = len(encoded.ids) - 1
+            parts = [table[first + step, token] for step, token in enumerate(entry.ids)]
+            entries[entry.label].append(torch.stack(parts).sum())
+        of = torch.stack([torch.logsumexp(torch.stack(each), 0) for each in entries.values()])
+        total = total - weights[column] * torch.log_softmax(of, dim=0)[column]
+    return total
+
+
+def trainable(lm):
+    """Let gradients reach some weights of every kind, as an adapter's would."""
+    kept = ("q_proj", "v_proj", "o_proj", "gate_proj", "down_proj")
+    found = []
+    for name, parameter in lm.model.named_parameters():
+        parameter.requires_grad_(any(part in name for part in kept))
+        found += [parameter] if parameter.requires_grad else []
+    return found
+
+
+def gradients(parameters):
+    found = [parameter.grad.clone() for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    return found
+
+
+@pytest.mark.parametrize("shots", [0, 2])
+@pytest.mark.parametrize("batch_tokens", [60, 2048], ids=["many batches", "one batch"])
+@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+def test_loss_and_gradients_equal_the_reference(tokenizers, labels, batch_tokens, shots):
+    lm = CausalLM(build_model(), tokenizers["chatml"], name="tiny", batch_tokens=batch_tokens)
+    with_gradients(lm)
+    parameters, every = trainable(lm), prompts(shots=shots)
+    columns = [n % len(labels.words) for n in range(len(every))]
+    weights = np.linspace(0.5, 2, len(labels.words))
+    expected = slow_loss(lm, every, labels, columns, weights)
+    expected.backward()
+    slow = gradients(parameters)
+
+    fitted, _ = lm.passes.fit(every, [labels] * len(every))
+    total = 0.0
+    for rows, logprobs in label_logprobs(lm, fitted, list(labels.words)):
+        loss = loss_of(logprobs, [columns[row] for row in rows], weights)
+        loss.backward()
+        total += float(loss.detach())
+    assert total == pytest.approx(float(expected), rel=1e-4)
+    for found, own in zip(gradients(parameters), slow, strict=True):
+        torch.testing.assert_close(found, own, rtol=1e-3, atol=1e-4 * float(own.abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [("qwen3", {}), ("mistral", {"sliding_window": 24}), ("gemma2", {"sliding_window": 24})],
+)
+def test_other_architectures_learn_the_same(tokenizers, kind, changes):
+    lm = CausalLM(build_model(kind, **changes), tokenizers["chatml"], name=kind)
+    with_gradients(lm)
+    parameters, every = trainable(lm), prompts(4, shots=1)
+    columns, weights = [0, 1, 1, 0], np.ones(2)
+    slow_loss(lm, every, SEVERAL, columns, weights).backward()
+    slow = gradients(parameters)
+    fitted, _ = lm.passes.fit(every, [SEVERAL] * 4)
+    for rows, logprobs in label_logprobs(lm, fitted, ["1", "0"]):
+        loss_of(logprobs, [columns[row] for row in rows], weights).backward()
+    for found, own in zip(gradients(parameters), slow, strict=True):
+        torch.testing.assert_close(found, own, rtol=1e-3, atol=1e-4 * float(own.abs().max()))
+
+
+def test_what_is_learned_is_what_is_scored(tokenizers):
+    lm = CausalLM(build_model(), tokenizers["chatml"], name="tiny")
+    scored = lm.score(prompts(), SEVERAL).logprobs
+    with_gradients(lm)
+    fitted, _ = lm.passes.fit(prompts(), [SEVERAL] * 9)
+    found = {}
+    for rows, logprobs in label_logprobs(lm, fitted, ["1", "0"]):
+        found |= dict(zip(rows, logprobs.detach().numpy(), strict=True))
+    np.testing.assert_allclose([found[row] for row in range(9)], scored, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("columns", "labels", "expected"),
+    [
+        ([0, 0, 0, 1], 2, [4 / 6, 2]),
+        ([0, 1, 2, 2], 3, [4 / 3, 4 / 3, 2 / 3]),
+        ([0, 0, 1], 3, [0.75, 1.5, 1.5]),
+    ],
+)
+def test_each_label_counts_the_same(columns, labels, expected):
+    columns = np.array(columns)
+    weights = balanced(columns, labels)
+    np.testing.assert_allclose(weights, expected)
+    assert weights[columns].mean() == pytest.approx(1)

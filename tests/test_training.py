@@ -1,0 +1,185 @@
+"""Training on a tiny random model: it learns, stops, and goes on to the same bytes after a kill."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import build_model
+from promptpredict import training
+from promptpredict.adapters import Tuning
+from promptpredict.errors import DataError, ModelError
+from promptpredict.lm import CausalLM
+from promptpredict.rendered import Prompt
+from promptpredict.scores import Labels
+from promptpredict.training import Lessons, Training, lora_config
+
+ASKED = Labels({"1": ["angry"], "0": ["happy", "not sure"]})
+TUNING = Tuning(rank=4, alpha=8, learning_rate=1e-2, batch=8, epochs=4, patience=4)
+
+
+class Killed(Exception):
+    pass
+
+
+def lessons(lm, rows=64, held=16):
+    """Prompts whose label is plain to see: of 64 rows all but 16 train."""
+    said = ["late and slow", "happy again"]
+    every = [
+        Prompt("You judge.", (), f"Plan: {n % 3}\n{said[n % 2]} {n % 5}", "The customer feels")
+        for n in range(rows)
+    ]
+    fitted, _ = lm.passes.fit(every, [ASKED] * rows)
+    columns = {row: row % 2 for row in range(rows)}
+    return Lessons(fitted, columns, ["1", "0"], list(range(held, rows)), list(range(held)))
+
+
+def training_of(tokenizers, place, *, tuning=TUNING, seed=0, key="this run", dtype=torch.float32):
+    model = build_model().to(dtype)
+    lm = CausalLM(model, tokenizers["chatml"], name="tiny", batch_tokens=512)
+    return Training(lm, lessons(lm), tuning, seed=seed, checkpoint=place / "c.pt", key=key)
+
+
+@pytest.fixture(scope="module")
+def whole(tokenizers, tmp_path_factory):
+    """A run that nothing interrupts."""
+    found = training_of(tokenizers, tmp_path_factory.mktemp("whole"))
+    found.run()
+    return found
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_held_out_loss_falls(tokenizers, tmp_path, dtype):
+    found = training_of(tokenizers, tmp_path, dtype=dtype)
+    found.run()
+    losses = found._state.losses
+    assert min(losses) < losses[0] / 2
+    assert found.best > 0
+    kinds = {weight.dtype for weight in found.weights().values()}
+    assert kinds == {torch.float32}  # whatever the model's own
+
+
+def test_only_the_adapter_is_trained(tokenizers, whole):
+    plain = build_model().state_dict()
+    own = whole.adapted.get_base_model().state_dict()
+    kept = {
+        name.replace(".base_layer", ""): each for name, each in own.items() if "lora" not in name
+    }
+    assert same(plain, kept)
+
+
+def test_what_is_kept_is_the_best_epoch(whole):
+    losses = whole._state.losses
+    assert whole.epochs == len(losses) - 1 <= TUNING.epochs
+    assert losses[whole.best] == min(losses)
+    for parameter, best in zip(whole._parameters, whole._state.best, strict=True):
+        assert torch.equal(parameter, best)
+
+
+@pytest.mark.parametrize("after", [1, 7, 15])
+def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
+    tokenizers, whole, tmp_path, monkeypatch, after
+):
+    """Six steps are an epoch: killed within the first, the second and the third."""
+    monkeypatch.setattr(training, "EVERY", 0.0)  # a checkpoint behind every step
+    steps = []
+
+    def killing(rows):
+        steps.append(rows)
+        if len(steps) == after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        training_of(tokenizers, tmp_path).run(killing)
+    again = training_of(tokenizers, tmp_path)
+    torch.manual_seed(after)  # what else was drawn meanwhile bears on nothing
+    rest = []
+    again.run(rest.append)
+    assert 0 < len(rest) < len(whole._state.losses) * 6
+    assert same(again.weights(), whole.weights())
+    assert (again.epochs, again.best) == (whole.epochs, whole.best)
+    np.testing.assert_array_equal(again.before, whole.before)
+
+
+def test_a_run_that_was_killed_after_the_last_epoch_trains_nothing(tokenizers, whole, tmp_path):
+    training_of(tokenizers, tmp_path).run()
+    again = training_of(tokenizers, tmp_path)
+    assert again.left == 0
+    again.run(lambda rows: pytest.fail("it trains"))
+    assert same(again.weights(), whole.weights())
+
+
+def test_a_checkpoint_of_another_run_is_refused(tokenizers, tmp_path):
+    training_of(tokenizers, tmp_path, tuning=TUNING.model_copy(update={"epochs": 1})).run()
+    with pytest.raises(DataError) as caught:
+        training_of(tokenizers, tmp_path, key="another")
+    assert str(caught.value) == (
+        f"{tmp_path} holds an adapter that is not finished, of other rows, another prompt file, "
+        "model or options; possible: the command that began it, another --out, or remove that folder"
+    )
+
+
+def test_another_seed_is_another_adapter(tokenizers, whole, tmp_path):
+    other = training_of(tokenizers, tmp_path, seed=1)
+    other.run()
+    assert not same(other.weights(), whole.weights())
+
+
+def test_training_that_is_no_better_ends_early_and_keeps_the_model(tokenizers, tmp_path):
+    tuning = Tuning(learning_rate=1.0, batch=8, epochs=9, patience=2)
+    found = training_of(tokenizers, tmp_path, tuning=tuning)
+    found._judge()
+    found._state.losses[0] = -1.0  # as if nothing could be better than the model as it is
+    found.run()
+    assert (found.epochs, found.best) == (2, 0)
+    changed = [each for name, each in found.weights().items() if "lora_B" in name]
+    assert not any(each.any() for each in changed)
+
+
+def test_a_loss_that_is_not_finite_is_no_adapter(tokenizers, tmp_path):
+    found = training_of(tokenizers, tmp_path)
+    found._put([torch.full_like(each, torch.nan) for each in found._parameters])
+    with pytest.raises(ModelError) as caught:
+        found.run()
+    assert str(caught.value) == (
+        "tiny: the loss is not finite after epoch 0; possible: a smaller --learning-rate"
+    )
+
+
+def test_labels_count_the_same_only_where_that_is_asked_for(tokenizers, tmp_path):
+    few = training_of(tokenizers, tmp_path)
+    rare = Lessons(few.lessons.fitted, {row: int(row % 4 == 0) for row in range(64)}, ["1", "0"],
+                   few.lessons.train, few.lessons.held)  # fmt: skip
+    for balance, expected in ((True, [2 / 3, 2.0]), (False, [1.0, 1.0])):
+        lm = CausalLM(build_model(), tokenizers["chatml"], name="tiny")
+        tuning = TUNING.model_copy(update={"balance": balance})
+        found = Training(lm, rare, tuning, seed=0, checkpoint=tmp_path / "n.pt", key="k")
+        np.testing.assert_allclose(found._weights, expected)
+
+
+@pytest.mark.parametrize(
+    ("share", "layers"), [(1.0, None), (0.5, [1, 2]), (1 / 3, [2]), (0.01, [2])]
+)
+def test_the_last_share_of_the_layers_gets_an_adapter(tokenizers, share, layers):
+    lm = CausalLM(build_model(), tokenizers["chatml"], name="tiny")
+    config = lora_config(lm, Tuning(layers=share))
+    assert config.layers_to_transform == layers
+    assert sorted(config.target_modules) == [
+        "down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"
+    ]  # fmt: skip
+
+
+def test_a_model_without_layers_of_linear_products_is_refused(tokenizers):
+    lm = CausalLM(build_model(), tokenizers["chatml"], name="tiny")
+    del lm.model.model.layers
+    with pytest.raises(ModelError) as caught:
+        lora_config(lm, Tuning())
+    assert str(caught.value) == (
+        "tiny: no adapter can be trained of the architecture LlamaForCausalLM; possible: a decoder "
+        "whose layers are made of linear products, such as Llama or Qwen"
+    )

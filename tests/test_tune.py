@@ -1,0 +1,473 @@
+"""`tune` and `score --adapter` with a tiny random model: what is written, read back and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from promptpredict import adapters, cli, making, options, subcommands, training
+from promptpredict.adapters import CARD, CONFIG, WEIGHTS, Card, Tuning
+from promptpredict.checking import ScoreOptions
+from promptpredict.errors import DataError, ModelError, PromptError, UnscoredError
+from promptpredict.tune import TuneOptions, tune_table
+from promptpredict.walk import score_table
+from walked import PROMPT, THREE, column, table, write
+
+QUICK = Tuning(rank=4, alpha=8, learning_rate=1e-2, batch=8, epochs=3)
+HEADER = "id,amount,feedback,left"
+SAID = ["happy again and again", "late and slow"]
+
+
+def labelled(count=48, name="train.csv", labels="01"):
+    rows = [f"t{n},{n},{SAID[n % 2]} {n % 5},{labels[n % len(labels)]}" for n in range(count)]
+    table(name, HEADER, rows)
+
+
+@pytest.fixture(autouse=True)
+def _files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write("p.jinja", PROMPT)
+    labelled()
+    labelled(40, "customers.csv")
+
+
+def tune(folder, **changes):
+    said = []
+    given = {"labelled": "train.csv", "prompt": "p.jinja", "out": Path("adapter")}
+    given |= {"model": str(folder), "dtype": "float32", "tuning": QUICK}
+    text = tune_table(TuneOptions(**(given | changes)), said.append)
+    return text, said
+
+
+def score(folder, **changes):
+    said = []
+    given = {"customers": "customers.csv", "prompt": "p.jinja", "out": "scores.csv"}
+    given |= {
+        "model": str(folder),
+        "stop_mass": 0.0,
+        "adapter": Path("adapter"),
+        "dtype": "float32",
+    }
+    return score_table(ScoreOptions(**(given | changes)), said.append), said
+
+
+def contents(folder):
+    return {name: (Path(folder) / name).read_bytes() for name in (WEIGHTS, CONFIG, CARD)}
+
+
+def refused(call, *given, error=DataError, **changes):
+    with pytest.raises(error) as caught:
+        call(*given, **changes)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# -- what tune writes --------------------------------------------------------------------------
+
+
+def test_an_adapter_is_a_folder_with_a_card(tiny_folder):
+    text, said = tune(tiny_folder)
+    assert sorted(os.listdir("adapter")) == sorted([WEIGHTS, CONFIG, CARD])
+    assert not Path("adapter.unfinished").exists()
+    card = Card.load("adapter/card.json")
+    assert (card.rows, card.held_out, card.seed, card.tuning) == (48, 10, 0, QUICK)
+    assert (card.labels, card.prompt_file) == (("1", "0"), "p.jinja")
+    assert card.adapter == adapters.digest(Path("adapter"))
+    assert card.after.log_loss < card.before.log_loss
+    assert card.calibration.method == "platt"
+    assert sorted(card.versions) == ["peft", "promptpredict", "torch", "transformers"]
+    assert said[-1] == "tuning on 38 labelled rows, 10 are held out"
+    assert text == (
+        f"tuned on 38 labelled rows; the {adapters._ordinal(card.best)} of {card.epochs} epochs is kept\n"
+        f"on 10 rows held out: log loss {card.before.log_loss:.3f} before, {card.after.log_loss:.3f} "
+        f"with the adapter; ROC AUC {card.before.roc_auc:.3f} before, {card.after.roc_auc:.3f}\n"
+        "adapter is written."
+    )
+
+
+def test_the_same_command_writes_the_same_bytes_and_another_seed_others(tiny_folder):
+    for name, seed in (("one", 0), ("two", 0), ("three", 1)):
+        tune(tiny_folder, out=Path(name), seed=seed)
+    assert contents("one") == contents("two")
+    assert contents("one")[WEIGHTS] != contents("three")[WEIGHTS]
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tiny_folder, monkeypatch):
+    tune(tiny_folder, out=Path("whole"))
+    judge, epochs = training.Training._judge, []
+
+    def killed(self):
+        judge(self)
+        epochs.append(self.epochs)
+        if epochs == [0, 1]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Training, "_judge", killed)
+    with pytest.raises(KeyboardInterrupt):
+        tune(tiny_folder, out=Path("killed"))
+    assert not Path("killed").exists()
+    assert Path("killed.unfinished/checkpoint.pt").is_file()
+    tune(tiny_folder, out=Path("killed"))
+    assert epochs[2] == 2  # the first epoch was not trained again
+    assert contents("killed") == contents("whole")
+
+
+def test_a_run_with_other_options_does_not_go_on(tiny_folder, monkeypatch):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(making, "write_adapter", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tune(tiny_folder)
+    assert refused(tune, tiny_folder, seed=1) == (
+        "adapter.unfinished holds an adapter that is not finished, of other rows, another prompt "
+        "file, model or options; possible: the command that began it, another --out, or remove "
+        "that folder"
+    )
+
+
+def test_three_labels_are_calibrated_as_three(tiny_folder):
+    write("p.jinja", THREE)
+    labelled(60, labels="012")
+    text, _ = tune(tiny_folder)
+    card = Card.load("adapter/card.json")
+    assert card.calibration.method == "vector"
+    assert (card.before.roc_auc, card.after.roc_auc) == (None, None)
+    assert "ROC AUC" not in text
+    score(tiny_folder)
+    sums = sum(np.array(column(f"p_{key}"), float) for key in "012")
+    np.testing.assert_allclose(sums, 1, atol=1e-5)
+
+
+def test_an_adapter_that_is_no_better_says_so():
+    card = Card.model_construct(
+        rows=100, held_out=20, epochs=2, best=0,
+        before=adapters.Judged(log_loss=0.5, roc_auc=None),
+        after=adapters.Judged(log_loss=0.5, roc_auc=None),
+    )  # fmt: skip
+    assert card.describe() == (
+        "tuned on 80 labelled rows; none of 2 epochs was better than the model as it is, which is "
+        "kept\non 20 rows held out: log loss 0.500 before, 0.500 with the adapter"
+    )
+
+
+def test_a_row_that_cannot_be_read_is_left_out_and_said(tiny_folder, monkeypatch):
+    plain = making._training
+
+    def once(asked, *given):
+        if len(asked.records) == 48:
+            raise UnscoredError({7: "its prompt has 9,000 tokens"})
+        return plain(asked, *given)
+
+    monkeypatch.setattr(making, "_training", once)
+    _, said = tune(tiny_folder)
+    assert "left out: row 7: its prompt has 9,000 tokens" in said
+    assert Card.load("adapter/card.json").rows == 47
+
+
+# -- which rows are held out -------------------------------------------------------------------
+
+
+def parted(tiny_folder, count=48, labels="01", **changes):
+    from promptpredict.labelled import read_labelled
+    from promptpredict.models import find
+    from promptpredict.prompt import PromptFile
+
+    labelled(count, labels=labels)
+    file = PromptFile.load("p.jinja")
+    records, _ = read_labelled("train.csv", file, {})
+    given = {"source": find(str(tiny_folder)), "prompt_file": file, "records": records}
+    given |= {"tuning": QUICK, "seed": 0, "out": Path("adapter")}
+    asked = making.Asked(**(given | changes))
+    return asked, *making.part(asked)
+
+
+@pytest.mark.parametrize(
+    ("count", "labels", "expected"),
+    [(100, "01", (10, 10)), (16, "01", (4, 4)), (20, "01", (4, 4)), (96, "0001", (5, 14)),
+     (100, "0" * 49 + "1", (1, 20))],
+)  # fmt: skip
+def test_a_share_of_each_label_is_held_out(tiny_folder, count, labels, expected):
+    asked, train, held = parted(tiny_folder, count, labels)
+    assert sorted([*train, *held]) == list(range(count))
+    ones = sum(asked.y[row] == "1" for row in held)
+    assert (ones, len(held) - ones) == expected
+    assert {asked.y[row] for row in train} == {"0", "1"}
+    assert parted(tiny_folder, count, labels, seed=1)[2] != held
+
+
+def test_rows_of_a_group_stand_on_one_side(tiny_folder):
+    from dataclasses import replace
+
+    asked, *_ = parted(tiny_folder, 60)
+    grouped = [replace(each, group=f"g{at // 4}") for at, each in enumerate(asked.records)]
+    train, held = making.part(replace(asked, records=grouped))
+    assert not {row // 4 for row in train} & {row // 4 for row in held}
+    assert held
+
+
+@pytest.mark.parametrize(
+    ("count", "labels", "text"),
+    [
+        (15, "01", "there are 15 labelled rows; an adapter needs 16 or more"),
+        (40, "0" * 39 + "1", "1 of 40 labelled rows has the label '1'; an adapter needs 2 of each "
+         "label, one to train and one to judge"),
+        (40, "0", "0 of 40 labelled rows have the label '1'; an adapter needs 2 of each label, one "
+         "to train and one to judge"),
+    ],
+)  # fmt: skip
+def test_too_few_rows_are_refused_before_the_model_loads(
+    tiny_folder, monkeypatch, count, labels, text
+):
+    monkeypatch.setattr(making, "load_language_model", lambda *_, **__: pytest.fail("it loads"))
+    labelled(count, labels=labels)
+    assert refused(tune, tiny_folder) == text
+
+
+# -- what is refused ---------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_there_is_refused(tiny_folder):
+    Path("adapter").mkdir()
+    assert refused(tune, tiny_folder) == (
+        "adapter is there already; remove it, or give another --out"
+    )
+
+
+def test_amounts_are_refused(tiny_folder):
+    front = "task: regression\ntarget: left\nbins: {words: [low, high], edges: [0, 1, 2]}"
+    head = "task: binary\ntarget: left\nlabels: {1: [angry, sad], 0: happy}\npositive: 1"
+    write("p.jinja", PROMPT.replace(head, front))
+    assert refused(tune, tiny_folder, error=PromptError) == (
+        "p.jinja has task: regression, which tune cannot do; possible: binary, multiclass"
+    )
+
+
+def test_without_peft_tune_and_adapter_say_what_to_install(tiny_folder, monkeypatch):
+    tune(tiny_folder)
+    monkeypatch.setattr(adapters, "find_spec", lambda name: None)
+    for call, what in ((tune, "tune"), (score, "--adapter")):
+        assert refused(call, tiny_folder, error=ModelError) == (
+            f"{what} needs peft, which is not installed; possible: pip install 'promptpredict[tune]'"
+        )
+
+
+def test_another_run_on_the_same_folder_is_refused(tiny_folder):
+    from filelock import FileLock
+
+    Path("adapter.unfinished").mkdir()
+    with FileLock("adapter.unfinished/lock"):
+        assert refused(tune, tiny_folder) == (
+            "adapter.unfinished is held by another run; possible: wait for it, or another --out"
+        )
+
+
+# -- score with an adapter ---------------------------------------------------------------------
+
+
+def test_score_uses_the_adapter_and_its_calibration(tiny_folder):
+    tune(tiny_folder)
+    summary, _ = score(tiny_folder)
+    card = Card.load("adapter/card.json")
+    assert summary.calibration == card.calibration.describe()
+    tuned = np.array(column("p_1"), float)
+    score(tiny_folder, adapter=None, out="plain.csv")
+    plain = np.array(column("p_1", "plain.csv"), float)
+    late = np.arange(40) % 2 == 1
+    assert tuned[late].min() > tuned[~late].max()
+    assert not plain[late].min() > plain[~late].max()
+
+
+def test_the_base_model_is_known_from_the_card(tiny_folder):
+    tune(tiny_folder)
+    score(tiny_folder)
+    named = column("p_1")
+    score(tiny_folder, model="auto", out="auto.csv")
+    assert column("p_1", "auto.csv") == named
+
+
+def test_the_ledger_tells_an_adapter_from_the_model_and_from_another(tiny_folder):
+    tune(tiny_folder)
+    tune(tiny_folder, out=Path("other"), seed=1)
+    first, _ = score(tiny_folder)
+    again, _ = score(tiny_folder)
+    other, _ = score(tiny_folder, adapter=Path("other"))
+    plain, _ = score(tiny_folder, adapter=None)
+    assert [each.known for each in (first, again, other, plain)] == [0, 40, 0, 0]
+
+
+def test_a_saved_calibration_belongs_to_the_adapter(tiny_folder):
+    tune(tiny_folder)
+    score(tiny_folder, save_calibration="c.json")
+    own = json.loads(Path("c.json").read_text())["model"]
+    assert own.endswith("+" + Card.load("adapter/card.json").adapter)
+    score(tiny_folder, calibration="c.json")
+    text = refused(score, tiny_folder, calibration="c.json", adapter=None)
+    assert text == (
+        f"c.json was found with another model: {own}, and this run has {own.split('+')[0]}; "
+        "possible: a new one with --save-calibration"
+    )
+
+
+def test_labelled_rows_do_not_calibrate_what_was_trained_on_them(tiny_folder):
+    tune(tiny_folder)
+    _, said = score(tiny_folder, train="train.csv")
+    assert "--train is not used: the adapter calibrates" in said
+
+
+def test_a_known_base_rate_takes_the_place_of_the_adapters_calibration(tiny_folder):
+    tune(tiny_folder)
+    labelled(220, "customers.csv")
+    summary, _ = score(tiny_folder, base_rate=0.1)
+    assert summary.calibration.startswith("base rate 0.1 by a log-odds shift")
+
+
+@pytest.fixture
+def no_loading(monkeypatch):
+    from promptpredict import loading
+
+    def fail(*_, **__):
+        pytest.fail("it loads")
+
+    return lambda: monkeypatch.setattr(loading, "load_language_model", fail)
+
+
+def test_another_prompt_file_is_refused_before_the_model_loads(tiny_folder, no_loading):
+    tune(tiny_folder)
+    no_loading()
+    card = Card.load("adapter/card.json")
+    write("p.jinja", PROMPT.replace("You judge.", "You judge well."))
+    text = refused(score, tiny_folder)
+    found = text.split("p.jinja is ")[1].split(":")[0]
+    assert text == (
+        f"adapter was trained with p.jinja ({card.prompt}), and p.jinja is {found}: its text was "
+        "another; possible: the same prompt file"
+    )
+    assert found != card.prompt
+
+
+def test_places_of_numbers_are_part_of_the_prompt_file(tiny_folder):
+    write("p.jinja", PROMPT.replace("id: id", "id: id\nnumbers: placed"))
+    labelled(60)
+    tune(tiny_folder)
+    score(tiny_folder, train="train.csv")
+    assert refused(score, tiny_folder).endswith(
+        ": its text was another, or other records give its numbers their places; possible: the "
+        "same prompt file with --train and the same labelled table"
+    )
+
+
+def test_several_prompt_files_and_shots_are_refused(tiny_folder, no_loading):
+    tune(tiny_folder)
+    no_loading()
+    write("q.jinja", PROMPT)
+    assert refused(score, tiny_folder, others=("q.jinja",)) == (
+        "adapter was trained with one prompt file, and 2 are given; possible: p.jinja alone"
+    )
+    assert refused(score, tiny_folder, train="train.csv", shots=4) == (
+        "adapter was trained without shots, and --shots is 4; possible: one of the two"
+    )
+
+
+@pytest.mark.parametrize("fallback", ["none", "embedding"])
+def test_another_base_model_is_refused_before_it_loads(tiny_folder, no_loading, tmp_path, fallback):
+    from promptpredict.models import find
+
+    tune(tiny_folder)
+    no_loading()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text("{}")
+    (other / "model.safetensors").write_text("")
+    asked = {"train": "train.csv", "fallback": fallback, "encoder": str(other)}
+    assert refused(score, other, **(asked if fallback == "embedding" else {})) == (
+        f"adapter is an adapter of {find(str(tiny_folder)).base}, and the language model is "
+        f"{find(str(other)).base}; possible: --model {tiny_folder}"
+    )
+
+
+@pytest.mark.parametrize("name", [CARD, CONFIG, WEIGHTS])
+def test_a_folder_that_lacks_a_file_is_no_adapter(tiny_folder, name):
+    tune(tiny_folder)
+    (Path("adapter") / name).unlink()
+    assert refused(score, tiny_folder) == (
+        f"adapter is no adapter: it holds no {name}; possible: a folder that promptpredict tune "
+        "has written"
+    )
+
+
+def test_weights_of_another_adapter_are_refused(tiny_folder):
+    tune(tiny_folder)
+    tune(tiny_folder, out=Path("other"), seed=1)
+    Path("other", WEIGHTS).rename(Path("adapter", WEIGHTS))
+    found, card = adapters.digest(Path("adapter")), Card.load("adapter/card.json")
+    assert refused(score, tiny_folder) == (
+        f"adapter holds the weights {found}, and its card is of {card.adapter}; possible: the "
+        "whole folder that promptpredict tune has written"
+    )
+
+
+def test_a_card_of_a_later_version_is_refused(tiny_folder):
+    tune(tiny_folder)
+    card = json.loads(Path("adapter/card.json").read_text())
+    write("adapter/card.json", json.dumps(card | {"version": 2}))
+    assert refused(score, tiny_folder) == (
+        "adapter/card.json is not the card of an adapter (version: Input should be 1); give a file "
+        "that an earlier run saved"
+    )
+
+
+# -- the command -------------------------------------------------------------------------------
+
+
+def test_the_command_has_the_defaults_of_tuning():
+    given = (
+        subcommands.tune.__wrapped__
+        if hasattr(subcommands.tune, "__wrapped__")
+        else subcommands.tune
+    )
+    defaults = {
+        name: each.default
+        for name, each in __import__("inspect").signature(given).parameters.items()
+    }
+    assert {name: defaults[name] for name in options.TUNED} == {
+        name: getattr(Tuning(), name) for name in options.TUNED
+    }
+
+
+def test_the_command_tunes(tiny_folder):
+    words = ["tune", "train.csv", "--prompt", "p.jinja", "--out", "adapter", "--epochs", "1"]
+    found = CliRunner().invoke(cli.app, [*words, "--model", str(tiny_folder), "--no-balance"])
+    assert found.exit_code == 0
+    assert found.stdout.endswith("adapter is written.\n")
+    assert not Card.load("adapter/card.json").tuning.balance
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "text"),
+    [("--layers", "0", "0 does not lie above 0, and at most at 1"),
+     ("--learning-rate", "2", "2 does not lie above 0, and at most at 1")],
+)  # fmt: skip
+def test_slips_in_options_are_usage_errors(option, value, text):
+    words = ["tune", "train.csv", "--prompt", "p.jinja", "--out", "adapter", option, value]
+    found = CliRunner().invoke(cli.app, words)
+    assert found.exit_code == 2
+    assert text in found.stderr
+
+
+def test_cards_are_read_without_torch(tiny_folder):
+    tune(tiny_folder)
+    code = (
+        "import sys; from pathlib import Path; from promptpredict.adapters import read_card\n"
+        "read_card(Path('adapter')); print({'torch', 'peft', 'transformers'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
