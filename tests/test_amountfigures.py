@@ -75,8 +75,13 @@ def test_one_number_for_everybody_ranks_nobody():
     y, predicted = said(30)
     predicted[:, 0] = 2.0
     found = evaluate_amounts(y, predicted)
-    assert np.isnan([found["spearman"], found["gini"]]).all()
+    assert (found["spearman"], found["gini"]) == (0.0, 0.0)  # as a ROC AUC of .5
     assert np.isfinite(found["mae"])
+    drawn = resample_amounts(y, predicted, n=5)
+    assert (drawn["spearman"] == 0).all()
+    assert (drawn["gini"] == 0).all()
+    same = evaluate_amounts(np.full(30, 7.0), predicted)
+    assert np.isnan([same["spearman"], same["gini"]]).all()
     perfect = np.stack([y, y, y], axis=1)
     best = evaluate_amounts(y, perfect)
     assert (best["spearman"], best["gini"], best["coverage"]) == pytest.approx((1, 1, 1))

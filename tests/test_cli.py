@@ -272,6 +272,25 @@ SCORE = ["score", "customers.csv"]
             "invalid value for '--row': Input should be greater than or equal to 1",
             "render",
         ),
+        *(
+            (
+                [command, "customers.csv", *P, "--train", "labelled.csv", "--shot-sets", 2],
+                "--shot-sets draws several sets of labelled records; give them with --train "
+                "LABELLED, and how many are shown with --shots K",
+                command,
+            )
+            for command in ("score", "plan")
+        ),
+        (
+            [*SCORE, *P, "--shots", 4, "--shot-sets", 2],
+            "--shots needs labelled records; give them with --train LABELLED",
+            "score",
+        ),
+        (
+            [*SCORE, *P, "--shot-sets", 0],
+            "invalid value for '--shot-sets': Input should be greater than or equal to 1",
+            "score",
+        ),
         (["benchmark", "labelled.csv", *P], "missing option '--out'.", "benchmark"),
         (
             ["benchmark", "labelled.csv", *P, "--out", "r", "--budget", "0,16,a ll"],
@@ -286,7 +305,7 @@ SCORE = ["score", "customers.csv"]
         (
             ["benchmark", "labelled.csv", *P, "--out", "r", "--approach", "prior,prob"],
             "there is no approach 'prob' (nearest: 'probe'); possible: zero-shot, panel, probe, "
-            "probe-shots, few-shot, few-shot-random, few-shot-nearest, tuned, embedding, text, fusion, "
+            "probe-shots, few-shot, few-shot-sets, few-shot-random, few-shot-nearest, tuned, embedding, text, fusion, "
             "fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
             "benchmark",
         ),
@@ -609,7 +628,7 @@ def test_shots_of_a_plan_need_labelled_records():
 
 def test_every_option_of_score_arrives(asked):
     values = {
-        "out": "s.csv", "train": "t.csv", "shots": 3, "select": "nearest", "model": "m",
+        "out": "s.csv", "train": "t.csv", "shots": 3, "shot_sets": 4, "select": "nearest", "model": "m",
         "encoder": "e", "dtype": "float32", "device": "cuda:1", "base_rate": 0.1,
         "calibration": "c.json", "save_calibration": "d.json", "fallback": "embedding",
         "threshold": 0.25, "limit": 7, "flag_mass": 0.5, "stop_mass": 0.25, "max_drift": 0.125, "guard": 2.5,

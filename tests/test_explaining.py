@@ -146,7 +146,7 @@ def test_a_label_of_several(fakes):
         ({"approach": "stack", "train": "train.csv"}, f"the approach 'stack' joins others, which can be explained; possible: {', '.join(EXPLAINED)}"),
         ({"approach": "prior", "train": "train.csv"}, f"the approach 'prior' has no reasons; possible: {', '.join(EXPLAINED)}"),
         ({"approach": "probe"}, "probe learns from labelled records; give them with --train"),
-        ({"shots": 4}, "zero-shot shows no shots; possible: few-shot, few-shot-random, probe-shots"),
+        ({"shots": 4}, "zero-shot shows no shots; possible: few-shot, few-shot-sets, few-shot-random, probe-shots"),
         ({"train": "train.csv", "calibration": "c.json"}, "--calibration goes with zero-shot, without --train, which calibrates anew"),
         ({"approach": "probe", "train": "train.csv", "calibration": "c.json"}, "--calibration goes with zero-shot, without --train, which calibrates anew"),
         ({"calibration": "c.json"}, "c.json: the calibration cannot be read (No such file or directory)"),

@@ -40,13 +40,13 @@ def test_the_names_of_approaches_are_on_one_side_or_the_other_but_for_the_stack(
         (
             {"approaches": ("probe", "embeding")},
             "there is no approach 'embeding' (nearest: 'embedding'); possible: zero-shot, panel, "
-            "probe, probe-shots, few-shot, few-shot-random, few-shot-nearest, tuned, embedding, text, "
+            "probe, probe-shots, few-shot, few-shot-sets, few-shot-random, few-shot-nearest, tuned, embedding, text, "
             "fusion, fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
         ),
         (
             {"budgets_of": {"few-shot": (4,), "prob": (16,)}},
             "there is no approach 'prob' (nearest: 'probe'); possible: zero-shot, panel, probe, "
-            "probe-shots, few-shot, few-shot-random, few-shot-nearest, tuned, embedding, text, fusion, "
+            "probe-shots, few-shot, few-shot-sets, few-shot-random, few-shot-nearest, tuned, embedding, text, fusion, "
             "fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
         ),
         ({"value_saved": 100.0}, "captured value needs --offer-cost too"),
@@ -259,8 +259,8 @@ def test_balanced_shots_need_a_row_of_every_label_of_the_file():
     because = "is left out: no row has the label 'leaves', and balanced shots need every label"
     tuned = "tuned is left out: no row has the label 'leaves', and an adapter needs every label"
     assert left_out(PROMPT, labels={"stays"}) == (
-        ["few-shot", "probe-shots", "tuned"],
-        [f"probe-shots {because}", f"few-shot {because}", tuned],
+        ["few-shot", "few-shot-sets", "probe-shots", "tuned"],
+        [*(f"{name} {because}" for name in ("probe-shots", "few-shot", "few-shot-sets")), tuned],
     )
     for select in ("random", "nearest"):
         assert left_out(PROMPT, labels={"stays"}, select=select) == (

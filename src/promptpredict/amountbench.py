@@ -28,7 +28,7 @@ from promptpredict.records import Record, groups_of
 
 LEAST_JOINED = 8  # rows that all members of a stack have not seen, from which it weighs them
 # Approaches to a class that have no twin for amounts.
-_NO_TWIN = ("panel", "fusion-trees", "fusion-mlp", TUNED)
+_NO_TWIN = ("few-shot-sets", "panel", "fusion-trees", "fusion-mlp", TUNED)
 
 
 class AmountBenchmark(Benchmark):

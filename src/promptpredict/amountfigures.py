@@ -32,8 +32,9 @@ def evaluate_amounts(
     spearman; gini (normalised: what the order of the predictions gathers of the amounts, over what
     their own order gathers); mae and rmse of the expectation, pinball (the mean over both ends of the
     interval) and width, in the unit of the amounts; coverage, the share of rows that lie inside, ends
-    included. spearman and gini are NaN where either side is one number; with ``folds`` (n,) rows are
-    ranked among those of their own fold, and the mean over the folds is weighted by rows.
+    included. spearman and gini are 0, as by chance, of one number for everybody, and NaN where the
+    amounts are one number; with ``folds`` (n,) rows are ranked among those of their own fold, and the
+    mean over the folds is weighted by rows.
     """
     truth, said = np.asarray(y, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     found = _weighted(truth, said, np.ones((1, len(truth))), _parts(folds, len(truth)))
@@ -152,13 +153,14 @@ def _ranked(y: Floats, said: Floats, counts: Floats) -> tuple[Floats, Floats]:
     spread = np.sqrt(covariance(own, own) * covariance(theirs, theirs))
     gathered = covariance(amounts, theirs)
     # Ranks are halves of whole numbers: below this there is nothing but rounding.
+    ranks, varies = spread > 1e-9, covariance(theirs, theirs) > 1e-9
+    gathers = gathered > 1e-12 * max(float(np.abs(y).max()), 1e-300)
+    # Who says the same of everybody ranks nobody, as by chance.
+    chance = [np.where(known, 0.0, np.nan) for known in (varies, gathers)]
     return (
-        np.divide(covariance(own, theirs), spread, out=np.full(len(total), np.nan), where=spread > 1e-9),
-        np.divide(
-            covariance(amounts, own), gathered, out=np.full(len(total), np.nan),
-            where=(gathered > 1e-12 * max(float(np.abs(y).max()), 1e-300)) & (spread > 1e-9),
-        ),
-    )  # fmt: skip
+        np.divide(covariance(own, theirs), spread, out=chance[0], where=ranks),
+        np.divide(covariance(amounts, own), gathered, out=chance[1], where=gathers & ranks),
+    )
 
 
 def _ranks(values: Floats, counts: Floats) -> Floats:

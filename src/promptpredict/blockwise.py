@@ -14,8 +14,9 @@ import numpy as np
 from promptpredict.checking import Given
 from promptpredict.records import Block, Reject, read_blocks
 from promptpredict.scores import LanguageModel
-from promptpredict.scoring import score_records
+from promptpredict.scoring import Choosing, score_records
 from promptpredict.shots import Shots
+from promptpredict.shotsets import ShotSets, draw_sets
 from promptpredict.spool import Scored
 
 if TYPE_CHECKING:  # scikit-learn and scipy are 90 MB that most runs do not need
@@ -40,7 +41,7 @@ def scored_block(
     lm: LanguageModel,
     given: Given,
     block: Block,
-    shots: Shots | None,
+    shots: Choosing | None,
     advance: Callable[[int], object] = lambda _: None,
 ) -> Scored:
     """Score a block's records, and guard them where that is asked for."""
@@ -48,6 +49,7 @@ def scored_block(
         lm, given.prompt_file, block.records, shots, others=given.others, progress=advance
     )
     scored = Scored(*_beside(block), found.logprobs, found.mass, found.truncated, found.faults)
+    scored.by_set = found.by_set
     if given.options.guard is not None:
         from promptpredict.guard import text_moves
 
@@ -65,15 +67,16 @@ def unscored_block(given: Given, block: Block) -> Scored:
     return Scored(*_beside(block), empty, empty[:, 0], np.zeros(rows, dtype=bool), faults)
 
 
-def shots_of(given: Given, embedder: Embedder) -> Shots | None:
-    """Return the shots of a run; None where none are asked for."""
+def shots_of(given: Given, embedder: Embedder) -> Shots | ShotSets | None:
+    """Return the shots of a run, or its sets of them; None where none are asked for."""
     options = given.options
     if not options.shots:
         return None
     embed = embedder if options.select == "nearest" else None
-    return Shots(
-        given.prompt_file, given.labelled, options.shots, options.select, options.seed, embed
-    )
+    return draw_sets(
+        given.prompt_file, given.labelled, options.shots, options.select, options.seed, embed,
+        sets=options.shot_sets,
+    )  # fmt: skip
 
 
 def fallback_of(given: Given, embedder: Embedder) -> Fallback | None:

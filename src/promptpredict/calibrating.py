@@ -25,8 +25,9 @@ from promptpredict.prompt import PromptFile
 from promptpredict.rates import Rate, said_rate
 from promptpredict.records import Record
 from promptpredict.scores import LanguageModel
-from promptpredict.scoring import score_records
+from promptpredict.scoring import score_held_out
 from promptpredict.shots import Shots
+from promptpredict.shotsets import ShotSets
 from promptpredict.spool import NumberFile, Scored
 
 MIN_LABELLED = 8  # labelled records from which a calibration on labels is tried
@@ -40,9 +41,10 @@ def fingerprints(given: Given, source: Source) -> dict[str, str]:
     options = given.options
     prompt = "+".join(file.fingerprint for file in (given.prompt_file, *given.others))
     if options.shots:
+        sets = (options.shot_sets,) if options.shot_sets > 1 else ()
         pool = [(record.id, record.label, record.values) for record in given.labelled]
         encoder = options.encoder if options.select == "nearest" else None
-        shown = repr((options.shots, options.select, options.seed, encoder, pool))
+        shown = repr((options.shots, options.select, options.seed, encoder, pool, *sets))
         prompt += f"+shots-{hashlib.sha256(shown.encode()).hexdigest()[:16]}"
     return {"prompt": prompt, "model": source.fingerprint}
 
@@ -74,7 +76,7 @@ def load_saved(
 def find_calibration(
     given: Given,
     lm: LanguageModel,
-    shots: Shots | None,
+    shots: Shots | ShotSets | None,
     scored: Iterable[Scored],
     say: Say,
 ) -> Calibration | AmountCalibration:
@@ -110,7 +112,7 @@ def uncalibrated(given: Given) -> Calibration | AmountCalibration:
 
 
 def _amounts(
-    given: Given, lm: LanguageModel, shots: Shots | None, say: Say
+    given: Given, lm: LanguageModel, shots: Shots | ShotSets | None, say: Say
 ) -> Calibration | AmountCalibration:
     """Find how amounts follow from bins on labelled records that are no shots."""
     if not given.labelled:
@@ -119,7 +121,7 @@ def _amounts(
 
     records = _no_shots(given, shots)
     with Progress("calibrating", len(records)) as progress:
-        scores = score_records(
+        scores = score_held_out(
             lm, given.prompt_file, records, shots, others=given.others, progress=progress.advance
         )
     scored = [index for index in range(len(records)) if index not in scores.faults]
@@ -165,14 +167,14 @@ def _by_base_rate(
 
 
 def _by_labels(
-    given: Given, lm: LanguageModel, shots: Shots | None, say: Say
+    given: Given, lm: LanguageModel, shots: Shots | ShotSets | None, say: Say
 ) -> Calibration | None:
     records = _no_shots(given, shots)
     y = [given.prompt_file.label_of(record.label) for record in records]
     logprobs: Any = np.empty((0, len(given.labels)))
     if _enough(y, given.labels):
         with Progress("calibrating", len(records)) as progress:
-            scores = score_records(
+            scores = score_held_out(
                 lm,
                 given.prompt_file,
                 records,
@@ -224,7 +226,7 @@ def _reversed(logprobs: npt.NDArray[Any], y: npt.NDArray[Any], given: Given) -> 
     )
 
 
-def _no_shots(given: Given, shots: Shots | None) -> list[Record]:
+def _no_shots(given: Given, shots: Shots | ShotSets | None) -> list[Record]:
     """Return labelled records that are no shots, drawn at random where there are many."""
     rest = shots.others() if shots else given.labelled
     return drawn(rest, MAX_LABELLED, seed=given.options.seed)

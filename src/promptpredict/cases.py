@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from promptpredict.approach import Probabilities
 from promptpredict.errors import DataError
-from promptpredict.plans import PROBE_SHOTS, WITH_SHOTS, Plan
+from promptpredict.memo import Given
+from promptpredict.plans import BY_SELECT, PROBE_SHOTS, WITH_SHOTS, Plan
 from promptpredict.results import Crossover, Difference, Flag, Row, Shown
-from promptpredict.scores import Scores
 from promptpredict.shots import Shots
+from promptpredict.shotsets import ShotSets
 from promptpredict.splits import Rows, Split, draws
 
 Key = tuple[str, int, int]  # approach, budget, seed
@@ -53,10 +54,15 @@ class Seen:
     shots: list[tuple[int, str]]
 
     @classmethod
-    def of(cls, scores: Scores, shots: Shots | None) -> Seen:
-        """Return what there is to say of the scores of test rows."""
+    def of(cls, given: Sequence[Given], shots: Shots | ShotSets | None) -> Seen:
+        """Return what there is to say of test rows, whose scores were the last that were given.
+
+        Behind several sets of shots label mass is the mean over the sets.
+        """
         shown = [(record.row, str(record.label)) for record in shots.shown()] if shots else []
-        return cls(scores.mass, int(scores.truncated.sum()), shown)
+        last = list(given)[-len(shots.sets) if shots else -1 :]
+        mass = np.mean([mass for mass, _ in last], axis=0)
+        return cls(mass, int(np.any([cut for _, cut in last], axis=0).sum()), shown)
 
 
 @dataclass(frozen=True)
@@ -175,14 +181,10 @@ def runs(
             )
         shots = min(plan.counts("few-shot", draw.budget))
         taken = count <= shots // max(len(counts), 1)
-        if (
-            taken
-            and plan.select == "balanced"
-            and "few-shot" in found[draw.budget]
-            and shots < draw.budget
-        ):
-            notes["few-shot", draw.budget] = (
-                f"few-shot is not calibrated at {draw.budget:,} labels: a draw has {count:,} of "
+        taken = taken and plan.select == "balanced" and shots < draw.budget
+        for name in [name for name in BY_SELECT if taken and name in found[draw.budget]]:
+            notes[name, draw.budget] = (
+                f"{name} is not calibrated at {draw.budget:,} labels: a draw has {count:,} of "
                 f"'{label}', and its shots take them all"
             )
     return found, list(notes.values())

@@ -44,6 +44,7 @@ class ScoreOptions(Reading):
     out: str = "-"
     train: str | None = None
     shots: int = 0
+    shot_sets: int = 1
     select: Select = "balanced"
     model: str = "auto"
     encoder: str = "minilm"
@@ -212,7 +213,10 @@ def _columns(
         columns = dict.fromkeys(AMOUNT_COLUMNS, "number")
     else:
         columns |= {f"p_{key}": "number" for key in prompt_file.words}
-    columns |= {"label_mass": "number", "method": "text", "truncated": "truth", "flags": "text"}
+    columns["label_mass"] = "number"
+    if options.shot_sets > 1:
+        columns["spread"] = "number"
+    columns |= {"method": "text", "truncated": "truth", "flags": "text"}
     if id_column in columns:
         raise DataError(
             f"the id column of {prompt_file.name} is '{id_column}', which is also a column of "
@@ -239,6 +243,10 @@ def _check_task(options: ScoreOptions, prompt_file: PromptFile) -> None:
     for name, value in (("--base-rate", options.base_rate), ("--threshold", options.threshold)):
         if value is not None and prompt_file.front.bins:
             raise DataError(f"{name} needs labels; {there} task: regression")
+    if options.shot_sets > 1 and prompt_file.front.bins:
+        raise DataError(f"--shot-sets needs labels; {there} task: regression")
+    if options.shot_sets > 1 and not options.shots:
+        raise DataError(f"--shot-sets is {options.shot_sets}, and --shots is 0: a set needs shots")
     if options.base_rate is not None:
         checked_rate(options.base_rate, labels, what="--base-rate", there=there)
     if options.threshold is not None and len(labels) != 2:

@@ -14,7 +14,7 @@ from pathlib import Path
 import typer
 
 from promptpredict import logs, options
-from promptpredict.commands import Commands, needs_train, say
+from promptpredict.commands import Commands, needs_shots, needs_train, say
 from promptpredict.reasoning import explain
 from promptpredict.subcommands import check, models_app, prompts_app, render, tune
 
@@ -45,6 +45,7 @@ def score(
     out: options.Out = "-",
     train: options.Train = None,
     shots: options.Shots = 0,
+    shot_sets: options.ShotSets = 1,
     select: options.Select = "balanced",
     model: options.Model = "auto",
     adapter: options.Adapter = None,
@@ -87,7 +88,8 @@ def score(
     promptpredict score customers.csv --prompt mine.jinja --train labelled.csv --shots 8
 
     Writes id (or row), prediction, p_<label> for each label, label_mass (how much of the model's
-    probability the label words have), method (llm or embedding), truncated and flags. A row that
+    probability the label words have), with --shot-sets spread (how far the sets lie apart: the
+    standard deviation of the log-odds), method (llm or embedding), truncated and flags. A row that
     cannot be scored goes to FILE.rejects.jsonl with its reason (to stderr, where scores go to
     stdout).
 
@@ -100,6 +102,7 @@ def score(
     """
     if train is None and (shots or fallback == "embedding"):
         raise needs_train("--shots" if shots else "--fallback embedding")
+    needs_shots(shot_sets, shots)
     if encrypt_key_file is not None and not keep_prompts:
         raise typer.BadParameter("--encrypt-key-file encrypts what --keep-prompts keeps; give both")
     from promptpredict.checking import ScoreOptions
@@ -129,6 +132,7 @@ def plan(
     prompt: options.AveragedPrompts,
     train: options.Train = None,
     shots: options.Shots = 0,
+    shot_sets: options.ShotSets = 1,
     select: options.Select = "balanced",
     model: options.Model = "auto",
     encoder: options.Encoder = "minilm",
@@ -160,6 +164,7 @@ def plan(
     """
     if train is None and shots:
         raise needs_train("--shots")
+    needs_shots(shot_sets, shots)
     from promptpredict.checking import ScoreOptions
     from promptpredict.forecast import forecast_table
 
@@ -216,9 +221,9 @@ def benchmark(
     Writes report.html (open it first), results.json, predictions.parquet and the pictures. The
     language model reads each prompt once; what it read is kept in DIR/ledger.sqlite, so that an
     interrupted run goes on, and a second one with other approaches or budgets reads only what is
-    new. Approaches: zero-shot, few-shot, few-shot-random, few-shot-nearest, probe, probe-shots,
-    panel, tuned (trains a model for each draw: dear), embedding, text, fusion, fusion-mlp,
-    fusion-trees, structured, structured-trees, stack, prior.
+    new. Approaches: zero-shot, few-shot, few-shot-sets, few-shot-random, few-shot-nearest, probe,
+    probe-shots, panel, tuned (trains a model for each draw: dear), embedding, text, fusion,
+    fusion-mlp, fusion-trees, structured, structured-trees, stack, prior.
     """
     from promptpredict.comparing import BenchmarkOptions, benchmark_table
     from promptpredict.errors import DataError

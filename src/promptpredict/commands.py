@@ -58,3 +58,12 @@ def say(line: str) -> None:
 def needs_train(option: str) -> Exception:
     """Return the slip of an option that has no use without labelled records."""
     return typer.BadParameter(f"{option} needs labelled records; give them with --train LABELLED")
+
+
+def needs_shots(sets: int, shots: int) -> None:
+    """Raise the slip of several sets of shots where there are none."""
+    if sets > 1 and not shots:
+        raise typer.BadParameter(
+            "--shot-sets draws several sets of labelled records; give them with --train LABELLED, "
+            "and how many are shown with --shots K"
+        )

@@ -11,7 +11,7 @@ from promptpredict.approach import Approach
 from promptpredict.calibration import MIN_ROWS
 from promptpredict.cases import Draw
 from promptpredict.encoders import Embedder
-from promptpredict.plans import TUNED, Plan
+from promptpredict.plans import BY_SELECT, SHOT_SETS, TUNED, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.scores import LanguageModel
 
@@ -41,11 +41,13 @@ def estimator_of(
             base_rate=plan.base_rate, random_state=None, **by_lm,
         )  # fmt: skip
     if approach.startswith("few-shot"):
-        select: Any = approach.removeprefix("few-shot").removeprefix("-") or plan.select
+        own = approach.removeprefix("few-shot").removeprefix("-")
+        select: Any = plan.select if approach in BY_SELECT else own
+        sets = SHOT_SETS if approach == "few-shot-sets" else 1
         # A draw is in random order, and nested: its first rows are shots at every larger budget,
         # so that prompts behind the same shots are read once.
         return estimators.PromptClassifier(
-            prompt_file, shots=shots, select=select, random_state=None, **by_lm
+            prompt_file, shots=shots, shot_sets=sets, select=select, random_state=None, **by_lm
         )
     if approach == "probe":
         return estimators.ProbeClassifier(prompt_file, **by_lm, **given)

@@ -28,6 +28,7 @@ from promptpredict.reading import ByLanguageModel
 from promptpredict.records import Record, groups_of, records_from_frame
 from promptpredict.scores import LanguageModel
 from promptpredict.shots import Select, Shots
+from promptpredict.shotsets import ShotSets, spread
 
 _CALIBRATIONS = ("platt", "base_rate", "none")
 
@@ -38,8 +39,12 @@ class PromptClassifier(ByLanguageModel):
     ``prompt`` is a prompt file (path, shipped name, or loaded); without one, every column is
     shown and the classes themselves are the words. ``model`` is a name or any object with
     ``score``. ``shots`` of the training rows are shown in the prompt, chosen by ``select``
-    (balanced, nearest, random), where ``encoder`` serves nearest. ``calibration`` is ``platt`` on
-    the training rows that are no shots, at most ``calibration_rows`` of them (vector scaling, where
+    (balanced, nearest, random), where ``encoder`` serves nearest. With ``shot_sets`` so many sets of
+    them are drawn (``shotsets``), every row is scored behind each, and the label log-probabilities
+    are the mean over the sets, normalised behind it: the log-odds are the mean of the sets'
+    log-odds (see ``scoring``); ``spread`` says how far the sets lie apart. ``calibration`` is ``platt`` on
+    the training rows that are no shots, or not of every set (then by the sets that do not show
+    them), at most ``calibration_rows`` of them (vector scaling, where
     there are more labels than two); ``base_rate``, one shift to a known share of positives (of the
     prompt file, if not given), or one for each label to a mapping of label to share; or ``none``.
     Platt without rows of every label is none. With ``random_state=None`` the first rows are taken
@@ -62,6 +67,7 @@ class PromptClassifier(ByLanguageModel):
         base_rate: Rate | None = None,
         encoder: str | SentenceEncoder | Embedder = "minilm",
         random_state: int | None = 0,
+        shot_sets: int = 1,
     ) -> None:
         """Keep the parameters."""
         self.prompt = prompt
@@ -73,6 +79,7 @@ class PromptClassifier(ByLanguageModel):
         self.base_rate = base_rate
         self.encoder = encoder
         self.random_state = random_state
+        self.shot_sets = shot_sets
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Choose shots among the rows, and calibrate on rows that are no shots."""
@@ -96,6 +103,14 @@ class PromptClassifier(ByLanguageModel):
         """
         scores = self._scores(self.records(X))
         return self._by_class(self.calibration_.apply(scores.logprobs))
+
+    def spread(self, X: Any) -> npt.NDArray[np.float64]:
+        """Return how far the sets of shots lie apart in each row, (n,): see ``shotsets.spread``.
+
+        It is in nats of log-odds, before any calibration, and 0 where there is one set.
+        """
+        scores = self._scores(self.records(X))
+        return np.zeros(len(scores.mass)) if scores.by_set is None else spread(scores.by_set)
 
     def _by_class(self, found: Probabilities) -> Probabilities:
         """Return columns by class from columns by label."""
@@ -121,13 +136,13 @@ class PromptClassifier(ByLanguageModel):
                     "calibration='base_rate' needs a base_rate, here or in the prompt file"
                 )
             return manylabels.fit_rate(
-                self._scores(rest).logprobs, rate, labels=labels, positive=positive
+                self._scores_held_out(rest).logprobs, rate, labels=labels, positive=positive
             )
         rest = self._asked(rest)
         y = [self.prompt_file_.label_of(record.label) for record in rest]
         if self.calibration == "none" or set(y) < set(labels):
             return calibrate.none(labels, positive)
-        return self._platt(self._scores(rest).logprobs, y)
+        return self._platt(self._scores_held_out(rest).logprobs, y)
 
     def _platt(self, logprobs: npt.NDArray[Any], y: Sequence[str]) -> Calibration:
         """Fit to some of the rows, at the level of them all: balanced shots take more of the rare."""
@@ -173,9 +188,9 @@ class PromptClassifier(ByLanguageModel):
         places = {id(record): row for row, record in enumerate(records)}
         logprobs = np.full((len(records), len(self.prompt_file_.words)), np.nan)
 
-        def score(part: Sequence[Record], shots: Shots | None = None) -> None:
+        def score(part: Sequence[Record], shots: Shots | ShotSets | None = None) -> None:
             rows = [places[id(record)] for record in part]
-            logprobs[rows] = self._scores(part, shots).logprobs
+            logprobs[rows] = self._scores_held_out(part, shots).logprobs
 
         others = self.shots_.others()
         if rest := self._asked(others):

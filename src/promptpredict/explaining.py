@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from promptpredict.errors import DataError, PromptError, nearest
 from promptpredict.labelled import Reading, check_task, label_of, read_labelled
 from promptpredict.placing import placed_files
-from promptpredict.plans import PRIOR, PROBE_SHOTS, STACK, WITH_LM, WITHOUT_LM
+from promptpredict.plans import PRIOR, PROBE_SHOTS, STACK, TUNED, WITH_LM, WITHOUT_LM
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, Reject, read_blocks, read_header
 from promptpredict.tables import table_name
@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from promptpredict.contrast import Contrast
 
 Say = Callable[[str], object]
-# Nearest shots change with the text, so that a sentence would have the effect of other shots.
-EXPLAINED = tuple(name for name in (*WITH_LM, *WITHOUT_LM) if name != "few-shot-nearest")
-SHOWING = ("few-shot", "few-shot-random", "probe-shots")
+# Nearest shots change with the text, so that a sentence would have the effect of other shots; a tuned
+# model is trained first.
+EXPLAINED = tuple(
+    name for name in (*WITH_LM, *WITHOUT_LM) if name not in ("few-shot-nearest", TUNED)
+)
+SHOWING = ("few-shot", "few-shot-sets", "few-shot-random", "probe-shots")
 LEARNED_FROM = 10_000  # first rows: what is typical, and which values occur
 ZERO_SHOT = "zero-shot"
 

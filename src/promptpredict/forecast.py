@@ -25,14 +25,13 @@ from promptpredict.passes import BLOCK_ROWS
 from promptpredict.records import Block, Reject, read_blocks, read_header
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels
-from promptpredict.scoring import render_records
+from promptpredict.scoring import Choosing, render_records
 from promptpredict.showing import unused
 from promptpredict.tables import count_rows, table_name
 from promptpredict.words import Ids
 
 if TYPE_CHECKING:
     from promptpredict.lm import CausalLM
-    from promptpredict.shots import Shots
 
 TRIAL = 96  # prompts that are scored to know how long it takes, and what an order moves
 _WARM = 8  # of them, before the clock runs
@@ -123,7 +122,9 @@ def _first_blocks(given: Given, rows: int) -> Iterator[Block]:
     )
 
 
-def forecast(lm: CausalLM, given: Given, blocks: Sequence[Block], shots: Shots | None) -> Forecast:
+def forecast(
+    lm: CausalLM, given: Given, blocks: Sequence[Block], shots: Choosing | None
+) -> Forecast:
     """Count the tokens of blocks as a run would read them.
 
     Raises DataError where none of their rows can be scored.
@@ -132,20 +133,23 @@ def forecast(lm: CausalLM, given: Given, blocks: Sequence[Block], shots: Shots |
     asked = [Labels(file.words, file.front.join) for file in files]
     found = Forecast()
     for block in blocks:
-        begun = time.perf_counter()
-        rendered, faults = render_records(files, block.records, shots)
-        found.seconds += time.perf_counter() - begun
-        prompts = [prompt for each in rendered.values() for prompt in each]
-        labels = asked * len(rendered)
-        fitted, unfit = lm.passes.fit(prompts, labels)
-        faults |= {list(rendered)[at // len(files)]: why for at, why in unfit.items()}
+        faults: dict[int, str] = {}
+        for each in shots.sets if shots else [None]:  # set by set, as they are read
+            begun = time.perf_counter()
+            rendered, unrendered = render_records(files, block.records, each)
+            found.seconds += time.perf_counter() - begun
+            prompts = [prompt for each in rendered.values() for prompt in each]
+            labels = asked * len(rendered)
+            fitted, unfit = lm.passes.fit(prompts, labels)
+            unfit = {list(rendered)[at // len(files)]: why for at, why in unfit.items()}
+            faults = unfit | unrendered | faults
+            found.prompts += [(prompts[at], labels[at]) for at in fitted]
+            _add(found, lm, fitted)
         found.rows += len(block.records) + len(block.rejects)
         found.rejects += block.rejects
         found.rejects += [
             Reject(block.records[at].row, block.records[at].id, faults[at]) for at in faults
         ]
-        found.prompts += [(prompts[at], labels[at]) for at in fitted]
-        _add(found, lm, fitted)
         found.fields = found.fields or _fields(given, block)
     found.rejects.sort(key=lambda reject: reject.row)
     if not found.prompts:

@@ -12,6 +12,7 @@ from promptpredict.results import base_of
 APPROACHES: Mapping[str, str] = {
     "zero-shot": "the label words behind the prompt",
     "few-shot": "the label words behind a prompt that shows labelled customers, of each label in turn",
+    "few-shot-sets": "few-shot behind eight sets of shots, averaged in log space",
     "few-shot-random": "few-shot with labelled customers drawn at random",
     "few-shot-nearest": "few-shot with the labelled customers whose text is nearest",
     "probe": (

@@ -48,7 +48,7 @@ def text_moves(
     bare = [
         replace(record, values=dict(record.values) | dict.fromkeys(columns)) for record in records
     ]
-    shown = _Shown(shots.choose(records)) if shots else None
+    shown = _Fixed([_Shown(each.choose(records)) for each in shots.sets]) if shots else None
     found = score_records(lm, prompt_file, bare, shown, others=others)
     moved: Floats = np.abs(log_odds(logprobs) - log_odds(found.logprobs)).max(axis=1)
     return moved
@@ -60,5 +60,19 @@ class _Shown:
 
     shots: Sequence[tuple[Record, ...]]
 
+    @property
+    def sets(self) -> Sequence[Choosing]:
+        return [self]
+
     def choose(self, records: Sequence[Record]) -> Sequence[tuple[Record, ...]]:
         return self.shots[: len(records)]
+
+
+@dataclass(frozen=True)
+class _Fixed:
+    """Several sets of them."""
+
+    sets: Sequence[Choosing]
+
+    def choose(self, records: Sequence[Record]) -> Sequence[tuple[Record, ...]]:
+        return self.sets[0].choose(records)

@@ -52,7 +52,8 @@ def read_key(path: str) -> Seal:
 def kept_prompts(out: str, seal: Seal | None) -> Iterator[Keep]:
     """Give what keeps the prompts of records beside an output, one JSON object a line.
 
-    A line has row and id, and of each prompt file system, shots, user and answer; with ``seal`` it
+    A line has row and id, and of each prompt file system, shots, user and answer (of several sets
+    of shots one set after another); with ``seal`` it
     is encrypted as a whole. The file appears when the last one is written. Raises DataError where
     it cannot be written.
     """

@@ -161,6 +161,10 @@ Train = Annotated[
     str | None, _option("LABELLED", "Labelled table for shots, calibration and fallback.")
 ]
 Shots = Annotated[int, _option("K", "Labelled records in each prompt.", min=0, max=64)]
+ShotSets = Annotated[
+    int,
+    _option("N", "So many sets of shots, averaged in log space.", "--shot-sets", min=1, max=64),
+]
 MostShots = Annotated[
     int, _option("K", "Most shots of few-shot; 4 are tried too.", "--shots", min=1, max=16)
 ]

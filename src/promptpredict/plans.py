@@ -24,6 +24,7 @@ READING = (  # with the language model as it is
     "probe",
     "probe-shots",
     "few-shot",
+    "few-shot-sets",
     "few-shot-random",
     "few-shot-nearest",
 )
@@ -65,6 +66,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 
 MAX_SHOTS = 16
+SHOT_SETS = 8  # of few-shot-sets
+BY_SELECT = ("few-shot", "few-shot-sets")  # whose shots are chosen as --select says
 MOST_VALUE = 1e12  # of a customer; sums of more lose their digits
 PROBE_SHOTS = 4  # in front of a probe, whose other labelled rows fit it; few-shot may take so few
 WITH_SHOTS = "probe-shots"
@@ -138,8 +141,8 @@ class Plan:
     def needs_encoder(self) -> bool:
         """Whether an approach, or the choice of shots, needs a sentence encoder."""
         wanted = {*ENCODED, "few-shot-nearest"}
-        by_select = "few-shot" in self.approaches and self.select == "nearest"
-        return bool(set(self.wanted) & wanted) or by_select
+        by_select = self.select == "nearest" and set(self.approaches) & set(BY_SELECT)
+        return bool(set(self.wanted) & wanted or by_select)
 
     def budgets_in(self, rows: int) -> list[int]:
         """Return the label budgets, ascending, where so many rows may train."""
@@ -187,7 +190,7 @@ class Plan:
             why[TUNED] = "it needs peft; possible: pip install 'promptpredict[tune]'"
         if lacking:
             why[TUNED] = f"no row has the label '{lacking[0]}', and an adapter needs every label"
-            balanced = {"few-shot": self.select, "probe-shots": "balanced"}
+            balanced = dict.fromkeys(BY_SELECT, self.select) | {"probe-shots": "balanced"}
             for name in [name for name, select in balanced.items() if select == "balanced"]:
                 why[name] = (
                     f"no row has the label '{lacking[0]}', and balanced shots need every label"
@@ -224,8 +227,8 @@ class Plan:
 
     def _spent(self, approaches: Sequence[str], budgets: Sequence[int], rows: int) -> Iterator[str]:
         """Yield at which budgets all labelled rows are shots, which leaves none to calibrate on."""
-        for approach in ("few-shot", "few-shot-random"):
-            if approach not in approaches or (approach == "few-shot" and self.select == "nearest"):
+        for approach in (*BY_SELECT, "few-shot-random"):
+            if approach not in approaches or (approach in BY_SELECT and self.select == "nearest"):
                 continue
             for budget in budgets:
                 if self.takes(approach, budget, rows) and self.counts(approach, budget) == (

@@ -13,6 +13,7 @@ from promptpredict.amountcalibration import AmountCalibration
 from promptpredict.calibration import Calibration
 from promptpredict.checking import AMOUNT_COLUMNS, Given
 from promptpredict.records import Reject
+from promptpredict.shotsets import spread
 from promptpredict.spool import Scored
 from promptpredict.summary import Summary
 from promptpredict.writing import Writer, write_rejects
@@ -29,10 +30,12 @@ def write_predictions(
     summary: Summary,
 ) -> None:
     """Write predictions and rejects, counting them in ``summary``; ``scored`` is gone through twice."""
-    out = given.options.out
+    out, summary.sets = given.options.out, given.options.shot_sets
     with Writer(out, given.columns) as writer:
         for block in scored:
             writer.write(_lines(given, block, calibration.apply(block.logprobs), summary))
+            if block.by_set is not None and isinstance(calibration, Calibration):
+                summary.unsteady += _unsteady(given, block, calibration)
         summary.rejects = write_rejects(out, _rejected(scored, summary))
     summary.rows = sum(summary.by_method.values()) + summary.rejected
 
@@ -41,6 +44,7 @@ def _lines(
     given: Given, block: Scored, probabilities: Any, summary: Summary
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the lines of a block's rows, counting them."""
+    apart = None if block.by_set is None else spread(block.by_set)  # (n,)
     for index, row in enumerate(block.rows):
         if index in block.faults:
             continue
@@ -57,17 +61,30 @@ def _lines(
         if fallen is None and block.moved is not None:
             flags += _guarded(given, float(block.moved[index]))
         summary.moved += MOVED in flags
+        far = None if apart is None or fallen is not None else float(apart[index])
         if mass is not None:
             summary.masses[float(f"{mass:.3g}")] += 1
+        if far is not None:
+            summary.spreads[float(f"{far:.3g}")] += 1
         yield {
             given.id_column: block.ids[index] if given.prompt_file.front.id else row,
             **_said(given, found),
             "label_mass": mass,
+            "spread": far,
             "method": method,
             "truncated": truncated,
             "flags": "; ".join(flags),
             **block.kept[index],
         }
+
+
+def _unsteady(given: Given, block: Scored, calibration: Calibration) -> int:
+    """Count the rows of a block whose prediction is not the same behind every set of shots."""
+    by_set = [calibration.apply(block.by_set[:, at]) for at in range(block.by_set.shape[1])]
+    scored = set(range(len(block.rows))).difference(block.faults, block.fallback)
+    return sum(
+        len({_prediction(given, found[index].tolist()) for found in by_set}) > 1 for index in scored
+    )
 
 
 def _said(given: Given, found: Sequence[float]) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from promptpredict.errors import UnscoredError
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.scores import LanguageModel, Scores
-from promptpredict.scoring import score_records
+from promptpredict.scoring import score_held_out, score_records
 from promptpredict.shots import Select, Shots
+from promptpredict.shotsets import ShotSets, draw_sets
 
 
 class Reader:
@@ -26,6 +27,7 @@ class Reader:
     prompt_file_: PromptFile
     model: str | LanguageModel
     shots: int
+    shot_sets: int = 1  # of those that take no other number
     select: Select
     encoder: str | SentenceEncoder | Embedder
     random_state: int | None
@@ -37,17 +39,22 @@ class Reader:
         """
         if self.shots < 0:
             raise ValueError(f"shots must be 0 or more, got {self.shots}")
+        if self.shot_sets < 1:
+            raise ValueError(f"shot_sets must be 1 or more, got {self.shot_sets}")
+        if self.shot_sets > 1 and not self.shots:
+            raise ValueError(f"shot_sets is {self.shot_sets}, and shots is 0: a set needs shots")
         self.__dict__.pop("model_", None)  # that of an earlier fit
-        self.shots_ = None
+        self.shots_: Shots | ShotSets | None = None
         if not self.shots:
             return records
         self.shots_ = self._choose_from(records, min(self.shots, len(records)))
         return self.shots_.others()
 
-    def _choose_from(self, records: list[Record], count: int) -> Shots:
+    def _choose_from(self, records: list[Record], count: int) -> Shots | ShotSets:
         embed = Embedder.of(self.encoder) if self.select == "nearest" else None
-        return Shots(
-            self.prompt_file_, records, count, self.select, self.random_state, embed
+        return draw_sets(
+            self.prompt_file_, records, count, self.select, self.random_state, embed,
+            sets=self.shot_sets,
         )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
@@ -57,9 +64,17 @@ class Reader:
             state = {name: value for name, value in state.items() if name != "model_"}
         return state
 
-    def _scores(self, records: Sequence[Record], shots: Shots | None = None) -> Scores:
-        """Score records behind the shots of the fit, or others."""
-        scores = score_records(
+    def _scores(self, records: Sequence[Record]) -> Scores:
+        """Score records behind the shots of the fit."""
+        scores = score_records(self.language_model(), self.prompt_file_, records, self.shots_)
+        check_scored(records, scores.faults)
+        return scores
+
+    def _scores_held_out(
+        self, records: Sequence[Record], shots: Shots | ShotSets | None = None
+    ) -> Scores:
+        """Score labelled records by the sets of the fit's shots, or others, that do not show them."""
+        scores = score_held_out(
             self.language_model(), self.prompt_file_, records, shots or self.shots_
         )
         check_scored(records, scores.faults)

@@ -42,7 +42,8 @@ class Scores:
     ``truncated`` (n,) whether a prompt lost shots or feedback to fit. A prompt that
     could not be scored has NaN in its row and its reason in ``faults``. ``tokens`` were read in
     all; ``read`` (n, 2) are the tokens that a prompt takes by itself behind what all share, and
-    its part of those read together with others about the same customer.
+    its part of those read together with others about the same customer. ``by_set`` (n, sets, k)
+    are the log-probabilities behind each of several sets of shots, of which ``logprobs`` are the mean.
     """
 
     logprobs: Array
@@ -52,6 +53,7 @@ class Scores:
     faults: dict[int, str]
     tokens: int
     read: Array | None = None
+    by_set: Array | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Scores]) -> Scores:

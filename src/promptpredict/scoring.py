@@ -20,10 +20,28 @@ from promptpredict.scores import Labels, LanguageModel, Scores
 
 
 class Choosing(Protocol):
-    """What knows the shots of records; ``promptpredict.shots.Shots`` does."""
+    """What knows the shots of records; ``promptpredict.shots.Shots`` does.
+
+    ``sets`` are those behind each of which a record is scored: itself, where there is one.
+    """
+
+    @property
+    def sets(self) -> Sequence[Choosing]:
+        """The sets of shots, the first first."""
 
     def choose(self, records: Sequence[Record]) -> Sequence[tuple[Record, ...]]:
         """Return the shots of each record, in the order in which a prompt shows them."""
+
+
+class Known(Choosing, Protocol):
+    """What knows which labelled records it shows to everybody, besides."""
+
+    @property
+    def sets(self) -> Sequence[Known]:
+        """The sets of shots, the first first."""
+
+    def shown(self) -> Sequence[Record]:
+        """Return the shots that everybody is shown."""
 
 
 def score_records(
@@ -38,21 +56,84 @@ def score_records(
     """Score every record; row i of the scores is record i.
 
     With ``others``, prompt files that have the same labels, log-probabilities are the mean over
-    all files; a record's prompts stand side by side, so that its text is read once. A record that
+    all files; a record's prompts stand side by side, so that its text is read once. With several
+    sets of shots they are the mean over these too, and ``by_set`` has those of each; records are
+    read set by set, so that what a set shows is read once a block. A record that
     cannot be rendered or scored has NaN in its row and its reason in ``faults``. ``progress`` is
     called with the number of records done since its last call.
+
+    The mean is not taken of probabilities: a set that is sure would outvote the others. Whether
+    log-probabilities are normalised over the labels before it or behind it is the same, for a set's
+    own sum is common to its labels: the log-odds are the mean of the sets' log-odds.
     """
     files = [prompt_file, *others]
+    if shots is None or len(shots.sets) == 1:
+        return _score_set(lm, files, records, shots, progress)
+    told = _each(len(shots.sets), progress)
+    parts = [_score_set(lm, files, records, each, told) for each in shots.sets]
+    return _over_sets(parts, np.ones((len(records), len(parts)), dtype=bool))
+
+
+def score_held_out(
+    lm: LanguageModel,
+    prompt_file: PromptFile,
+    records: Sequence[Record],
+    shots: Known | None = None,
+    *,
+    others: Sequence[PromptFile] = (),
+    progress: Callable[[int], object] = lambda _: None,
+) -> Scores:
+    """Score labelled records, each by the sets of shots that do not show it.
+
+    A single set is taken to show none of them. Where each of several shows a record, it has NaN.
+    """
+    if shots is None or len(shots.sets) == 1:
+        return score_records(
+            lm, prompt_file, records, shots, others=others, progress=progress
+        )  # fmt: skip
+    files, told = [prompt_file, *others], _each(len(shots.sets), progress)
+    parts, asked = [], np.ones((len(records), len(shots.sets)), dtype=bool)
+    for at, each in enumerate(shots.sets):
+        shown = {id(record) for record in each.shown()}
+        asked[:, at] = [id(record) not in shown for record in records]
+        rows = np.flatnonzero(asked[:, at]).tolist()
+        told(len(records) - len(rows))
+        scores = _score_set(lm, files, [records[row] for row in rows], each, told)
+        parts.append(_spread(scores, rows, len(records), {}))
+    return _over_sets(parts, asked)
+
+
+def _score_set(
+    lm: LanguageModel,
+    files: Sequence[PromptFile],
+    records: Sequence[Record],
+    shots: Choosing | None,
+    progress: Callable[[int], object],
+) -> Scores:
+    """Score records behind one set of shots, averaged over prompt files."""
     prompts, faults = render_records(files, records, shots)
     progress(len(faults))
     asked = [Labels(file.words, file.front.join) for file in files]
     every = [prompt for each in prompts.values() for prompt in each]
-    if others and every:
+    if len(files) > 1 and every:
         found = lm.score(every, asked * len(prompts), progress=_each(len(files), progress))
         scores = _averaged(found, files)
     else:
         scores = lm.score(every, asked[0], progress=progress)
     return _spread(scores, list(prompts), len(records), faults)
+
+
+def render_sets(
+    files: Sequence[PromptFile], records: Sequence[Record], shots: Choosing | None = None
+) -> dict[int, list[Prompt]]:
+    """Return each record's prompts, set by set and one a file, by its index, where it has all."""
+    sets: Sequence[Choosing | None] = shots.sets if shots else [None]
+    every = [render_records(files, records, each)[0] for each in sets]
+    return {
+        index: [prompt for each in every for prompt in each[index]]
+        for index in every[0]
+        if all(index in each for each in every)
+    }
 
 
 def render_records(
@@ -135,6 +216,28 @@ def _averaged(scores: Scores, files: Sequence[PromptFile]) -> Scores:
         truncated=np.asarray(scores.truncated.reshape(-1, count).any(axis=1)),
         faults={at // count: fault for at, fault in sorted(scores.faults.items(), reverse=True)},
         tokens=scores.tokens,
+    )
+
+
+def _over_sets(parts: Sequence[Scores], asked: npt.NDArray[np.bool_]) -> Scores:
+    """Return the mean over sets of shots, of those that were ``asked`` (n, sets) of a record.
+
+    Hidden states are those of the first set.
+    """
+    by_set = np.stack([part.logprobs for part in parts], axis=1)  # (n, sets, k)
+    masses = np.stack([part.mass for part in parts], axis=1)  # (n, sets)
+    counts = asked.sum(axis=1)
+    shares = asked / np.where(counts, counts, np.nan)[:, None]  # (n, sets)
+    logprobs = (np.where(asked[..., None], by_set, 0) * shares[..., None]).sum(axis=1)
+    mass = (np.where(asked, masses, 0) * shares).sum(axis=1)
+    return Scores(
+        logprobs=logprobs.astype(np.float32),
+        mass=mass.astype(np.float32),
+        hidden=parts[0].hidden,
+        truncated=np.any([part.truncated for part in parts], axis=0),
+        faults={row: fault for part in reversed(parts) for row, fault in part.faults.items()},
+        tokens=sum(part.tokens for part in parts),
+        by_set=by_set,
     )
 
 

@@ -44,6 +44,12 @@ class Shots:
     instead of drawn ones, for a pool that is in random order already. In place of a shot that is
     the customer itself stands another. ``used`` are the ids of all shots shown so far, in order
     of their first use.
+
+    ``nth`` counts from 0 the sets that the same pool gives (``shotsets``): as many of each label
+    as the first has, and no record again before what there is of its label suffices for no
+    further set; then it is drawn anew. Of nearest shots the second set are those that come behind
+    the nearest; where the pool suffices for no further set, the nearest are shown in turned order,
+    and in drawn orders from then on.
     """
 
     prompt_file: PromptFile
@@ -52,6 +58,7 @@ class Shots:
     select: Select = "balanced"
     seed: int | None = 0
     embed: Embed | None = None
+    nth: int = 0
     used: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -91,6 +98,11 @@ class Shots:
             return list(self.pool)
         return [self.pool[index] for index in sorted(self._order[self.count :])]
 
+    @property
+    def sets(self) -> list[Shots]:
+        """The sets of shots that a record is scored behind: this one alone."""
+        return [self]
+
     def shown(self) -> list[Record]:
         """Return the shots that everybody is shown, in order; none where they are nearest."""
         return [] if self._by_record else [self.pool[index] for index in self._order[: self.count]]
@@ -118,7 +130,8 @@ class Shots:
         if self.seed is not None:
             random.Random(self.seed).shuffle(order)
         if self.select != "balanced":
-            return order
+            head = self._dealt(order, self.count)
+            return head + _without(order, head)
         groups: dict[str, list[int]] = {}
         for index in order:
             groups.setdefault(self._keys[index], []).append(index)
@@ -128,11 +141,26 @@ class Shots:
             for group in groups.values()
             if turn < len(group)
         ]
+        head = turns[: self.count]
+        if self.nth:
+            counts = {key: len(set(head).intersection(group)) for key, group in groups.items()}
+            head = [at for key, group in groups.items() for at in self._dealt(group, counts[key])]
+        tail = _without(turns, head)
         # A second shuffle keeps the last shot from being always of the same label: a small model
         # repeats the last one.
-        head, tail = turns[: self.count], turns[self.count :]
-        random.Random((self.seed or 0) + 1).shuffle(head)
+        random.Random((self.seed or 0) + 1 + self.nth).shuffle(head)
         return head + tail
+
+    def _dealt(self, group: Sequence[int], count: int) -> list[int]:
+        """Return this set's share of a group: so many places, dealt to one set after another.
+
+        Where it suffices for no further set it is shuffled and dealt anew.
+        """
+        again, at = divmod(self.nth, max(len(group) // max(count, 1), 1))
+        group = list(group)
+        if again:
+            random.Random(f"{self.seed or 0} {again}").shuffle(group)
+        return group[at * count :][:count]
 
     # -- never the customer itself ---------------------------------------------------------
 
@@ -177,8 +205,16 @@ class Shots:
             # because equal texts have cosines that differ in their last bit.
             near = (self._vectors @ vector).round(6)  # (pool,)
             order = [int(index) for index in (-near).argsort(kind="stable") if index not in never]
-            found.append(order[: self.count][::-1])
+            found.append(self._band(order))
         return found
+
+    def _band(self, order: Sequence[int]) -> list[int]:
+        """Return this set's places out of those of the pool, the nearest first."""
+        again, at = divmod(self.nth, max(len(order) // self.count, 1))
+        band = list(order[at * self.count :][: self.count])
+        if again > 1:
+            random.Random((self.seed or 0) + again).shuffle(band)
+        return band if again else band[::-1]
 
     def _texts(self) -> list[str]:
         try:
@@ -195,3 +231,8 @@ class Shots:
             except PromptPredictError:
                 texts.append("")
         return texts
+
+
+def _without(places: Sequence[int], taken: Sequence[int]) -> list[int]:
+    out = set(taken)
+    return [at for at in places if at not in out]

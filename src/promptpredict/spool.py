@@ -28,7 +28,8 @@ class Scored:
 
     ``logprobs`` (n, k) are NaN where the language model did not score, ``mass`` (n,), both
     float32, ``truncated`` (n,); ``fallback`` are the probabilities that another approach gave.
-    ``moved`` (n,) is how far the text alone moves the log-odds, None where nobody asked.
+    ``moved`` (n,) is how far the text alone moves the log-odds, None where nobody asked;
+    ``by_set`` (n, sets, k) are the log-probabilities behind each of several sets of shots.
     """
 
     rows: list[int]
@@ -41,6 +42,7 @@ class Scored:
     faults: dict[int, str]
     fallback: dict[int, list[float]] = field(default_factory=dict)
     moved: Any = None
+    by_set: Any = None
 
 
 class Spool:

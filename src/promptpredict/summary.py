@@ -6,6 +6,7 @@ Knows counts and words; knows nothing of tables or models.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ class Summary:
     ``rows`` is the sum of ``by_method`` and ``rejected``; ``repeated`` counts the ids that stand in
     several rows; ``shots`` are the ids of the shots shown; ``cut`` counts the texts that were longer
     than the sentence encoder's window; ``masses`` counts label masses, each to three digits, ``low``
-    those under --flag-mass; ``moved`` counts the rows that --guard flagged; ``known`` counts the prompts that the ledger knew; ``drift`` is the population stability index of the scores against
+    those under --flag-mass; ``spreads`` likewise how far ``sets`` of shots lie apart, and
+    ``unsteady`` counts the rows whose prediction changes from set to set; ``moved`` counts the rows that --guard flagged; ``known`` counts the prompts that the ledger knew; ``drift`` is the population stability index of the scores against
     the run before, None where there is none; ``seconds`` went into scoring and writing.
     """
 
@@ -38,6 +40,9 @@ class Summary:
     cut: int = 0
     masses: Counter[float] = field(default_factory=Counter)
     low: int = 0
+    sets: int = 1
+    spreads: Counter[float] = field(default_factory=Counter)
+    unsteady: int = 0
     moved: int = 0
     known: int = 0
     drift: float | None = None
@@ -70,21 +75,23 @@ class Summary:
         if self.masses:
             low = f", low in {self.low:,} rows (flagged)" if self.low else ""
             parts.append(f"median label mass {self.median_mass():.3g}{low}")
+        return "; ".join([*parts, *self._watched(), self.calibration])
+
+    def _watched(self) -> Iterator[str]:
+        """Yield what is to be known of how far the scores can be trusted."""
+        if self.spreads:
+            yield (
+                f"median spread {_median(self.spreads):.3g} over {self.sets} sets of shots, and "
+                f"the prediction changes from set to set in {self.unsteady:,} rows"
+            )
         if self.moved:
-            parts.append(f"the text alone decides {self.moved:,} rows (flagged)")
+            yield f"the text alone decides {self.moved:,} rows (flagged)"
         if self.drift is not None:
-            parts.append(f"drift {self.drift:.3f} against the run before")
-        parts.append(self.calibration)
-        return "; ".join(parts)
+            yield f"drift {self.drift:.3f} against the run before"
 
     def median_mass(self) -> float:
         """Return the median label mass, to three digits; NaN where no row has one."""
-        left = self.masses.total() // 2
-        for mass in sorted(self.masses):
-            left -= self.masses[mass]
-            if left < 0:
-                return mass
-        return float("nan")
+        return _median(self.masses)
 
     def fields(self) -> dict[str, Any]:
         """Return the counts as values for JSON."""
@@ -100,9 +107,22 @@ class Summary:
             "known": self.known,
             "median_label_mass": self.median_mass() if self.masses else None,
             "low_mass": self.low,
+            "shot_sets": self.sets,
+            "median_spread": _median(self.spreads) if self.spreads else None,
+            "changes_from_set_to_set": self.unsteady,
             "moved_by_text": self.moved,
             "drift": self.drift,
             "calibration": self.calibration,
             "seconds": round(self.seconds, 3),
             "rows_a_second": round(self.rows / self.seconds, 3) if self.seconds else None,
         }
+
+
+def _median(counts: Counter[float]) -> float:
+    """Return the median of values by their counts; NaN without any."""
+    left = counts.total() // 2
+    for value in sorted(counts):
+        left -= counts[value]
+        if left < 0:
+            return value
+    return float("nan")

@@ -84,6 +84,7 @@ STYLES = {
     "chosen-with-lm": Style("blue", "o", WITH),
     "zero-shot": Style("teal", "^", WITH),
     "few-shot": Style("sky", "s", WITH),
+    "few-shot-sets": Style("sky", "P", WITH),
     "few-shot-random": Style("sky", "v", WITH),
     "few-shot-nearest": Style("sky", "D", WITH),
     "probe": Style("indigo", "P", WITH),

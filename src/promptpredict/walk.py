@@ -250,14 +250,14 @@ class _Run:
 
     def _scored(self, block: Block, advance: Callable[[int], object]) -> Scored:
         from promptpredict.blockwise import scored_block, unscored_block
-        from promptpredict.scoring import render_records
+        from promptpredict.scoring import render_sets
 
         if self.lm is None:
             advance(len(block.records))
             return unscored_block(self.given, block)
         if self.keep:
             files = [self.given.prompt_file, *self.given.others]
-            self.keep(block.records, render_records(files, block.records, self.shots)[0])
+            self.keep(block.records, render_sets(files, block.records, self.shots))
         return scored_block(self.lm, self.given, block, self.shots, advance)
 
     def _wanted(self, block: Block) -> list[tuple[str, float]]:
