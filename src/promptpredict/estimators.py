@@ -39,14 +39,15 @@ class PromptClassifier(ByLanguageModel):
     ``prompt`` is a prompt file (path, shipped name, or loaded); without one, every column is
     shown and the classes themselves are the words. ``model`` is a name or any object with
     ``score``. ``shots`` of the training rows are shown in the prompt, chosen by ``select``
-    (balanced, nearest, random), where ``encoder`` serves nearest. With ``shot_sets`` so many sets of
-    them are drawn (``shotsets``), every row is scored behind each, and the label log-probabilities
-    are the mean over the sets, normalised behind it: the log-odds are the mean of the sets'
-    log-odds (see ``scoring``); ``spread`` says how far the sets lie apart. ``calibration`` is ``platt`` on
-    the training rows that are no shots, or not of every set (then by the sets that do not show
-    them), at most ``calibration_rows`` of them (vector scaling, where
-    there are more labels than two); ``base_rate``, one shift to a known share of positives (of the
-    prompt file, if not given), or one for each label to a mapping of label to share; or ``none``.
+    (balanced, nearest, random), where ``encoder`` serves nearest. With ``shot_sets`` so many sets
+    of them are drawn (``shotsets``) and every row is scored behind each: label log-probabilities
+    are the mean over the sets and normalised behind it, so that the log-odds are the mean of the
+    sets' log-odds and no set that is sure outvotes the others; ``spread`` says how far they lie
+    apart. ``calibration`` is ``platt`` on the training rows that are no shots (of several sets,
+    each row by the sets that do not show it), at most ``calibration_rows`` of them (vector scaling,
+    where there are more labels than two); ``base_rate``, one shift to a known share of positives
+    (of the prompt file, if not given), or one for each label to a mapping of label to share; or
+    ``none``.
     Platt without rows of every label is none. With ``random_state=None`` the first rows are taken
     wherever others would be drawn. Fitted without y it is zero-shot: ``classes_`` are then
     the label keys as text, and there is no Platt.
