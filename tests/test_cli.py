@@ -635,10 +635,12 @@ def test_every_option_of_score_arrives(asked):
         "seed": 5, "delimiter": ";", "encoding": "cp1252", "salt_file": "salt", "on": "ray",
         "events": "orders.csv", "events_key": "who", "events_time": "when", "events_amount": "paid",
         "as_of": "2026-01-01",
-        "encrypt_key_file": "key",
+        "encrypt_key_file": "key", "adapter": Path("tuned"),
     }  # fmt: skip
     words = [
-        word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value)
+        word
+        for name, value in values.items()
+        for word in (f"--{name.replace('_', '-')}", str(value))
     ]
     code, out, _ = result(
         "score", "-", "-p", "p.jinja", *words, "--keep", "a, b", "--keep", "c", "-p", "q.jinja",

@@ -312,6 +312,7 @@ def test_an_approach_costs_what_it_costs_alone_whoever_read_its_prompts(monkeypa
     assert {name: sorted(values) for name, values in found.items()} == {
         "zero-shot": [3000],
         "few-shot": [3000],
+        "few-shot-sets": [24000],  # eight of them
         "few-shot-random": [3000],
         "few-shot-nearest": [3500],
         "probe": [3000],

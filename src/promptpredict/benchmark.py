@@ -257,7 +257,7 @@ class Benchmark:
 
     def _seen(self, approach: str, estimator: Any) -> Seen | None:
         if approach == TUNED:
-            return Seen.of(estimator.scores_, None)
+            return Seen.of([(estimator.scores_.mass, estimator.scores_.truncated)], None)
         if self.memo is None or approach not in READING or self.memo.collecting:
             return None
         return Seen.of(self.memo.given, getattr(estimator, "shots_", None))

@@ -59,7 +59,8 @@ def load_language_model(
 
         with _refusing(f"the adapter {source.adapter} cannot be merged into {source.name}"):
             model = merged(model, source.adapter, chosen)
-    model = model.to(device)
+    with _refusing(f"{source.name} cannot be loaded as a causal language model"):
+        model = model.to(device)
     lm = CausalLM(model, tokenizer, name=source.name, batch_tokens=batch_tokens)
     if pack:
         pack_weights(model, lm.batch_tokens)
