@@ -714,7 +714,10 @@ def test_a_model_that_the_run_fetches_is_known_by_its_files(loaded, quick, monke
     def find(name, kind="language model"):
         here = name in loaded or name != "some/model"
         return SimpleNamespace(
-            name=name, path=name if here else None, fingerprint="files@1" if here else name
+            name=name,
+            path=name if here else None,
+            fingerprint="files@1" if here else name,
+            adapter=None,
         )
 
     monkeypatch.setattr("promptpredict.models.find", find)
