@@ -72,7 +72,7 @@ def chinese_files():
     header = "customer_id,order_amount,num_purchases,last_purchase_time,留言,结果"
     rows = [
         f"客{at},{at}.5,{at % 7},2026-01-0{at % 9 + 1},{said[at % 2]}{at},{label}"
-        for at in range(60)
+        for at in range(24)
         for label, said in CHINESE.items()
     ]
     Path("顾客.csv").write_text("\n".join([header, *rows, ""]), encoding="gb18030")
