@@ -1,6 +1,7 @@
 """The smallest change: against trying every change by hand."""
 
 import math
+from dataclasses import replace
 from datetime import date
 from itertools import product
 
@@ -137,6 +138,17 @@ def test_fields_and_distance_are_as_small_as_trying_everything_finds(seed):
                 own = each.changes[0].column
                 value = next(v for v in choices[own].values if str(v) == each.changes[0].after.split(" E")[0])  # fmt: skip
                 assert choices[own].apart(record.values[own], value) == apart
+
+
+def test_progress_goes_on_while_records_are_searched():
+    many = [replace(TABLE[0], row=row) for row in range(1, 71)]
+    done = []
+    choices = choices_of(FILE, TABLE, ("contract",))
+    found, _ = contrast(
+        Weighing(lambda values: 2.0), many, choices, below=LINE, label="1", progress=done.append
+    )
+    assert done == [32, 32, 6]
+    assert [each.row for each in found] == list(range(1, 71))
 
 
 def test_no_change_is_tried_twice():

@@ -150,6 +150,8 @@ def test_a_label_of_several(fakes):
         ({"train": "train.csv", "calibration": "c.json"}, "--calibration goes with zero-shot, without --train, which calibrates anew"),
         ({"approach": "probe", "train": "train.csv", "calibration": "c.json"}, "--calibration goes with zero-shot, without --train, which calibrates anew"),
         ({"calibration": "c.json"}, "c.json: the calibration cannot be read (No such file or directory)"),
+        ({"train": "one.csv"}, "one.csv has rows of the label '1' alone; zero-shot learns from two labels or more"),
+        ({"train": "none.csv"}, "none.csv: none of 1 rows has a value in column 'left'"),
         ({"label": "5"}, "column 'left' holds '5'; the labels of p.jinja are '1', '0'"),
         ({"actionable": ["amount"]}, "--actionable and --below go together: what may change, and how far down"),
         ({"below": 0.5}, "--actionable and --below go together: what may change, and how far down"),
@@ -161,6 +163,8 @@ def test_a_label_of_several(fakes):
     ],
 )  # fmt: skip
 def test_what_is_refused_before_a_model_is_loaded(fakes, given, text):
+    table("one.csv", walked.TRAIN_HEADER, [each for each in walked.TRAIN if each.endswith("1")])
+    table("none.csv", walked.TRAIN_HEADER, ["t1,1,told,"])
     with pytest.raises((DataError, PromptError)) as caught:
         run(fakes, **given)
     assert str(caught.value).startswith(text)
@@ -174,6 +178,17 @@ def test_other_tasks_and_several_labels_without_one(fakes):
     assert str(caught.value) == (
         "p.jinja has several labels; say of which one the probability is to fall, with --label; "
         "possible: 2, 1, 0"
+    )
+    table("two.csv", walked.TRAIN_HEADER, ["t1,1,told,2", "t2,1,told,0"] * 4)
+    with pytest.raises(DataError) as lacking:
+        run(fakes, label="1", train="two.csv")
+    assert str(lacking.value) == ("two.csv has no row of the label '1', which is to be explained")
+    write("p.jinja", walked.NO_ID)
+    with pytest.raises(PromptError) as itself:
+        run(fakes, approach="few-shot", train="train.csv")
+    assert str(itself.value) == (
+        "p.jinja names no id: a customer without one of its parts could be shown itself as a shot; "
+        "possible: id in the front matter, or an approach without shots"
     )
     write("p.jinja", walked.PROMPT.replace("binary", "regression").replace("labels: {1: [angry, sad], 0: happy}\npositive: 1", "bins: {words: [low, high], edges: [0, 1, 2]}"))  # fmt: skip
     with pytest.raises(PromptError) as refused:

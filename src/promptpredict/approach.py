@@ -112,6 +112,11 @@ class Approach(ClassifierMixin, OnRecords):  # type: ignore[misc]
         columns = {key: column for column, key in enumerate(self.keys_)}
         return np.array([columns[self.prompt_file_.label_of(record.label)] for record in records])
 
+    def by_class(self, found: Probabilities) -> Probabilities:
+        """Return probabilities (n, k) by class from those by label, in the prompt file's order."""
+        chosen = found[:, [list(self.prompt_file_.words).index(key) for key in self.keys_]]
+        return np.asarray(chosen / chosen.sum(axis=1, keepdims=True))
+
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Return the most probable class of each row, (n,)."""
         best = self.predict_proba(X).argmax(axis=1)

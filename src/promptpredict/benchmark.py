@@ -260,7 +260,7 @@ class Benchmark:
             return Seen.of([(estimator.scores_.mass, estimator.scores_.truncated)], None)
         if self.memo is None or approach not in READING or self.memo.collecting:
             return None
-        return Seen.of(self.memo.given, getattr(estimator, "shots_", None))
+        return Seen.of(self.memo.gists, getattr(estimator, "shots_", None))
 
     def _outcome(self, approach: str, draw: Draw, shots: int) -> Outcome:
         """Fit an approach with so many shots on a draw, and test it on the test rows."""

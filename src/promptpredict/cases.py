@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from promptpredict.approach import Probabilities
 from promptpredict.errors import DataError
-from promptpredict.memo import Given
+from promptpredict.memo import Gist
 from promptpredict.plans import BY_SELECT, PROBE_SHOTS, WITH_SHOTS, Plan
 from promptpredict.results import Crossover, Difference, Flag, Row, Shown
 from promptpredict.shots import Shots
@@ -54,13 +54,13 @@ class Seen:
     shots: list[tuple[int, str]]
 
     @classmethod
-    def of(cls, given: Sequence[Given], shots: Shots | ShotSets | None) -> Seen:
+    def of(cls, gists: Sequence[Gist], shots: Shots | ShotSets | None) -> Seen:
         """Return what there is to say of test rows, whose scores were the last that were given.
 
         Behind several sets of shots label mass is the mean over the sets.
         """
         shown = [(record.row, str(record.label)) for record in shots.shown()] if shots else []
-        last = list(given)[-len(shots.sets) if shots else -1 :]
+        last = list(gists)[-len(shots.sets) if shots else -1 :]
         mass = np.mean([mass for mass, _ in last], axis=0)
         return cls(mass, int(np.any([cut for _, cut in last], axis=0).sum()), shown)
 

@@ -15,8 +15,7 @@ import typer
 
 from promptpredict import logs, options
 from promptpredict.commands import Commands, needs_shots, needs_train, say
-from promptpredict.reasoning import explain
-from promptpredict.subcommands import check, models_app, prompts_app, render, tune
+from promptpredict.subcommands import check, explain, models_app, prompts_app, render, tune
 
 DEFAULT_APPROACHES = (
     "zero-shot,few-shot,probe,panel,embedding,structured,structured-trees,text,fusion,stack,prior"

@@ -20,13 +20,14 @@ from promptpredict.errors import DataError, UnscoredError, nearest
 from promptpredict.explain import Fitted, log_odds
 from promptpredict.frontmatter import Column
 from promptpredict.parts import is_ordered, order_of
+from promptpredict.passes import BLOCK_ROWS
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.values import Value, show
 
 MOST_VALUES = 11  # of one field: the most frequent words, or the deciles of numbers and dates
 KEPT = 8  # sets of changes that are changed further, those with the lowest log-odds
-_AT_A_TIME = 1_024  # prompts: a block of the language model
+_TOGETHER = 32  # records whose changes are tried in one go
 
 
 class Change(BaseModel, frozen=True):
@@ -134,7 +135,24 @@ def contrast(
     be scored, as they are or changed, are left out: row → reason.
     """
     line = float(np.log(below) - np.log1p(-below))
+    found: list[Contrast] = []
     faults: dict[int, str] = {}
+    for start in range(0, len(records), _TOGETHER):
+        some = records[start : start + _TOGETHER]
+        found += _searched(approach, some, choices, line, label, faults)
+        progress(len(some))
+    return found, faults
+
+
+def _searched(
+    approach: Fitted,
+    records: Sequence[Record],
+    choices: Mapping[str, Choices],
+    line: float,
+    label: str,
+    faults: dict[int, str],
+) -> list[Contrast]:
+    """Return the contrasts of some records; ``line`` is the threshold's log-odds."""
     begun: list[tuple[Record, list[dict[str, Value]]]] = [(record, [{}]) for record in records]
     searches = [
         _Search(record, odds, [(odds, {})], done=odds < line)
@@ -147,10 +165,9 @@ def contrast(
         for record, odds in _scored(approach, tried, label, faults):
             pairs = list(zip(odds, changes[record.row], strict=True))
             _take(open_[record.row], pairs, choices, line)
-    progress(len(records))
     file = approach.prompt_file_
     kept = [search for search in searches if search.record.row not in faults]
-    return [_contrast(file, search, label, line) for search in kept], faults
+    return [_contrast(file, search, label, line) for search in kept]
 
 
 def _further(search: _Search, choices: Mapping[str, Choices]) -> Iterator[dict[str, Value]]:
@@ -235,8 +252,8 @@ def _scored(
     ]
     found: list[float] = []
     try:
-        for start in range(0, len(changed), _AT_A_TIME):
-            said = approach.predict_proba(changed[start : start + _AT_A_TIME])
+        for start in range(0, len(changed), BLOCK_ROWS):
+            said = approach.predict_proba(changed[start : start + BLOCK_ROWS])
             found += log_odds(said)[:, column].tolist()
     except UnscoredError as error:
         faults |= error.faults

@@ -103,7 +103,7 @@ class PromptClassifier(ByLanguageModel):
         Raises DataError for the first row that could not be scored.
         """
         scores = self._scores(self.records(X))
-        return self._by_class(self.calibration_.apply(scores.logprobs))
+        return self.by_class(self.calibration_.apply(scores.logprobs))
 
     def spread(self, X: Any) -> npt.NDArray[np.float64]:
         """Return how far the sets of shots lie apart in each row, (n,): see ``shotsets.spread``.
@@ -112,11 +112,6 @@ class PromptClassifier(ByLanguageModel):
         """
         scores = self._scores(self.records(X))
         return np.zeros(len(scores.mass)) if scores.by_set is None else spread(scores.by_set)
-
-    def _by_class(self, found: Probabilities) -> Probabilities:
-        """Return columns by class from columns by label."""
-        chosen = found[:, [list(self.prompt_file_.words).index(key) for key in self.keys_]]
-        return np.asarray(chosen / chosen.sum(axis=1, keepdims=True))
 
     def _begin_unlabelled(self, X: Any) -> list[Record]:
         """Take the classes from the prompt file."""
@@ -171,7 +166,7 @@ class PromptClassifier(ByLanguageModel):
         found = np.full(logprobs.shape, np.nan)
         if self.calibration_.method not in ("platt", "vector"):
             found[scored] = self.calibration_.apply(logprobs[scored])
-            return self._by_class(found)
+            return self.by_class(found)
         found[scored] = manylabels.cross_calibrated(
             logprobs[scored],
             [self.prompt_file_.label_of(records[row].label) for row in scored],
@@ -180,7 +175,7 @@ class PromptClassifier(ByLanguageModel):
             level=self._level,
             groups=groups_of([records[row] for row in scored]),
         )
-        return self._by_class(found)
+        return self.by_class(found)
 
     def _left_out(self, records: list[Record]) -> npt.NDArray[np.float64]:
         """Return label log-probabilities (n, k) behind shots that leave the row out."""

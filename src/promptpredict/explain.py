@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
+from promptpredict import guard
 from promptpredict.errors import DataError, PromptPredictError, UnscoredError, nearest
 from promptpredict.parts import Part, parts_of, taken_out
+from promptpredict.passes import BLOCK_ROWS
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.values import Value, spelling
@@ -24,7 +26,6 @@ from promptpredict.values import Value, spelling
 Floats = npt.NDArray[np.float64]
 TOP = 3  # reasons that are taken out together, to see whether they are the reasons
 CHECKED = 32  # records of which is measured whether their reasons are the reasons
-_AT_A_TIME = 1_024  # prompts: a block of the language model
 _SMALLEST = 1e-12  # of a probability: log-odds are told up to 27.6
 
 
@@ -67,7 +68,12 @@ class Explanation(BaseModel, frozen=True):
     @property
     def strongest(self) -> tuple[Reason, ...]:
         """The reasons but those of whole texts, whose sentences are reasons already."""
-        return tuple(reason for reason in self.reasons if reason.part.kind != "text")
+        return single(self.reasons)
+
+
+def single(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
+    """Return the reasons but those of whole texts."""
+    return tuple(reason for reason in reasons if reason.part.kind != "text")
 
 
 def explain(
@@ -126,7 +132,7 @@ def _blocks(opened: Sequence[_Opened]) -> Iterator[list[_Opened]]:
     count = 0
     for each in opened:
         needed = 1 + len(each.parts)
-        if some and count + needed > _AT_A_TIME:
+        if some and count + needed > BLOCK_ROWS:
             yield some
             some, count = [], 0
         some.append(each)
@@ -201,14 +207,14 @@ class _Telling:
 
     def _sets(self, each: _Opened, reasons: Sequence[Reason]) -> list[list[Part]]:
         """Return what is taken out once the reasons are known: the first two, the first three, any three."""
-        single = [reason.part for reason in reasons if reason.part.kind != "text"]
-        if len(single) < 2:
+        parts = [reason.part for reason in single(reasons)]
+        if len(parts) < 2:
             return []
-        if len(single) <= TOP or each.record.row not in self.checked:
-            return [single[:2]]
+        if len(parts) <= TOP or each.record.row not in self.checked:
+            return [parts[:2]]
         drawn = np.random.default_rng([self.seed, each.record.row])
-        any_three = drawn.choice(len(single), TOP, replace=False)
-        return [single[:2], single[:TOP], [single[at] for at in any_three.tolist()]]
+        any_three = drawn.choice(len(parts), TOP, replace=False)
+        return [parts[:2], parts[:TOP], [parts[at] for at in any_three.tolist()]]
 
     def _explanation(
         self, each: _Opened, first: Floats, reasons: tuple[Reason, ...], second: Floats
@@ -216,7 +222,7 @@ class _Telling:
         column = self._column(first[0])
         whole = float(first[0, column])
         moved = [whole - float(odds) for odds in second[:, column]]
-        single = [reason.effect for reason in reasons if reason.part.kind != "text"]
+        alone = sum(reason.effect for reason in single(reasons)[:2])
         return Explanation(
             row=each.record.row,
             id=each.record.id,
@@ -224,7 +230,7 @@ class _Telling:
             log_odds=whole,
             probability=1 / (1 + float(np.exp(-whole))),
             reasons=reasons,
-            together=moved[0] - sum(single[:2]) if moved else None,
+            together=moved[0] - alone if moved else None,
             top=abs(moved[1]) if len(moved) > 1 else None,
             random=abs(moved[2]) if len(moved) > 1 else None,
         )
@@ -241,10 +247,5 @@ def _ranked(each: _Opened, odds: Floats, column: int) -> tuple[Reason, ...]:
 
 def log_odds(probabilities: npt.ArrayLike) -> Floats:
     """Return the log-odds (n, k) of each label against all others from probabilities (n, k)."""
-    said = np.asarray(probabilities, dtype=np.float64)
-    others = np.stack(
-        [np.delete(said, at, axis=1).sum(axis=1) for at in range(said.shape[1])], axis=1
-    )
-    # Not 1 - p: of a p near 1 few digits would be left.
-    odds: Floats = np.log(np.maximum(said, _SMALLEST)) - np.log(np.maximum(others, _SMALLEST))
-    return odds
+    # Not by 1 - p: of a p near 1 few digits would be left.
+    return guard.log_odds(np.log(np.maximum(np.asarray(probabilities, np.float64), _SMALLEST)))

@@ -71,6 +71,7 @@ def explain_table(asked: ExplainOptions, say: Say = lambda _: None) -> str:
     notes: list[str] = []
     if asked.train is not None:
         labelled, notes = read_labelled(asked.train, prompt_file, asked.reading)
+        _check_labelled(asked, prompt_file, labelled)
     records, known, rejects = _records(asked, prompt_file)
     [prompt_file], unplaced = placed_files([prompt_file], labelled or None)
     for note in [*(f"warning: {warning}" for warning in prompt_file.warnings), *notes, *unplaced]:
@@ -102,20 +103,9 @@ def explain_table(asked: ExplainOptions, say: Say = lambda _: None) -> str:
 def _check(asked: ExplainOptions, prompt_file: PromptFile) -> None:
     """Raise PromptPredictError for what does not go together."""
     check_task(prompt_file, "explain")
-    if asked.approach not in EXPLAINED:
-        others = {PRIOR: "has no reasons", STACK: "joins others, which can be explained"}
-        why = others.get(asked.approach, f"is unknown{nearest(asked.approach, EXPLAINED)}")
-        raise DataError(f"the approach '{asked.approach}' {why}; possible: {', '.join(EXPLAINED)}")
-    if asked.approach != ZERO_SHOT and asked.train is None:
-        raise DataError(f"{asked.approach} learns from labelled records; give them with --train")
-    if asked.shots and asked.approach not in SHOWING:
-        raise DataError(f"{asked.approach} shows no shots; possible: {', '.join(SHOWING)}")
-    if asked.calibration and (asked.approach != ZERO_SHOT or asked.train):
-        raise DataError("--calibration goes with zero-shot, without --train, which calibrates anew")
+    _check_approach(asked, prompt_file)
     if asked.label is not None:
         prompt_file.label_of(asked.label)
-    if asked.approach == "panel" and not prompt_file.front.panel:
-        raise PromptError(f"{prompt_file.name} has no panel, which the approach panel asks")
     if bool(asked.actionable) != (asked.below is not None):
         raise DataError("--actionable and --below go together: what may change, and how far down")
     if asked.actionable and prompt_file.front.positive is None and asked.label is None:
@@ -125,6 +115,42 @@ def _check(asked: ExplainOptions, prompt_file: PromptFile) -> None:
         )
     if asked.out is not None:
         check_folder(asked.out)
+
+
+def _check_approach(asked: ExplainOptions, prompt_file: PromptFile) -> None:
+    """Raise PromptPredictError for an approach that cannot be explained, or not so."""
+    if asked.approach not in EXPLAINED:
+        others = {PRIOR: "has no reasons", STACK: "joins others, which can be explained"}
+        why = others.get(asked.approach, f"is unknown{nearest(asked.approach, EXPLAINED)}")
+        raise DataError(f"the approach '{asked.approach}' {why}; possible: {', '.join(EXPLAINED)}")
+    if asked.approach != ZERO_SHOT and asked.train is None:
+        raise DataError(f"{asked.approach} learns from labelled records; give them with --train")
+    if asked.shots and asked.approach not in SHOWING:
+        raise DataError(f"{asked.approach} shows no shots; possible: {', '.join(SHOWING)}")
+    if asked.approach in SHOWING and prompt_file.front.id is None:
+        raise PromptError(
+            f"{prompt_file.name} names no id: a customer without one of its parts could be shown itself "
+            "as a shot; possible: id in the front matter, or an approach without shots"
+        )
+    if asked.calibration and (asked.approach != ZERO_SHOT or asked.train):
+        raise DataError("--calibration goes with zero-shot, without --train, which calibrates anew")
+    if asked.approach == "panel" and not prompt_file.front.panel:
+        raise PromptError(f"{prompt_file.name} has no panel, which the approach panel asks")
+
+
+def _check_labelled(
+    asked: ExplainOptions, prompt_file: PromptFile, labelled: Sequence[Record]
+) -> None:
+    """Raise DataError for labelled records that an approach cannot learn from, or not of the label."""
+    table = table_name(str(asked.train))
+    found = {prompt_file.label_of(record.label) for record in labelled}
+    if len(found) < 2:
+        what = f"rows of the label '{min(found)}' alone" if found else "no usable row"
+        raise DataError(f"{table} has {what}; {asked.approach} learns from two labels or more")
+    if asked.label is not None and prompt_file.label_of(asked.label) not in found:
+        raise DataError(
+            f"{table} has no row of the label '{asked.label}', which is to be explained"
+        )
 
 
 def _records(
@@ -140,7 +166,8 @@ def _records(
     known: list[Record] = []
     rejects: list[Reject] = []
     for block in read_blocks(asked.customers, prompt_file.roles, limit=limit, **asked.reading):
-        known += block.records[: max(LEARNED_FROM - len(known), 0)]
+        if compared:
+            known += block.records[: max(LEARNED_FROM - len(known), 0)]
         records += [each for each in block.records if _is_asked(asked, each.row)]
         rejects += [each for each in block.rejects if _is_asked(asked, each.row)]
     if not records:

@@ -20,7 +20,7 @@ from promptpredict.scores import Array, Labels, LanguageModel, Scores, each_labe
 
 _FORMAT = 2  # of an entry: 2 has the mean of the states beside that of the answer
 _CHUNK = 512  # prompts between two entries in the ledger: what an interruption can cost
-Given = tuple[Array, npt.NDArray[np.bool_]]  # label mass (n,), and whether a prompt was cut (n,)
+Gist = tuple[Array, npt.NDArray[np.bool_]]  # label mass (n,), and whether a prompt was cut (n,)
 
 
 class Memo:
@@ -30,7 +30,7 @@ class Memo:
     ledger. ``cost`` are the seconds, and ``tokens`` the tokens, that all prompts asked for would
     have taken by themselves, remembered ones too: what an approach costs; ``waited`` are the
     seconds really spent, ``passes`` the prompts that the model read; ``last`` the scores that
-    were given last, ``given`` label mass and what was cut of the last 64.
+    were given last, ``gists`` label mass and what was cut of the last 64.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Memo:
         self.cost = self.tokens = self.waited = 0.0
         self.passes = self.tokens_read = 0
         self.last: Scores
-        self.given: deque[Given] = deque(maxlen=64)
+        self.gists: deque[Gist] = deque(maxlen=64)
         self._ledger = ledger or Ledger()
         self._known: dict[bytes, Entry] = {}
         self._collected: dict[bytes, tuple[Prompt, Labels]] | None = None
@@ -89,7 +89,7 @@ class Memo:
         rates = [entry.rate for entry in found]
         self.cost += sum(count * rate for count, rate in zip(read, rates, strict=True))
         self.last = _scores(found, tokens)
-        self.given.append((self.last.mass, self.last.truncated))
+        self.gists.append((self.last.mass, self.last.truncated))
         return self.last
 
     @property

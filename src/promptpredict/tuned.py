@@ -78,7 +78,7 @@ class TunedClassifier(Approach):
         self.scores_: Scores = score_records(self.language_model, self.prompt_file_, records)
         check_scored(records, self.scores_.faults)
         self.tokens_ = float(self.scores_.tokens)
-        return self._by_class(self.card_.calibration.apply(self.scores_.logprobs))
+        return self.by_class(self.card_.calibration.apply(self.scores_.logprobs))
 
     def _held_out(self, records: list[Record]) -> Probabilities:
         """Return what is said of the rows that were held out, calibrated on others of them; else NaN."""
@@ -92,13 +92,8 @@ class TunedClassifier(Approach):
             positive=self.prompt_file_.front.positive,
             groups=groups_of(held),
         )
-        found[rows] = self._by_class(said)
+        found[rows] = self.by_class(said)
         return found
-
-    def _by_class(self, found: Probabilities) -> Probabilities:
-        """Return columns by class from columns by label."""
-        chosen = found[:, [list(self.prompt_file_.words).index(key) for key in self.keys_]]
-        return np.asarray(chosen / chosen.sum(axis=1, keepdims=True))
 
     def _source(self) -> Source:
         return pick(self.model if isinstance(self.model, str) else self.model.name)
