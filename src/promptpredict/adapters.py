@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from promptpredict.calibration import Calibration
+from promptpredict.episodecards import EpisodeCard, Lora
 from promptpredict.errors import DataError, ModelError
 from promptpredict.models import AUTO, Source, find, pick
 from promptpredict.prompt import PromptFile
@@ -27,21 +29,14 @@ WEIGHTS, CONFIG, CARD = "adapter_model.safetensors", "adapter_config.json", "car
 UNFINISHED = ".unfinished"  # what the folder's name ends with until the adapter is whole
 
 
-class Tuning(BaseModel):
+class Tuning(Lora):
     """How an adapter is trained; the defaults were found by experiment (benchmarks/LOG.md).
 
-    ``rank`` and ``alpha`` are those of LoRA. ``layers`` is the share of the layers that get one, the
-    last ones. ``batch`` counts prompts a step. Training ends after ``epochs``, or once ``patience``
-    of them have not been better on the ``held_out`` share of the labelled rows. ``balance`` weighs
-    rows so that each label counts the same.
+    ``batch`` counts prompts a step. Training ends after ``epochs``, or once ``patience`` of them have
+    not been better on the ``held_out`` share of the labelled rows. ``balance`` weighs rows so that
+    each label counts the same.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    rank: int = Field(default=8, ge=1, le=256)
-    alpha: float = Field(default=16.0, gt=0)
-    layers: float = Field(default=1.0, gt=0, le=1)
-    learning_rate: float = Field(default=5e-4, gt=0, le=1)
-    batch: int = Field(default=16, ge=1, le=1024)
     epochs: int = Field(default=6, ge=1, le=1000)
     patience: int = Field(default=2, ge=1)
     held_out: float = Field(default=0.2, gt=0, lt=1)
@@ -116,7 +111,7 @@ def digest(folder: Path) -> str:
     return found.hexdigest()[:12]
 
 
-def read_card(folder: Path) -> Card:
+def read_card(folder: Path) -> Card | EpisodeCard:
     """Return the card of an adapter. Raises DataError for a folder that holds no whole adapter."""
     for name in (CARD, CONFIG, WEIGHTS):
         if not (folder / name).is_file():
@@ -124,7 +119,8 @@ def read_card(folder: Path) -> Card:
                 f"{folder} is no adapter: it holds no {name}; possible: a folder that "
                 "promptpredict tune has written"
             )
-    card = Card.load(folder / CARD)
+    kind = EpisodeCard if EpisodeCard.is_of(folder / CARD) else Card
+    card = kind.load(folder / CARD)
     if (found := digest(folder)) != card.adapter:
         raise DataError(
             f"{folder} holds the weights {found}, and its card is of {card.adapter}; possible: "
@@ -141,10 +137,15 @@ def check_peft(what: str) -> None:
         )
 
 
-def fitting_card(folder: Path, files: Sequence[PromptFile], shots: int) -> Card:
-    """Return the card of an adapter; DataError where it was trained with other prompts than these."""
+def fitting_card(folder: Path, files: Sequence[PromptFile], shots: int) -> Card | EpisodeCard:
+    """Return the card of an adapter; DataError where it was trained with other prompts than these.
+
+    One that was trained on episodes serves any prompt file, with shots and without.
+    """
     check_peft("--adapter")
     card = read_card(folder)
+    if isinstance(card, EpisodeCard):
+        return card
     if shots:
         raise DataError(
             f"{folder} was trained without shots, and --shots is {shots}; possible: one of the two"
@@ -169,7 +170,7 @@ def fitting_card(folder: Path, files: Sequence[PromptFile], shots: int) -> Card:
     return card
 
 
-def check_base(folder: Path, card: Card, source: Source) -> None:
+def check_base(folder: Path, card: Card | EpisodeCard, source: Source) -> None:
     """Raise DataError where an adapter is not one of this language model.
 
     No ModelError: no other approach should serve in its place.
@@ -181,7 +182,7 @@ def check_base(folder: Path, card: Card, source: Source) -> None:
         )
 
 
-def with_adapter(model: str, folder: Path, card: Card) -> Source:
+def with_adapter(model: str, folder: Path, card: Card | EpisodeCard) -> Source:
     """Return a language model with an adapter; of ``auto`` the one that the adapter is of.
 
     Raises DataError where it is another one. Of a model that is still on the hub this is known
@@ -198,7 +199,24 @@ def unfinished(out: Path) -> Path:
     return out.with_name(out.name + UNFINISHED)
 
 
-def finish(out: Path, card: Card) -> None:
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold the folder of an adapter that is not finished, so that no other run writes there."""
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock", timeout=0):
+            yield
+    except Timeout:
+        raise DataError(
+            f"{folder} is held by another run; possible: wait for it, or another --out"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written ({error.strerror})") from None
+
+
+def finish(out: Path, card: Card | EpisodeCard) -> None:
     """Write the card, and give the adapter its name: from here on it is whole.
 
     Raises DataError where there is a folder of that name by now.

@@ -25,6 +25,7 @@ from promptpredict.writing import Kind, check_output, check_place, prompts_of, r
 
 if TYPE_CHECKING:
     from promptpredict.adapters import Card
+    from promptpredict.episodecards import EpisodeCard
 
 AMOUNT_COLUMNS = ("prediction", "lower", "upper")  # of the output for task: regression
 
@@ -86,7 +87,7 @@ class Given:
     columns: Mapping[str, Kind]
     notes: list[str]
     seal: Seal | None = None  # encrypts the prompts that are kept
-    card: Card | None = None  # of the adapter that the language model has
+    card: Card | EpisodeCard | None = None  # of the adapter that the language model has
 
     @property
     def labels(self) -> list[str]:

@@ -74,18 +74,18 @@ class CausalLM:
         self.context = int(getattr(config, "max_position_embeddings", 0) or 1 << 20)
         self._window = sliding_window(config)
         self._prefix = Prefix.empty()
-        self._outputs = Outputs(self.model)
+        self.outputs = Outputs(self.model)
         self.passes = Passes(
             self.encoder,
             context=self.context,
-            vocabulary=self._outputs.vocabulary,
+            vocabulary=self.outputs.vocabulary,
             batch_tokens=self.batch_tokens,
             share=share_prefix,
         )
         check_layers(config, name)
         work_in_place(self.model)
         trial = self.encoder.ids(_TRIAL)[-16:]
-        self._outputs.check(trial, name)
+        self.outputs.check(trial, name)
         self.copied = why_copied(self.model) or self._try_merging(trial)
         if self.copied:
             check_sharing(self.model, self._forward, trial, name)
@@ -111,7 +111,7 @@ class CausalLM:
         """
         if not prompts:
             count = len(labels.words) if isinstance(labels, Labels) else 0
-            return Draft(0, count, 2 * self._outputs.width, {}).scores(0)
+            return Draft(0, count, 2 * self.outputs.width, {}).scores(0)
         every = each_labels(labels, len(prompts))
         parts = []
         for start in range(0, len(prompts), BLOCK_ROWS):
@@ -151,7 +151,7 @@ class CausalLM:
         start: int,
     ) -> Scores:
         fitted, faults = self.passes.fit(prompts, labels)
-        shape = (len(prompts), len(labels[0].words), 2 * self._outputs.width)
+        shape = (len(prompts), len(labels[0].words), 2 * self.outputs.width)
         draft = Draft(*shape, faults, journal, start)
         for index, item in fitted.items():
             draft.truncated[index] = item.truncated
@@ -240,7 +240,7 @@ class CausalLM:
             groups.setdefault(fitted[row].encoded.words, []).append(at)
         wanted = sorted({t for words in groups for path in words.tree().steps for _, t in path})
         hidden = states[sent(np.array(distinct), self.device)]  # (p, d)
-        logprobs = self._outputs.logprobs(hidden, wanted)  # (p, wanted)
+        logprobs = self.outputs.logprobs(hidden, wanted)  # (p, wanted)
         rows, parts = list(places), []
         for words, members in groups.items():
             own = [[index[place] for place in places[rows[member]]] for member in members]

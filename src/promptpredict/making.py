@@ -7,8 +7,7 @@ are those of the adapter as it will be used: merged into the weights, in their d
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +21,7 @@ from promptpredict.adapters import (
     Tuning,
     digest,
     finish,
+    held,
     unfinished,
 )
 from promptpredict.calibration import columns_of
@@ -97,11 +97,11 @@ def make_adapter(asked: Asked, say: Say = lambda _: None, *, quiet: bool = False
     A run that was killed is gone on with. ``quiet`` shows no progress. Raises DataError for too few
     labelled records, UnscoredError for some that cannot be read.
     """
-    train, held = part(asked)
+    train, judges = part(asked)
     folder = unfinished(asked.out) / "adapter"
-    with _held(unfinished(asked.out)):
-        training = _training(asked, train, held, say)
-        say(f"tuning on {len(train):,} labelled rows, {len(held):,} are held out")
+    with held(unfinished(asked.out)):
+        training = _training(asked, train, judges, say)
+        say(f"tuning on {len(train):,} labelled rows, {len(judges):,} are held out")
         if quiet:
             training.run()
         else:
@@ -112,8 +112,8 @@ def make_adapter(asked: Asked, say: Say = lambda _: None, *, quiet: bool = False
         epochs, best, before = training.epochs, training.best, training.before
         del training  # its weights are not needed beside those with the adapter
         lm = load_language_model(source, dtype=asked.dtype, device=asked.device)
-        scored = score_records(lm, asked.prompt_file, [asked.records[row] for row in held])
-        y = [asked.y[row] for row in held]
+        scored = score_records(lm, asked.prompt_file, [asked.records[row] for row in judges])
+        y = [asked.y[row] for row in judges]
         calibration = fit_labels(
             scored.logprobs,
             y,
@@ -129,7 +129,7 @@ def make_adapter(asked: Asked, say: Say = lambda _: None, *, quiet: bool = False
             data=asked.data,
             labels=tuple(asked.labels),
             rows=len(asked.records),
-            held_out=len(held),
+            held_out=len(judges),
             seed=asked.seed,
             tuning=asked.tuning,
             epochs=epochs,
@@ -141,7 +141,7 @@ def make_adapter(asked: Asked, say: Say = lambda _: None, *, quiet: bool = False
             versions={name: version(name) for name in _PACKAGES},
         )
         finish(asked.out, card)
-    return Made(card, lm, held, scored.logprobs)
+    return Made(card, lm, judges, scored.logprobs)
 
 
 def part(asked: Asked) -> tuple[list[int], list[int]]:
@@ -218,20 +218,3 @@ def _training(asked: Asked, train: list[int], held: list[int], say: Say) -> Trai
     key = hashlib.sha256(repr((about, asked.seed, str(lm.model.dtype))).encode()).hexdigest()
     place = unfinished(asked.out) / "checkpoint.pt"
     return Training(lm, lessons, asked.tuning, seed=asked.seed, checkpoint=place, key=key)
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold the folder of an adapter that is not finished, so that no other run writes there."""
-    from filelock import FileLock, Timeout
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock", timeout=0):
-            yield
-    except Timeout:
-        raise DataError(
-            f"{folder} is held by another run; possible: wait for it, or another --out"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written ({error.strerror})") from None

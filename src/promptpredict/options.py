@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from promptpredict.errors import DataError
 from promptpredict.rates import read_rate
 
 _TABLES = ".csv, .tsv, .jsonl (each also .gz), .parquet; - is CSV on stdin"
@@ -64,6 +65,21 @@ CheckedTable = Annotated[str | None, _argument("CUSTOMERS", "Table to check it a
 LabelledTable = Annotated[str, _argument("LABELLED", f"Table with known outcomes ({_TABLES}).")]
 Delimiter = Annotated[str | None, _option("CHAR", "Delimiter of CSV; found if not given.")]
 Encoding = Annotated[str | None, _option("NAME", "Encoding of text; found if not given.")]
+TunedTables = Annotated[
+    list[str] | None,
+    _argument(
+        "[LABELLED]...", f"Table with known outcomes ({_TABLES}); with --episodes any number."
+    ),
+]
+TunedPrompts = Annotated[
+    list[str] | None,
+    _option(
+        "FILE",
+        "Prompt file, or the name of a shipped one; one for each table.",
+        "--prompt",
+        "-p",
+    ),
+]
 Prompt = Annotated[
     str, _option("FILE", "Prompt file, or the name of a shipped one.", "--prompt", "-p")
 ]
@@ -284,12 +300,23 @@ Layers = Annotated[
     float, _option("SHARE", "Share of the layers that get one, the last ones.", callback=_part)
 ]
 LearningRate = Annotated[float, _option("RATE", "Learning rate, before it falls.", callback=_part)]
-Batch = Annotated[int, _option("N", "Labelled records a step.", min=1, max=1024)]
+Batch = Annotated[int, _option("N", "Labelled records, or episodes, a step.", min=1, max=1024)]
 Epochs = Annotated[int, _option("N", "Most times through the records.", min=1, max=1000)]
 Balance = Annotated[
     bool,
     typer.Option(
         "--balance/--no-balance", help="Weigh records so that each label counts the same."
+    ),
+]
+EpisodeCount = Annotated[
+    int | None,
+    _option("N", "Learn to read tables in context, from N episodes.", "--episodes", min=1),
+]
+Width = Annotated[int, _option("N", "Tokens of an episode, at most.", min=64)]
+Own = Annotated[
+    float,
+    _option(
+        "SHARE", "Share of episodes of the given tables; others are synthetic.", callback=_part
     ),
 ]
 OutAdapter = Annotated[Path, _option("DIR", "Folder of the adapter; there must be none.", "--out")]
@@ -310,8 +337,22 @@ COMPARED = (
     "labelled", "out", "encoder", "pooling", "group", "time", "keep_prompts", "attacks", "dry_run", "delimiter", "encoding", "redact",
     "salt_file", "events", "events_key", "events_time", "events_amount", "as_of",
 )  # fmt: skip
-TUNED = ("rank", "alpha", "layers", "learning_rate", "batch", "epochs", "balance")
+LORA = ("rank", "alpha", "layers", "learning_rate", "batch")
+TUNED = ("epochs", "balance")  # of labelled records alone
+EPISODIC = ("episodes", "width", "own")
 LOOKED = ("rows", "reorder")  # of plan's options, those that score does not have
+
+
+def refuse_unused(context: typer.Context, unused: Sequence[str], episodes: int | None) -> None:
+    """Raise DataError where an option is given that serves the other kind of training alone."""
+    for name in unused:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = f"--{name.replace('_', '-')}"
+            where = "of labelled records, and --episodes is given" if episodes else "of --episodes"
+            raise DataError(
+                f"{option} is an option {where}; possible: one of the two kinds of tuning"
+            )
 
 
 def names(given: Sequence[str] | None) -> list[str]:

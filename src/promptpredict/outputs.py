@@ -62,6 +62,14 @@ class Outputs:
             kept.append(logits[..., within])
         return torch.cat(kept, dim=-1), torch.logsumexp(torch.stack(totals, dim=-1), dim=-1)
 
+    def every(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the logits (p, vocabulary) of all tokens from states (p, d), in float32."""
+        bias = getattr(self.matrix, "bias", None)
+        part = None if bias is None else bias.float()
+        return self._finished(
+            torch.nn.functional.linear(hidden.float(), self.matrix.weight.float(), part)
+        )
+
     @torch.inference_mode()
     def check(self, ids: Sequence[int], name: str) -> None:
         """Compare logits found from a hidden state with the model's own.

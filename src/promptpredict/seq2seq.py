@@ -47,11 +47,11 @@ class Seq2SeqLM(CausalLM):
         self.copied = None
         self._window = None
         self._prefix = Prefix.empty()
-        self._outputs = Outputs(model)
+        self.outputs = Outputs(model)
         self.passes = Passes(
             self.encoder,
             context=self.context,
-            vocabulary=self._outputs.vocabulary,
+            vocabulary=self.outputs.vocabulary,
             batch_tokens=self.batch_tokens,
             share=False,
         )
@@ -63,7 +63,7 @@ class Seq2SeqLM(CausalLM):
         ids = torch.tensor([[self._start] * 4], device=self.device)
         states, own = self._decode(self._encode([(1, 2, 3)])[0], torch.ones_like(ids[:, :3]), ids)
         wanted = list(range(min(64, own.shape[-1])))
-        logits, total = self._outputs.logits(states, wanted)
+        logits, total = self.outputs.logits(states, wanted)
         expected = torch.log_softmax(own.float(), dim=-1)[..., wanted]
         rounding = 1e-3 if self.model.dtype == torch.float32 else 4e-2
         if not torch.allclose(

@@ -13,6 +13,7 @@ import typer
 
 from promptpredict import options
 from promptpredict.commands import needs_train, say
+from promptpredict.errors import DataError
 
 prompts_app = typer.Typer(help="List, copy and write prompt files.", no_args_is_help=True)
 models_app = typer.Typer(help="List and fetch models.", no_args_is_help=True)
@@ -215,9 +216,10 @@ def explain(
 
 def tune(
     context: typer.Context,
-    labelled: options.LabelledTable,
-    prompt: options.Prompt,
     out: options.OutAdapter,
+    labelled: options.TunedTables = None,
+    prompt: options.TunedPrompts = None,
+    episodes: options.EpisodeCount = None,
     model: options.Model = "auto",
     dtype: options.Dtype = "auto",
     device: options.Device = "auto",
@@ -228,6 +230,8 @@ def tune(
     batch: options.Batch = 16,
     epochs: options.Epochs = 6,
     balance: options.Balance = True,  # noqa: FBT002
+    width: options.Width = 2048,
+    own: options.Own = 0.5,
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
     redact: options.Redact = False,  # noqa: FBT002
@@ -244,19 +248,42 @@ def tune(
     \b
     promptpredict tune labelled.csv --prompt mine.jinja --out adapter
     promptpredict score customers.csv --prompt mine.jinja --adapter adapter --out scores.csv
+    promptpredict tune --episodes 20000 --out reader
 
     What is learned is the probability of the label words, as score reads it. A fifth of the
     records, 8 at least, is held out: it says when to stop and what the adapter is worth, and
     calibrates the probabilities. 16 records are needed, two of each label.
 
+    With --episodes the model learns to read tables instead: in each episode it judges records of one
+    table, each after those before it. Tables are made up, and any that are given are used too. Such an
+    adapter serves every prompt file, with shots and without.
+
     DIR holds adapter_model.safetensors and adapter_config.json, as peft reads them, and card.json.
     An interrupted run is gone on with by the same command; until the adapter is whole its folder
     is DIR.unfinished. Needs the extra tune: pip install 'promptpredict[tune]'.
     """
-    from promptpredict.adapters import Tuning
-    from promptpredict.tune import TuneOptions, tune_table
+    from promptpredict.tune import EpisodeOptions, TuneOptions, tune_episodes, tune_table
 
     given = context.params
-    tuning = Tuning(**{name: given[name] for name in options.TUNED})
-    others = {name: given[name] for name in given if name not in options.TUNED}
+    lora = {name: given[name] for name in options.LORA}
+    of_kind = {*options.LORA, *options.TUNED, *options.EPISODIC}
+    others = {name: given[name] for name in given if name not in of_kind}
+    tables, files = labelled or [], prompt or []
+    options.refuse_unused(context, options.TUNED if episodes else options.EPISODIC, episodes)
+    if episodes:
+        from promptpredict.episodecards import EpisodeTuning
+
+        others |= {"labelled": tables, "prompt": files}
+        settings = EpisodeTuning(**lora, episodes=episodes, width=width, own=own)
+        typer.echo(tune_episodes(EpisodeOptions(**others, tuning=settings), say))
+        return
+    if len(tables) != 1 or len(files) != 1:
+        raise DataError(
+            f"{len(tables)} tables and {len(files)} prompt files are given, and an adapter is trained "
+            "on one table with one prompt file; possible: --episodes, which takes any number"
+        )
+    from promptpredict.adapters import Tuning
+
+    others |= {"labelled": tables[0], "prompt": files[0]}
+    tuning = Tuning(**lora, epochs=epochs, balance=balance)
     typer.echo(tune_table(TuneOptions(**others, tuning=tuning), say))

@@ -19,9 +19,10 @@ import torch
 
 from promptpredict.adapters import Tuning
 from promptpredict.batching import Fitted
+from promptpredict.episodecards import Lora
 from promptpredict.errors import DataError, ModelError
 from promptpredict.lm import CausalLM
-from promptpredict.merging import quietly
+from promptpredict.merging import adapter_weights, quietly
 from promptpredict.objective import balanced, label_logprobs, loss_of, with_gradients
 from promptpredict.writing import whole
 
@@ -133,10 +134,7 @@ class Training:
 
     def weights(self) -> Weights:
         """Return the weights of the adapter, under the names that peft reads."""
-        import peft
-
-        found = peft.get_peft_model_state_dict(self.adapted, save_embedding_layers=False)
-        return {name: found[name].detach().cpu().contiguous() for name in sorted(found)}
+        return adapter_weights(self.adapted)
 
     # -- an epoch --------------------------------------------------------------------------
 
@@ -237,7 +235,7 @@ class Training:
             parameter.copy_(found)
 
 
-def lora_config(lm: CausalLM, tuning: Tuning) -> Any:
+def lora_config(lm: CausalLM, tuning: Lora) -> Any:
     """Return peft's settings of an adapter: every linear product of the last share of the layers.
 
     Raises ModelError for a model that does not keep its layers where a decoder does.

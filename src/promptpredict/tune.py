@@ -1,4 +1,4 @@
-"""The walk of `tune`: a labelled table and a prompt file in, an adapter out.
+"""The walk of `tune`: labelled tables and prompt files in, an adapter out.
 
 Knows the order of things, and what can be known before a model loads; how an adapter is made is
 elsewhere.
@@ -6,11 +6,13 @@ elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from promptpredict.adapters import Tuning, check_peft
+from promptpredict.episodecards import EpisodeTuning
+from promptpredict.episodes import EpisodeTable
 from promptpredict.errors import DataError, UnscoredError
 from promptpredict.labelled import Reading, check_task, read_labelled
 from promptpredict.models import pick
@@ -70,6 +72,71 @@ def tune_table(options: TuneOptions, say: Say = lambda _: None) -> str:
         kept = [record for record in records if record.row not in error.faults]
         made = make_adapter(replace(asked, records=kept), say)
     return f"{made.card.describe()}\n{options.out} is written."
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeOptions(Reading):
+    """What `tune --episodes` is asked to make; the defaults are the command's.
+
+    ``labelled`` and ``prompt`` are tables and their prompt files, of the same order.
+    """
+
+    labelled: Sequence[str] = ()
+    prompt: Sequence[str] = ()
+    out: Path
+    model: str = "auto"
+    dtype: str = "auto"
+    device: str = "auto"
+    tuning: EpisodeTuning = field(default_factory=EpisodeTuning)
+    seed: int = 0
+
+
+def tune_episodes(options: EpisodeOptions, say: Say = lambda _: None) -> str:
+    """Train an adapter on episodes, and return what it is worth as text.
+
+    Raises PromptPredictError for whatever is wrong with the files or the model.
+    """
+    check_peft("tune")
+    if len(options.labelled) != len(options.prompt):
+        raise DataError(
+            f"{len(options.labelled)} tables and {len(options.prompt)} prompt files are given; "
+            "possible: a --prompt for each table, in the order of the tables"
+        )
+    check_new(options.out)
+    tables = [
+        _episode_table(options, table, name, say)
+        for table, name in zip(options.labelled, options.prompt, strict=True)
+    ]
+    source = pick(options.model, say)
+    from promptpredict.practising import EpisodesAsked, make_episode_adapter
+
+    card = make_episode_adapter(
+        EpisodesAsked(
+            source=source,
+            tuning=options.tuning,
+            out=options.out,
+            tables=tables,
+            seed=options.seed,
+            dtype=options.dtype,
+            device=options.device,
+        ),
+        say,
+    )
+    return f"{card.describe()}\n{options.out} is written."
+
+
+def _episode_table(options: EpisodeOptions, table: str, name: str, say: Say) -> EpisodeTable:
+    prompt_file = PromptFile.load(name)
+    check_task(prompt_file, "tune")
+    records, notes = read_labelled(table, prompt_file, options.reading)
+    [prompt_file], unplaced = placed_files([prompt_file], records)
+    for note in [*(f"warning: {warning}" for warning in prompt_file.warnings), *notes, *unplaced]:
+        say(note)
+    if len({record.label for record in records}) < 2:
+        raise DataError(
+            f"{table}: its {len(records):,} labelled rows have one label; an episode needs two"
+        )
+    return EpisodeTable(prompt_file, records)
 
 
 def check_new(out: Path) -> None:

@@ -103,7 +103,7 @@ def _saved(given: Given, source: Source | None) -> Calibration | AmountCalibrati
         return None
     if given.options.calibration is None:
         # The rows that were held out know best what the adapter has shifted.
-        own = given.card.calibration if given.card else None
+        own = getattr(given.card, "calibration", None)
         return own if given.options.base_rate is None else None
     from promptpredict.calibrating import fingerprints, load_saved
     from promptpredict.models import here

@@ -1,0 +1,272 @@
+"""Trains an adapter of a language model on episodes: it learns to read tables in context.
+
+Knows torch, peft and episodes as token ids; knows nothing of tables, prompt files or folders of
+adapters. What is trained depends on the episodes, the settings and the seed alone: a run that was
+killed goes on from its checkpoint, on a CPU to the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from promptpredict.episodecards import EpisodeJudged, EpisodeTuning
+from promptpredict.episodes import Episode
+from promptpredict.errors import DataError, ModelError
+from promptpredict.lm import CausalLM
+from promptpredict.merging import adapter_weights, quietly
+from promptpredict.training import lora_config
+
+EVERY = 60.0  # seconds between checkpoints: what being killed can cost
+HELD = 32  # episodes that nobody is trained on
+_JUDGED = (0, 1, 4, 16)  # shots
+_WARM = 0.03  # share of the steps in which the learning rate rises, before it falls to 0
+_DECAY = 0.01  # weight decay
+_NORM = 1.0  # longest gradient of a step
+_WORKERS = 12  # processes, at most, that write episodes while a GPU learns from others
+
+
+class Source(Protocol):
+    """Where episodes come from, by their place."""
+
+    def __getitem__(self, place: int) -> Episode:
+        """Return one."""
+        ...
+
+
+class Practice:
+    """Trains an adapter of ``lm``, whose weights are plain and stay as they are.
+
+    ``checkpoint`` is the file that keeps how far it is, ``key`` tells the run from any other. Raises
+    ModelError for a model of which no adapter can be trained, DataError for a checkpoint of another run.
+    """
+
+    def __init__(
+        self,
+        lm: CausalLM,
+        episodes: Source,
+        tuning: EpisodeTuning,
+        *,
+        seed: int,
+        checkpoint: Path,
+        key: str,
+    ) -> None:
+        """Put an adapter that changes nothing into the model, or take up the checkpoint."""
+        import peft
+
+        self.lm, self.episodes, self.tuning = lm, episodes, tuning
+        self._checkpoint, self._key = checkpoint, key
+        self.config = lora_config(lm, tuning)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # half of the adapter begins at random, the other at 0
+            with quietly():
+                self.adapted = peft.get_peft_model(lm.model, self.config)
+        self._parameters = [each for each in self.adapted.parameters() if each.requires_grad]
+        self._optimizer = torch.optim.AdamW(
+            self._parameters, lr=tuning.learning_rate, weight_decay=_DECAY
+        )
+        self._steps = -(-tuning.episodes // tuning.batch)
+        self.step, self.tokens = 0, 0
+        self.before: list[EpisodeJudged] = []
+        self._take_up()
+        self._saved = monotonic()
+
+    @property
+    def left(self) -> int:
+        """How many episodes are still to be gone through."""
+        return (self._steps - self.step) * self.tuning.batch
+
+    def run(
+        self,
+        progress: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        """Train on all episodes that are left."""
+        self.before = self.before or self.judged()
+        with _no_casts(self.adapted):
+            for some in self._batches():
+                self._learn(some)
+                progress(self.tuning.batch)
+                if monotonic() - self._saved > EVERY:
+                    self._save()
+        self._save()
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return the weights of the adapter, under the names that peft reads."""
+        return adapter_weights(self.adapted)
+
+    @torch.no_grad()
+    def judged(self) -> list[EpisodeJudged]:
+        """Return how well labels are told behind so many shots, in episodes that nobody learns from.
+
+        These stand behind all that are trained on.
+        """
+        losses: dict[int, list[float]] = {shots: [] for shots in _JUDGED}
+        rights: dict[int, list[float]] = {shots: [] for shots in _JUDGED}
+        first = self._steps * self.tuning.batch
+        for start in range(first, first + HELD, self.tuning.batch):
+            end = min(start + self.tuning.batch, first + HELD)
+            some = [self.episodes[place] for place in range(start, end)]
+            with _no_casts(self.adapted):
+                states = self._states(some)
+            for row, each in enumerate(some):
+                for shots in set(_JUDGED).intersection(range(len(each.decisions))):
+                    decision = each.decisions[shots]
+                    if len({*decision.first}) < len(decision.first):
+                        continue  # its words begin alike
+                    wanted = sorted(decision.first)
+                    state = states[row, decision.position - 1][None]
+                    logits, _ = self.lm.outputs.logits(state, wanted)
+                    found = logits[0, [wanted.index(token) for token in decision.first]].double()
+                    losses[shots].append(-float(found.log_softmax(0)[decision.column]))
+                    rights[shots].append(float(found.argmax() == decision.column))
+        return [
+            EpisodeJudged(
+                shots=shots,
+                episodes=len(losses[shots]),
+                log_loss=float(np.mean(losses[shots])),
+                accuracy=float(np.mean(rights[shots])),
+            )
+            for shots in _JUDGED
+            if losses[shots]
+        ]
+
+    # -- a step ----------------------------------------------------------------------------
+
+    def _batches(self) -> Iterator[list[Episode]]:
+        """Yield the episodes of each step that is left, written by other processes beside a GPU."""
+        places = range(self.step * self.tuning.batch, self._steps * self.tuning.batch)
+        size = self.tuning.batch
+        if self.lm.device.type != "cuda":
+            each = (self.episodes[place] for place in places)
+            yield from iter(lambda: list(islice(each, size)), [])
+            return
+        from torch.utils.data import DataLoader
+
+        yield from DataLoader(
+            _Places(self.episodes, places),  # type: ignore[arg-type]
+            batch_size=size,
+            collate_fn=list,
+            num_workers=_workers(),
+            prefetch_factor=4,
+            multiprocessing_context="fork",  # a tokenizer cannot be sent
+        )
+
+    def _learn(self, some: Sequence[Episode]) -> None:
+        """Learn from some episodes."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.tuning.learning_rate * self._rate()
+        self._optimizer.zero_grad()
+        states = self._states(some)
+        rows, positions, truth = [], [], []
+        for row, each in enumerate(some):
+            for decision in each.decisions:
+                for at, token in enumerate(decision.word):
+                    rows.append(row)
+                    positions.append(decision.position - 1 + at)  # logits at t predict token t + 1
+                    truth.append(token)
+        logits = self.lm.outputs.every(states[rows, positions])  # (m, vocabulary)
+        target = torch.tensor(truth, device=logits.device)
+        loss = torch.nn.functional.cross_entropy(logits, target)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, _NORM)
+        if self.step % 50 == 0 and not bool(torch.isfinite(norm)):  # a GPU is not waited for often
+            raise ModelError(
+                f"{self.lm.name}: the loss is not finite after {self.step * self.tuning.batch:,} "
+                "episodes; possible: a smaller --learning-rate"
+            )
+        self._optimizer.step()
+        self.step += 1
+        self.tokens += sum(len(each.ids) for each in some)
+
+    def _states(self, some: Sequence[Episode]) -> torch.Tensor:
+        """Return the last states (b, s, d) of episodes; padding stands behind and is seen by nobody."""
+        width = max(len(each.ids) for each in some)
+        ids = torch.zeros(len(some), width, dtype=torch.long)
+        for row, each in enumerate(some):
+            ids[row, : len(each.ids)] = torch.tensor(each.ids)
+        with self._precision():
+            output = self.lm.model.get_decoder()(input_ids=ids.to(self.lm.device), use_cache=False)
+        states: torch.Tensor = output.last_hidden_state
+        return states
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        """Products in the dtype of the weights; the adapter's own stay float32."""
+        dtype = self.lm.model.dtype
+        if dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.lm.device.type, dtype=dtype)
+
+    def _rate(self) -> float:
+        """Return the share of the learning rate: it rises, then falls to 0 with the last step."""
+        rise = max(1.0, self._steps * _WARM)
+        return min(1.0, (self.step + 1) / rise) * (1 - self.step / self._steps)
+
+    # -- checkpoints -----------------------------------------------------------------------
+
+    def _save(self) -> None:
+        """Write down how far training is, whole or not at all."""
+        from promptpredict.writing import whole
+
+        kept = {
+            "key": self._key,
+            "step": self.step,
+            "tokens": self.tokens,
+            "before": [each.model_dump() for each in self.before],
+            "weights": [each.detach() for each in self._parameters],
+            "optimizer": self._optimizer.state_dict(),
+        }
+        with whole(self._checkpoint) as draft:
+            torch.save(kept, draft)
+        self._saved = monotonic()
+
+    def _take_up(self) -> None:
+        """Go on from the checkpoint, where there is one."""
+        if not self._checkpoint.exists():
+            return
+        kept: dict[str, Any] = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
+        if kept["key"] != self._key:
+            raise DataError(
+                f"{self._checkpoint.parent} holds an adapter that is not finished, of other tables, "
+                "another model or options; possible: the command that began it, another --out, or "
+                "remove that folder"
+            )
+        with torch.no_grad():
+            for parameter, found in zip(self._parameters, kept["weights"], strict=True):
+                parameter.copy_(found)
+        self._optimizer.load_state_dict(kept["optimizer"])
+        self.step, self.tokens = kept["step"], kept["tokens"]
+        self.before = [EpisodeJudged(**each) for each in kept["before"]]
+
+
+class _Places:
+    """Some places of a list of episodes, as torch's loader asks for them."""
+
+    def __init__(self, episodes: Source, places: range) -> None:
+        self.episodes, self.places = episodes, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, at: int) -> Episode:
+        return self.episodes[self.places[at]]
+
+
+def _workers() -> int:
+    import os
+
+    return max(1, min(_WORKERS, (os.cpu_count() or 2) - 2))
+
+
+def _no_casts(model: Any) -> AbstractContextManager[Any]:
+    """Leave it to autocast what is cast: peft would make float32 of every state."""
+    from peft.helpers import disable_input_dtype_casting
+
+    found: AbstractContextManager[Any] = disable_input_dtype_casting(model)
+    return found
