@@ -185,7 +185,8 @@ def _prompt_file(rng: Random, draft: _Draft, names: Sequence[str]) -> str:
             p=[0.7, 0.1, 0.1, 0.1],
         )
     )
-    shown = [f"{{% for field in customer.fields %}}\n{lines}{{% endfor %}}\n"] if names else []
+    end = "{% endfor %}" if lines.endswith("\n") else "{% endfor +%}"  # else a line break is lost
+    shown = [f"{{% for field in customer.fields %}}\n{lines}{end}\n"] if names else []
     if draft.texts is not None:
         before = _one(
             rng, ("Feedback: ", "Comment: ", "Review: ", "Message: ", "The customer wrote: ", "")
