@@ -2,8 +2,8 @@
 
     python benchmarks/report.py [--check]
 
-Reads benchmarks/results/NAME/results.json and those of its folders bare, stack, selection, classes
-and amounts, which benchmarks/tables.py wrote, and NAME/wordings.json of benchmarks/wordings.py. What stands between the
+Reads benchmarks/results/NAME/results.json and those of its folders bare, stack, selection, classes,
+amounts and tuned, which benchmarks/tables.py wrote, and NAME/wordings.json of benchmarks/wordings.py. What stands between the
 markers `<!-- results -->` and `<!-- /results -->` is replaced; with --check it is only compared, and
 the exit code is 1 where it differs.
 """
@@ -19,10 +19,11 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from cells import hangs, short, signed, signed_word, spread, table
 from pages import prompts_part
-from promptpredict.reporttables import draws_ahead
 from promptpredict.results import LEADING, Difference, Results, Row, Spread, leading, summarise
 from promptpredict.sentence import sentence
+from tunedpart import tuned_part
 
 HERE = Path(__file__).parent
 PAGES = (HERE.parent / "README.md", HERE / "RESULTS.md", HERE.parent / "prompts" / "README.md")
@@ -42,7 +43,7 @@ OF_AMOUNTS = {
 OF_LABEL = (("roc_auc", "ROC AUC"), ("f1", "F1"))
 MONEY = ("mae", "rmse")  # in the unit of the amounts
 COSTS = {"seconds_per_1000": "s per 1,000", "tokens_per_1000": "tokens per 1,000"}
-RUNS = ("main", "bare", "stack", "selection", "classes", "amounts")
+RUNS = ("main", "bare", "stack", "selection", "classes", "amounts", "tuned")
 REGRETS = ("regret", "regret_of_highest", "regret_of_ensemble")
 WORDINGS = "results/*/wordings.json"
 HELPERS = ("zero-shot", "few-shot", "probe", "probe-shots", "panel", "chosen-with-lm", "stack")
@@ -94,14 +95,14 @@ def readme_part(found: Found) -> str:
         for name, runs in found.items()
     ]
     head = ["ROC AUC with no label", "bare Yes/No question", "the prompt file's wording"]
-    return "\n\n".join([_table(head, no_label), *_helps(found), _about(found)])
+    return "\n\n".join([table(head, no_label), *_helps(found), _about(found)])
 
 
 def sides_part(found: Found) -> str:
     """Return both sides of every table at each label budget."""
     lines = [line for name, runs in found.items() for line in _sides(name, runs["main"])]
     head = ["ROC AUC by labels", "", *(f"{budget:,}" for budget in BUDGETS)]
-    return "\n\n".join(["## With a language model and without", _table(head, lines)])
+    return "\n\n".join(["## With a language model and without", table(head, lines)])
 
 
 def _sides(name: str, results: Results) -> list[list[str]]:
@@ -116,11 +117,11 @@ def _sides(name: str, results: Results) -> list[list[str]]:
         cells = []
         for budget in BUDGETS:
             group = groups.get((approach, budget))
-            cells.append(_spread(group.metrics["roc_auc"], group.seeds) if group else "")
+            cells.append(spread(group.metrics["roc_auc"], group.seeds) if group else "")
         lines.append([name, title, *cells])
     words = {each.budget: each for each in _pair(results, "chosen-with-lm", "chosen-without-lm")}
     cells = [
-        _signed_word(words[budget], results.rows) if budget in words else "" for budget in BUDGETS
+        signed_word(words[budget], results.rows) if budget in words else "" for budget in BUDGETS
     ]
     return [*lines[:2], [name, "difference", *cells], lines[2]]
 
@@ -134,6 +135,7 @@ def results_part(found: Found) -> str:
             sides_part(found),
             *_stack_part(found),
             *_selection_part(found),
+            *tuned_part(found),
             *(_section(name, runs) for name, runs in found.items()),
             _about(found),
         ]
@@ -156,7 +158,7 @@ def _helps(found: Found) -> list[str]:
                 for approach in HELPERS
             ]
             head = [f"the outcome is {title}; labels:", *(f"{budget:,}" for budget in BUDGETS)]
-            parts += [_table(head, lines), f"Tables: {', '.join(tables)}."]
+            parts += [table(head, lines), f"Tables: {', '.join(tables)}."]
     return parts
 
 
@@ -171,7 +173,7 @@ def _added(tables: Mapping[str, Results], approach: str, budget: int) -> str:
         return ""
     words = Counter(each.verdict for each in pairs)
     said = ", ".join(f"{words[word]} {word}" for word in WORDS if words[word])
-    return f"{_signed(mean(each.value for each in pairs))} ({said})"
+    return f"{signed(mean(each.value for each in pairs))} ({said})"
 
 
 def _stack_part(found: Found) -> list[str]:
@@ -182,13 +184,13 @@ def _stack_part(found: Found) -> list[str]:
             results = runs["stack"]
             groups = {group.approach: group for group in summarise(results.rows)}
             spreads = [
-                _spread(groups[each].metrics["roc_auc"], groups[each].seeds)
+                spread(groups[each].metrics["roc_auc"], groups[each].seeds)
                 for each in ("stack", "chosen-single")
             ]
             (against,) = _pair(results, "stack", "chosen-single")
             lines.append([name, f"{results.rows[0].n_test:,}", *spreads, against.describe()])
     head = ["ROC AUC, 1,024 labels", "test rows", "`stack`", "the single choice", "difference"]
-    return ["## The stack against one approach", _table(head, lines)] if lines else []
+    return ["## The stack against one approach", table(head, lines)] if lines else []
 
 
 def _selection_part(found: Found) -> list[str]:
@@ -200,11 +202,11 @@ def _selection_part(found: Found) -> list[str]:
             groups = {group.approach: group for group in summarise(runs["selection"].rows)}
             known = [groups.get(way) for way in ways]
             spreads = [
-                _spread(each.metrics["roc_auc"], each.seeds) if each else "" for each in known
+                spread(each.metrics["roc_auc"], each.seeds) if each else "" for each in known
             ]
             lines.append([name, *spreads])
     head = ["ROC AUC, 64 labels, 4 shots", "balanced", "at random", "the nearest"]
-    return ["## How shots are chosen", _table(head, lines)] if lines else []
+    return ["## How shots are chosen", table(head, lines)] if lines else []
 
 
 def _section(name: str, runs: Mapping[str, Results]) -> str:
@@ -217,14 +219,14 @@ def _section(name: str, runs: Mapping[str, Results]) -> str:
         parts += _label_figures(results)
         compared = [
             f"- {each.budget:,} labels: `{each.approach}` against `{each.against}` "
-            f"{each.describe()}{_hangs(each, results.rows)}"
+            f"{each.describe()}{hangs(each, results.rows)}"
             for each in results.differences
         ]
         if compared:
             parts.append(
                 f"{LEADING[leading(results.rows)]}, paired over test rows and seeds, for these draws of labels. The word is from "
                 "the corrected interval; a budget's approaches are corrected together, its choices "
-                "among themselves:"
+                f"among themselves{_asked(results)}:"
             )
             parts.append("\n".join(compared))
         parts += [f"- {flag.kind}: {flag.text}" for flag in results.flags]
@@ -241,11 +243,11 @@ def wordings_part(found: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         [
             each["table"],
-            _short(each["own"]["roc_auc"]),
-            _short(each["best"]["roc_auc"]),
-            *(_short(each["labels"]["32"][name]["median"]) for name in REGRETS),
-            _short(each["median_wording"]),
-            _short(each["unlabelled"]["ensemble"]),
+            short(each["own"]["roc_auc"]),
+            short(each["best"]["roc_auc"]),
+            *(short(each["labels"]["32"][name]["median"]) for name in REGRETS),
+            short(each["median_wording"]),
+            short(each["unlabelled"]["ensemble"]),
         ]
         for each in found
     ]
@@ -259,7 +261,7 @@ def wordings_part(found: Sequence[Mapping[str, Any]]) -> str:
             "## Wordings",
             f"{count} wordings on {rows} training rows, ROC AUC. Regret is what a choice with 32 "
             "labels loses to the best of all on those rows, the median of 50 draws.",
-            _table(head, lines),
+            table(head, lines),
         ]
     )
 
@@ -284,7 +286,7 @@ def _figures(results: Results) -> str:
             }
             name = f"{name} ({', '.join(sorted(members))})"
         lines.append([name, f"{group.budget:,}", *cells, *shown])
-    return _table(["approach", "labels", *metrics.values(), *COSTS.values()], lines)
+    return table(["approach", "labels", *metrics.values(), *COSTS.values()], lines)
 
 
 def _labels(results: Results) -> list[str]:
@@ -302,22 +304,28 @@ def _label_figures(results: Results) -> list[str]:
     }
     lines = [
         [group.approach, f"{group.budget:,}"]
-        + [_spread(group.metrics.get(name), group.seeds) for name in names]
+        + [spread(group.metrics.get(name), group.seeds) for name in names]
         for group in summarise(results.rows)
     ]
-    return [_table(["approach", "labels", *names.values()], lines)] if labels else []
+    return [table(["approach", "labels", *names.values()], lines)] if labels else []
 
 
 def _figure(metric: str, value: Spread | None, seeds: int) -> str:
     if value is not None and metric in MONEY:
         return f"{value.mean:,.0f}" + (f" ±{value.sd:,.0f}" if seeds > 1 else "")
-    return _spread(value, seeds)
+    return spread(value, seeds)
 
 
 def _pair(results: Results, approach: str, against: str) -> list[Difference]:
     return [
         each for each in results.differences if (each.approach, each.against) == (approach, against)
     ]
+
+
+def _asked(results: Results) -> str:
+    """Say what else is corrected together, where a plan asked for more."""
+    asked = results.about.settings.get("against") or {}
+    return f", what `{'`, `'.join(asked)}` stands against besides too" if asked else ""
 
 
 def _about(found: Found) -> str:
@@ -343,42 +351,12 @@ def _with_interval(results: Results | None) -> str:
     if not rows:
         return ""
     auc = rows[0].metrics["roc_auc"]
-    value, low, high = (_short(number or 0.0) for number in (auc.value, auc.low, auc.high))
+    value, low, high = (short(number or 0.0) for number in (auc.value, auc.low, auc.high))
     return f"{value} ({low} to {high})"
 
 
 def _is_zero(row: Row) -> bool:
     return (row.approach, row.budget) == ("zero-shot", 0)
-
-
-def _signed_word(each: Difference, rows: Sequence[Row]) -> str:
-    return f"{_signed(each.value)} {each.verdict}{_hangs(each, rows)}"
-
-
-def _signed(value: float) -> str:
-    return f"{'−' if round(value, 3) < 0 else '+'}{_short(abs(value))}"
-
-
-def _hangs(each: Difference, rows: Sequence[Row]) -> str:
-    """Say in how many draws an approach is ahead, where a better or worse one is not in all."""
-    ahead, of = draws_ahead(each, rows)
-    whole = {"better": of, "worse": 0}.get(each.verdict, ahead)
-    return "" if ahead == whole else f" (ahead in {ahead} of {of} draws)"
-
-
-def _spread(value: Spread | None, seeds: int) -> str:
-    if value is None:
-        return ""
-    return f"{_short(value.mean)} ±{_short(value.sd)}" if seeds > 1 else _short(value.mean)
-
-
-def _short(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0")
-
-
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [header, ["---"] * len(header), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 if __name__ == "__main__":

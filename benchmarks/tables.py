@@ -3,7 +3,7 @@
     python benchmarks/tables.py --data DIR --jobs 2 [--table NAME ...] [--plan | --cost]
 
 Reads DIR/NAME.csv.gz (sources and SHA-256: benchmarks/DATA.md) and the prompt files beside this
-script, and runs what `promptpredict benchmark` runs, up to six times a table on the same training rows:
+script, and runs what `promptpredict benchmark` runs, up to seven times a table on the same training rows:
 
 * main: every approach but few-shot-random, few-shot-sets, few-shot-nearest and tuned, budgets 0 to 1,024 and all labels
   for those without a language model, three seeds, 400 test rows; few-shot with 4 or 8 shots,
@@ -15,12 +15,15 @@ script, and runs what `promptpredict benchmark` runs, up to six times a table on
   out of 64 labels, 200 test rows
 * classes: as main, on tables that have more than two classes too (NAME-classes.jinja)
 * amounts: approaches to an amount, 16 to 1,024 labels, on tables that have one (NAME-amounts.jinja)
+* tuned: an adapter trained on 64, 256 and 1,024 labels against probe, few-shot, embedding and stack, on
+  the draws and test rows of main; on six tables, as each of nine adapters is trained anew, or on those that
+  --table names
 
 What the language model has read stands in WORK/NAME.sqlite, so an interrupted campaign goes on
 where it was; a run whose results are there already is left alone unless --again. --jobs N works on N
 tables at a time, with as large a part of the cores each: on two cores two tables with a thread each are
 read faster than one with two (LOG.md). --plan says how many prompts and tokens are left to read, and how
-long that takes: some of the prompts are read to know, as many at a time as --jobs; --cost says what was
+long that takes: some of the prompts are read to know, as many at a time as --jobs, and training is not counted; --cost says what was
 read and how long it took. Predictions are not kept: the ids of some tables are those of real people.
 """
 
@@ -49,7 +52,7 @@ from promptpredict.lm import CausalLM
 from promptpredict.loading import load_language_model
 from promptpredict.memo import Memo
 from promptpredict.models import Source, find
-from promptpredict.plans import APPROACHES, READING, STACK, TUNED, Plan
+from promptpredict.plans import APPROACHES, READING, STACK, STACKED, TUNED, Plan
 from promptpredict.progress import Progress
 from promptpredict.prompt import PromptFile
 from promptpredict.report import write_report
@@ -61,6 +64,7 @@ OTHERS = ("bare", "classes", "amounts")  # runs with a prompt file of their own,
 TABLES = [path.stem for path in PROMPTS if path.stem.rpartition("-")[2] not in OTHERS]
 BUDGETS = (0, 4, 16, 64, 256, 1024)
 NEAREST = "few-shot-nearest"
+AGAINST_TUNED = ("probe", "few-shot", "embedding", STACK)
 SELECTIONS = ("few-shot", "few-shot-random", NEAREST, "probe", "embedding")
 SAMPLES, SAMPLE = 2, 384  # of a run: the stretches that a plan reads, and the most prompts in one
 LEFT_OUT = ("few-shot-random", "few-shot-sets", NEAREST, TUNED)  # dear, or measured elsewhere
@@ -98,7 +102,22 @@ RUNS = {
         budgets_of={},
         memory_rows=0,
     ),
+    "tuned": replace(
+        MAIN,
+        approaches=(*AGAINST_TUNED, TUNED),
+        budgets=BUDGETS,  # the draws of main, so that what it has read is not read again
+        budgets_of=dict.fromkeys((*AGAINST_TUNED, *STACKED, TUNED), (64, 256, 1024)),
+        against={TUNED: AGAINST_TUNED},
+        memory_rows=0,
+    ),
 }
+# Dear runs stand on some tables; on the others where --table names them.
+TABLES_OF = {
+    "tuned": (
+        "telecom_nps_verbatims", "womens_clothing_reviews", "ryanair_reviews", "cfpb_complaints_2019",
+        "telco_churn_ibm", "bank_churn_modelling",
+    )
+}  # fmt: skip
 
 
 def main() -> None:
@@ -116,6 +135,7 @@ def main() -> None:
     parser.add_argument("--plan", action="store_true", help="say what is left to read, and stop")
     parser.add_argument("--again", action="store_true", help="also what has results already")
     parser.add_argument("--cost", action="store_true", help="say what reading took, and stop")
+    parser.add_argument("--commit", default=commit(), help="of the code, if git does not know it")
     options = parser.parse_args()
     tables = options.table or TABLES
     # The largest first: while the last one is read, other processes have nothing to do.
@@ -123,6 +143,8 @@ def main() -> None:
     if options.cost:
         say_cost(options.work, tables)
         return
+    if options.commit is None and not options.plan:
+        parser.error(f"{HERE} is a copy without git's history; possible: --commit")
     if options.jobs < 1:
         parser.error(f"--jobs {options.jobs}; possible: 1 or more")
     options.work.mkdir(parents=True, exist_ok=True)
@@ -148,6 +170,8 @@ def run_table(options: argparse.Namespace, name: str) -> tuple[int, float]:
     embedder = Embedder()
     tokens, seconds = 0, 0.0
     for run in options.run or RUNS:
+        if not options.table and name not in TABLES_OF.get(run, TABLES):
+            continue
         if not (HERE / "prompts" / file_of(name, run)).exists():
             continue
         folder = options.out / name if run == "main" else options.out / name / run
@@ -162,7 +186,7 @@ def run_table(options: argparse.Namespace, name: str) -> tuple[int, float]:
             more = planned(name, run, benchmark)
             tokens, seconds = tokens + more[0], seconds + more[1]
         else:
-            write(folder, benchmark)
+            write(folder, benchmark, code=options.commit)
     return tokens, seconds
 
 
@@ -239,9 +263,9 @@ def planned(name: str, run: str, benchmark: Benchmark) -> tuple[int, float]:
     return tokens, seconds
 
 
-def write(folder: Path, benchmark: Benchmark) -> None:
+def write(folder: Path, benchmark: Benchmark, *, code: str) -> None:
     """Run a comparison, and write its results and report."""
-    begun, memo, code = time.perf_counter(), benchmark.memo, commit()
+    begun, memo = time.perf_counter(), benchmark.memo
     assert memo is not None
     name, count = benchmark.table, benchmark.collect()
     new = len(memo.new())
@@ -263,10 +287,11 @@ def write(folder: Path, benchmark: Benchmark) -> None:
     print(f"{name}: {seconds:,.0f} s. {results.verdict}", flush=True)
 
 
-def commit() -> str:
-    """Return the commit of the code."""
+def commit() -> str | None:
+    """Return the commit of the code; None where it is a copy without git's history."""
     git = ["git", "-C", str(HERE), "rev-parse", "--short=12", "HEAD"]
-    return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    said = shutil.which("git") and subprocess.run(git, capture_output=True, text=True, check=False)
+    return said.stdout.strip() if said and said.returncode == 0 else None
 
 
 if __name__ == "__main__":

@@ -179,6 +179,24 @@ def test_differences_are_paired_and_those_of_a_slow_recomputation(found):
             ), (name, slow)
 
 
+def test_what_an_approach_stands_against_besides_is_a_family_of_its_own():
+    """Without the pairs that are in another already."""
+    against = {"few-shot": ("probe", "zero-shot", "embedding"), "stack": ("probe",)}
+    run = benchmark(
+        customers(160, clear=0.8), approaches=(*QUICK, "stack"), budgets=(0, 4, 40), max_test=60,
+        against=against,
+    )  # fmt: skip
+    with threadpool_limits(1):
+        comparison = run.run()
+    for budget, more in ((4, []), (40, [("stack", "probe")])):
+        pairs = [("few-shot", other) for other in ("probe", "zero-shot", "embedding")] + more
+        gaps = [slow_gap(run, comparison, *pair, budget) for pair in pairs]
+        at = [each for each in comparison.differences if each.budget == budget]
+        for ours, slow in zip(at[-len(pairs) :], judge(gaps, budget=budget), strict=True):
+            assert ours.model_dump() == pytest.approx(slow.model_dump(), abs=1e-9)
+        assert len(at) == len(pairs) + (7 if budget == 40 else 5)
+
+
 def test_a_difference_is_that_of_the_two_figures_in_the_table(found):
     """A person subtracts them, and would else find another number than the one that is said."""
     _, comparison = found
@@ -228,6 +246,38 @@ def test_without_choices_an_approach_stands_against_the_baseline():
     assert pairs({("stack", 16, 0): 0.8, ("text", 16, 0): 0.7}) == []
     assert pairs({("probe", 16, 0): 0.8, ("few-shot", 16, 0): 0.7}) == []
     assert pairs({}) == []
+
+
+def asked(aucs, against):
+    found, _ = differences(*figured(aucs), against=against)
+    return [(each.budget, each.approach, each.against) for each in found]
+
+
+def test_a_pair_that_stands_elsewhere_already_stands_once():
+    aucs = {("probe", 16, 0): 0.8, ("few-shot", 16, 0): 0.7, ("embedding", 16, 0): 0.6}
+    assert asked(aucs, {"probe": ("embedding", "few-shot")}) == [
+        (16, "probe", "embedding"),
+        (16, "few-shot", "embedding"),
+        (16, "probe", "few-shot"),
+    ]
+
+
+def test_of_several_models_each_stands_against_its_own():
+    aucs = {
+        (name, 16, 0): value
+        for value, name in enumerate(
+            ("tuned @ a", "probe @ a", "tuned @ b", "probe @ b", "text", "chosen-without-lm")
+        )
+    }
+    besides = asked(aucs, {"tuned": ("probe", "text"), "text": ("probe",)})[4:]
+    assert besides == [
+        (16, "tuned @ a", "probe @ a"),
+        (16, "tuned @ a", "text"),
+        (16, "text", "probe @ a"),
+        (16, "tuned @ b", "probe @ b"),
+        (16, "tuned @ b", "text"),
+        (16, "text", "probe @ b"),
+    ]
 
 
 def test_nothing_is_compared_across_budgets_or_with_figures_that_are_not_defined():

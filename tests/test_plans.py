@@ -49,6 +49,16 @@ def test_the_names_of_approaches_are_on_one_side_or_the_other_but_for_the_stack(
             "probe-shots, few-shot, few-shot-sets, few-shot-random, few-shot-nearest, tuned, embedding, text, fusion, "
             "fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
         ),
+        (
+            {"approaches": ("probe", "text"), "against": {"probe": ("text", "tuned")}},
+            "differences from and to tuned are asked for, and it does not run; possible: probe, text",
+        ),
+        (
+            {"approaches": ("probe", "text"), "against": {"prob": ("text",)}},
+            "there is no approach 'prob' (nearest: 'probe'); possible: zero-shot, panel, probe, "
+            "probe-shots, few-shot, few-shot-sets, few-shot-random, few-shot-nearest, tuned, embedding, text, fusion, "
+            "fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
+        ),
         ({"value_saved": 100.0}, "captured value needs --offer-cost too"),
         ({"offer_cost": 5.0}, "captured value needs --value-saved too"),
     ],

@@ -181,7 +181,7 @@ class Benchmark:
             raise DataError(f"{', '.join(reading)}: a language model is needed, and none is given")
         self.read()
         draws = self.draws()
-        found = Comparison(notes=self._left_out())
+        found = Comparison(notes=self._left_out(), against=self.plan.against)
         cases = self._cases(draws)
         figures = self._figures()
         found.units = figures.units(next(iter(cases.values()), []))  # all have the same test rows
@@ -199,7 +199,7 @@ class Benchmark:
                 found.watch(key[0], outcomes)
             say(line(row))
         found.differences, found.crossovers = differences(
-            found.rows, found.resampled, units=found.units
+            found.rows, found.resampled, units=found.units, against=found.against
         )
         found.flags = [*self.leaks, *self._memorised(), *reversed_flags(found.rows)]
         found.notes += [cut] if (cut := self.embedder.describe()) else []

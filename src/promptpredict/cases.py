@@ -89,7 +89,7 @@ class Comparison:
     """What was found: rows and differences, the predictions behind them, and what was seen.
 
     ``resampled`` holds ROC AUC (resamples,) of each approach, budget and seed; ``units`` says how
-    many independent units its test rows are (resampling.units_of).
+    many independent units its test rows are (resampling.units_of); ``against`` is the plan's.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -103,6 +103,7 @@ class Comparison:
     truncated: dict[str, int] = field(default_factory=dict)
     resampled: dict[Key, Probabilities] = field(default_factory=dict)
     units: float = np.inf
+    against: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def watch(self, approach: str, outcomes: Sequence[Outcome]) -> None:
         """Note label mass, what was cut, and which shots were shown to everybody.

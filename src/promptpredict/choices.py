@@ -62,7 +62,11 @@ def choose(held_out: Mapping[str, Floats], y: Sequence[str], labels: Sequence[st
 
 
 def differences(
-    rows: Sequence[Row], resampled: Mapping[tuple[str, int, int], Floats], *, units: float = np.inf
+    rows: Sequence[Row],
+    resampled: Mapping[tuple[str, int, int], Floats],
+    *,
+    units: float = np.inf,
+    against: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[list[Difference], list[Crossover]]:
     """Compare approaches on identical test rows, the mean over the seeds: ROC AUC, or Spearman.
 
@@ -70,7 +74,9 @@ def differences(
     rows, so that intervals are paired; ``units`` are the independent ones among the test rows.
     Each approach with a language model stands against the choice without one (without choices, the
     baseline); those are one family, and the choices themselves, against one another and the stack
-    against a single approach, are another. Several models stand in the same two families.
+    against a single approach, are another. What each approach of ``against`` is to stand against
+    besides is a third, but for pairs that are in another already. Several models stand in the same
+    families.
     """
     seeds = _seeds(rows)
     models = dict.fromkeys(name.removeprefix(base_of(name)) for name, _ in seeds)
@@ -80,20 +86,23 @@ def differences(
         return gap_of(rows, resampled, approach, against, budget, units=units)
 
     found: list[Difference] = []
+    asked = _asked(against or {}, list(models))
     for budget in sorted({budget for _, budget in seeds}):
-        against = CHOSEN_WITHOUT if (CHOSEN_WITHOUT, budget) in seeds else BASELINE
+        without = CHOSEN_WITHOUT if (CHOSEN_WITHOUT, budget) in seeds else BASELINE
         stacks = [f"{STACK}{model}" for model in models]
-        single = [gap(name, against, budget) for name in (*by_lm, *stacks)]
+        single = [gap(name, without, budget) for name in (*by_lm, *stacks)]
         choices = [
-            gap(f"{approach}{model}", against, budget)
+            gap(f"{approach}{model}", other, budget)
             for model in models
-            for approach, against in (
+            for approach, other in (
                 (CHOSEN_WITH, CHOSEN_WITHOUT),
                 (CHOSEN_WITH, BASELINE),
                 (STACK, f"{CHOSEN_SINGLE}{model}"),
             )
         ]
-        for family in (single, choices):
+        known = {(each.approach, each.against) for each in (*single, *choices) if each}
+        besides = [gap(*pair, budget) for pair in asked if pair not in known]
+        for family in (single, choices, besides):
             found += judge([each for each in family if each], budget=budget)
     pairs = [
         *product(by_lm, WITHOUT_LM),
@@ -103,6 +112,21 @@ def differences(
         key: np.mean([resampled[*key, seed] for seed in of], axis=0) for key, of in seeds.items()
     }
     return found, crossovers(means, pairs=pairs, units=units, metric=leading(rows))
+
+
+def _asked(against: Mapping[str, Sequence[str]], models: Sequence[str]) -> list[tuple[str, str]]:
+    """Return pairs of approaches, with the models that stand behind their names."""
+
+    def named(approach: str, model: str) -> str:
+        return approach if approach in WITHOUT_LM else f"{approach}{model}"
+
+    pairs = (
+        (named(approach, model), named(other, model))
+        for model in models
+        for approach, others in against.items()
+        for other in others
+    )
+    return list(dict.fromkeys(pairs))
 
 
 def gap_of(

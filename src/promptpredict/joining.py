@@ -40,9 +40,9 @@ def joined(found: Sequence[Comparison], models: Sequence[str]) -> Comparison:
         whole.notes += [note for note in each.notes if note not in whole.notes]
         flags = [_of_model(flag, model) for flag in each.flags]
         whole.flags += [flag for flag in flags if flag not in whole.flags]
-    whole.units = found[0].units
+    whole.units, whole.against = found[0].units, found[0].against
     whole.differences, whole.crossovers = differences(
-        whole.rows, whole.resampled, units=whole.units
+        whole.rows, whole.resampled, units=whole.units, against=whole.against
     )
     whole.differences += _between(whole, models)
     return whole

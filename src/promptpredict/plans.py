@@ -82,7 +82,8 @@ class Plan:
     ``max_test`` rows test; with ``held`` that many are kept from training, of which the first
     ``max_test`` test, so that a larger comparison may follow on the same training rows. ``folds``
     tests every row once instead. ``split_seed`` draws the test rows. ``base_rate`` is the known
-    share of positives, or those of all labels; ``value_saved`` and ``offer_cost`` are in one currency, per customer.
+    share of positives, or those of all labels; ``against`` names, for single approaches, those that
+    they stand against besides, all of a budget in a family of their own; ``value_saved`` and ``offer_cost`` are in one currency, per customer.
     """
 
     approaches: Sequence[str] = DEFAULT
@@ -99,16 +100,24 @@ class Plan:
     value_saved: float | None = None
     offer_cost: float | None = None
     memory_rows: int = 100  # of which is asked whether the model knows them by heart; 0: none
+    against: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise DataError for an approach that there is not, and for prices that make no sense."""
         if not self.approaches:
             raise DataError(f"no approach is given; possible: {', '.join(APPROACHES)}")
-        for approach in (*self.approaches, *self.budgets_of):
+        besides = [name for pair in self.against.items() for name in (pair[0], *pair[1])]
+        for approach in (*self.approaches, *self.budgets_of, *besides):
             if approach not in APPROACHES:
                 raise DataError(
                     f"there is no approach '{approach}'{nearest(approach, APPROACHES)}; "
                     f"possible: {', '.join(APPROACHES)}"
+                )
+        for approach in besides:
+            if approach not in self.wanted:
+                raise DataError(
+                    f"differences from and to {approach} are asked for, and it does not run; "
+                    f"possible: {', '.join(self.wanted)}"
                 )
         if (self.value_saved is None) != (self.offer_cost is None):
             lacks = "--offer-cost" if self.offer_cost is None else "--value-saved"
