@@ -29,7 +29,7 @@ from promptpredict.errors import DataError, UnscoredError
 from promptpredict.heads import stratified
 from promptpredict.labelled import label_shares
 from promptpredict.lm import CausalLM
-from promptpredict.loading import load_language_model
+from promptpredict.loading import choose_device, load_language_model
 from promptpredict.manylabels import fit_labels
 from promptpredict.merging import write_adapter
 from promptpredict.models import Source, here
@@ -198,14 +198,17 @@ def judged(logprobs: npt.ArrayLike, columns: Columns) -> Judged:
 
 def _training(asked: Asked, train: list[int], held: list[int], say: Say) -> Training:
     """Load the model, and read the prompts as it does."""
+    on_cpu = choose_device(asked.device)[0] == "cpu"
     lm = load_language_model(
         asked.source,
         dtype=asked.dtype,
         device=asked.device,
-        batch_tokens=_TOKENS,
+        batch_tokens=_TOKENS if on_cpu else None,
         pack=False,
         say=say,
     )
+    # Many small passes behind prefixes take a GPU longer than one that reads all of every prompt.
+    lm.passes.share = on_cpu
     prompts = [asked.prompt_file.render(record) for record in asked.records]
     words = Labels(asked.prompt_file.words, asked.prompt_file.front.join)
     fitted, faults = lm.passes.fit(prompts, [words] * len(prompts))
