@@ -112,13 +112,12 @@ def summed(
             mean, said = names | {"value": _number(value), "tables": len(tables)}, f"{value:.3f}"
             if way != BASE:
                 whole = gap_of(way, list(pairs.values()))
-                found = [
-                    {"table": table, **names, **_difference(gap_of(way, [pair]))}
-                    for table, pair in pairs.items()
+                gaps = {table: gap_of(way, [pair]) for table, pair in pairs.items()}
+                differences += [
+                    {"table": table, **names, **_difference(gap)} for table, gap in gaps.items()
                 ]
-                differences += found
-                mean |= _mean_difference(whole, found)
-                said += f"; {told(whole)}; {_spread(mean)}"
+                mean |= _mean_difference(whole, gaps)
+                said += f"; {told(whole)}; {_spread(gaps)}"
             print(f"mean of {len(tables)} tables, {count} shots, {way}: {said}", flush=True)
             means.append(mean)
     rows = [
@@ -128,23 +127,30 @@ def summed(
     return {"rows": rows, "differences": differences, "means": means}
 
 
-def _mean_difference(whole: Gap, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _mean_difference(whole: Gap, gaps: Mapping[str, Gap]) -> dict[str, Any]:
     """Return the mean difference over tables, and how it is spread over them."""
-    words = Counter(each["verdict"] for each in found)
-    worst = min(found, key=lambda each: each["value"])
+    words, worst = _words(gaps), _worst(gaps)
     mean = _difference(whole)
     mean["difference"] = mean.pop("value")
     spread = {"better": words["better"], "worse": words["worse"]}
-    return mean | spread | {"worst": {"table": worst["table"], "value": worst["value"]}}
+    return mean | spread | {"worst": {"table": worst, "value": _number(gaps[worst].value)}}
 
 
-def _spread(mean: Mapping[str, Any]) -> str:
+def _spread(gaps: Mapping[str, Gap]) -> str:
     """Say how a mean difference is spread over tables."""
-    worst = mean["worst"]
+    words, worst = _words(gaps), _worst(gaps)
     return (
-        f"better on {mean['better']}, worse on {mean['worse']}; the worst is {worst['table']}, "
-        f"{signed(worst['value'])}"
+        f"better on {words['better']}, worse on {words['worse']}; the worst is {worst}, "
+        f"{signed(gaps[worst].value)}"
     )
+
+
+def _words(gaps: Mapping[str, Gap]) -> Counter[str]:
+    return Counter(word(*gap.ends(0.95)) for gap in gaps.values())
+
+
+def _worst(gaps: Mapping[str, Gap]) -> str:
+    return min(gaps, key=lambda table: gaps[table].value)
 
 
 def _row(figure: Figure) -> dict[str, float | None]:
