@@ -35,9 +35,11 @@ class Band:
         self.around = around
         self._own = own
         self.undecided_ = self.undecided(own)  # (m,), each row without itself
-        if around == "ranking" and len(own):
+        if around == "ranking" and len(own) > 1:
+            # With one other less, or of few rows all would look more decided than those to come.
             itself = own * (1 - own) / (own.sum(axis=0) * (1 - own).sum(axis=0))
-            self.undecided_ = self.undecided_ - itself.sum(axis=1)
+            self.undecided_ -= itself.sum(axis=1)
+            self.undecided_ *= len(own) / (len(own) - 1)
 
     def undecided(self, said: Floats) -> Floats:
         """Return how undecided probabilities (n, k) are, (n,)."""

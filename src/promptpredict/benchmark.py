@@ -20,6 +20,7 @@ import numpy as np
 from promptpredict.approach import Probabilities
 from promptpredict.blending import best_of, choices, stacked
 from promptpredict.calibration import columns_of
+from promptpredict.cascading import SHARES, share_rows
 from promptpredict.cases import Comparison, Draw, Key, Outcome, Seen, every_draw, fewer, most, runs
 from promptpredict.choices import differences
 from promptpredict.encoders import Embedder
@@ -30,7 +31,7 @@ from promptpredict.heads import moved, shares, spread
 from promptpredict.leaks import find_leaks, repeated
 from promptpredict.memo import Memo
 from promptpredict.placing import unplaced
-from promptpredict.plans import ENCODED, READING, STACK, TUNED, WITH_LM, Plan
+from promptpredict.plans import ASKING, BOTH, CASCADE, ENCODED, STACK, TUNED, WITH_LM, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.rates import Rate, checked_rate, shares_of
 from promptpredict.records import Record, groups_of
@@ -143,7 +144,7 @@ class Benchmark:
         """Go through the run with what needs a language model, and nothing else."""
         for draw in self.draws():
             for approach in self._runs[draw.budget]:
-                if approach in READING:
+                if approach in ASKING:
                     self._ask_for(approach, draw)
                 if approach == TUNED:
                     self._find_faults(draw)
@@ -177,7 +178,9 @@ class Benchmark:
 
     def run(self, say: Say = lambda _: None) -> Comparison:
         """Fit and test every approach at every budget and seed that it takes."""
-        if self.memo is None and (reading := [name for name in self.approaches if name in WITH_LM]):
+        if self.memo is None and (
+            reading := [name for name in self.approaches if name in {*WITH_LM, CASCADE}]
+        ):
             raise DataError(f"{', '.join(reading)}: a language model is needed, and none is given")
         self.read()
         draws = self.draws()
@@ -195,6 +198,8 @@ class Benchmark:
             row, found.resampled[key] = figures.row(key, outcomes, model=model, **given)
             found.rows.append(row)
             found.predictions += figures.predictions(key, outcomes)
+            if key[0] == CASCADE:
+                found.shares += share_rows(figures, key, outcomes, model=row.model, **given)
             if key[0] in self.approaches:
                 found.watch(key[0], outcomes)
             say(line(row))
@@ -258,7 +263,7 @@ class Benchmark:
     def _seen(self, approach: str, estimator: Any) -> Seen | None:
         if approach == TUNED:
             return Seen.of([(estimator.scores_.mass, estimator.scores_.truncated)], None)
-        if self.memo is None or approach not in READING or self.memo.collecting:
+        if self.memo is None or approach not in ASKING or self.memo.collecting:
             return None
         return Seen.of(self.memo.gists, getattr(estimator, "shots_", None))
 
@@ -286,8 +291,8 @@ class Benchmark:
         tokens += getattr(estimator, "tokens_", 0.0)
         columns = [self.labels.index(key) for key in estimator.keys_]
         judged = spread(held_out, columns, len(self.labels))
-        seen = self._seen(approach, estimator)
-        return Outcome(
+        seen = self._seen(approach, estimator) if tokens else None
+        found = Outcome(
             draw,
             self._to_rate(draw, spread(probabilities, columns, len(self.labels))),
             self._to_rate(draw, judged),
@@ -296,6 +301,23 @@ class Benchmark:
             tokens,
             seen=seen,
         )
+        return self._at_shares(estimator, found) if approach == CASCADE else found
+
+    def _at_shares(self, cascade: Any, found: Outcome) -> Outcome:
+        """Return the outcome of a cascade with those at other shares of customers that it asks for."""
+        draw, columns = found.draw, [self.labels.index(key) for key in cascade.keys_]
+        shares: dict[float, Outcome] = {}
+        for share in SHARES:
+            each = cascade.at(share)
+            said, seconds, tokens = self._timed(each.predict_proba, draw)
+            shares[share] = replace(
+                found,
+                probabilities=self._to_rate(draw, spread(said, columns, len(self.labels))),
+                seconds=seconds,
+                tokens=tokens,
+                asked=float(each.asked(self._rows(draw.test)).mean()),
+            )
+        return replace(found, shares=shares)
 
     def _base_rate(self, draw: Draw) -> Outcome:
         rate = self.plan.base_rate
@@ -318,7 +340,7 @@ class Benchmark:
     # -- what is seen besides --------------------------------------------------------------
 
     def _model(self, approaches: Sequence[str]) -> str:
-        if set(approaches) & {*WITH_LM, STACK}:
+        if set(approaches) & {*WITH_LM, *BOTH}:
             return self.memo.name if self.memo else ""
         return self.embedder.name if set(approaches) & {*ENCODED} else ""
 

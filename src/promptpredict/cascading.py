@@ -1,0 +1,46 @@
+"""What a cascade is worth at each share of customers whom it asks the language model for, and what it costs.
+
+Knows outcomes and how figures are made of them; knows nothing of estimators, models or pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from promptpredict.cases import Key, Outcome
+from promptpredict.results import Row, Share, Value
+
+SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)
+SHOWN = ("roc_auc", "gain", "log_loss", "tokens_per_1000", "seconds_per_1000")
+
+
+def share_rows(figures: Any, key: Key, outcomes: Sequence[Outcome], **given: Any) -> list[Share]:
+    """Return the figures at each share, of the outcomes of all folds; ``given`` is that of ``row``.
+
+    The gain over asking nobody is taken on the same resamples of the test rows as both.
+    """
+    found: list[Share] = []
+    nobody = None
+    for share in SHARES:
+        parts = [outcome.shares[share] for outcome in outcomes]
+        row, drawn = figures.row(key, parts, **given)
+        nobody = nobody or (row, drawn)
+        gain = _gain(row, nobody[0], drawn - nobody[1])
+        metrics = {name: value for name, value in row.metrics.items() if name in SHOWN}
+        sizes = [len(part.draw.test) for part in parts]
+        asked = float(np.average([part.asked for part in parts], weights=sizes))
+        told = row.model_dump() | {"metrics": metrics | {"gain": gain}}
+        found.append(Share(**told, share=share, asked=asked))
+    return found
+
+
+def _gain(row: Row, nobody: Row, drawn: Any) -> Value:
+    """Return by how much more the ROC AUC is, with the 95 % interval of resamples (b,)."""
+    ours, theirs = (each.metrics["roc_auc"].value for each in (row, nobody))
+    known = drawn[np.isfinite(drawn)]
+    if ours is None or theirs is None or not len(known):
+        return Value(value=None)
+    return Value.of(ours - theirs, *np.quantile(known, [0.025, 0.975]).tolist())
