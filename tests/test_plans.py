@@ -9,11 +9,9 @@ from promptpredict.errors import DataError
 from promptpredict.plans import (
     APPROACHES,
     BOTH,
-    CASCADE,
     CHOICES,
     DEFAULT,
     PRIOR,
-    STACK,
     STACKED,
     WITH_LM,
     WITHOUT_LM,

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from promptpredict.calibration import Floats
 from promptpredict.cases import Key, Outcome
 from promptpredict.results import Row, Share, Value
+from promptpredict.verdict import Gap
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)
 SHOWN = ("roc_auc", "gain", "log_loss", "tokens_per_1000", "seconds_per_1000")
@@ -28,7 +30,7 @@ def share_rows(figures: Any, key: Key, outcomes: Sequence[Outcome], **given: Any
         parts = [outcome.shares[share] for outcome in outcomes]
         row, drawn = figures.row(key, parts, **given)
         nobody = nobody or (row, drawn)
-        gain = _gain(row, nobody[0], drawn - nobody[1])
+        gain = _gain(row, nobody[0], drawn - nobody[1], given["units"])
         metrics = {name: value for name, value in row.metrics.items() if name in SHOWN}
         sizes = [len(part.draw.test) for part in parts]
         asked = float(np.average([part.asked for part in parts], weights=sizes))
@@ -37,10 +39,17 @@ def share_rows(figures: Any, key: Key, outcomes: Sequence[Outcome], **given: Any
     return found
 
 
-def _gain(row: Row, nobody: Row, drawn: Any) -> Value:
+def _gain(row: Row, nobody: Row, drawn: Floats, units: float) -> Value:
     """Return by how much more the ROC AUC is, with the 95 % interval of resamples (b,)."""
     ours, theirs = (each.metrics["roc_auc"].value for each in (row, nobody))
-    known = drawn[np.isfinite(drawn)]
-    if ours is None or theirs is None or not len(known):
+    if ours is None or theirs is None:
         return Value(value=None)
-    return Value.of(ours - theirs, *np.quantile(known, [0.025, 0.975]).tolist())
+    gap = Gap(
+        approach=row.approach,
+        against=nobody.approach,
+        metric="roc_auc",
+        value=ours - theirs,
+        resampled=drawn,
+        units=units,
+    )
+    return Value.of(gap.value, *gap.ends(0.95))

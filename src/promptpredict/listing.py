@@ -47,7 +47,9 @@ def _shares(shares: Sequence[Share]) -> list[str]:
         spread = summarise(each)[0].metrics
         cells = [_cell(name, spread.get(name), len(each)) for name in _PRICED]
         asked = sum(one.asked for one in each) / len(each)
-        lines.append([f"{approach}, {share:.0%}", f"{budget:,}", f"{asked:.0%}", *cells])
+        lines.append(
+            [f"{approach}, {100 * share:.0f} %", f"{budget:,}", f"{100 * asked:.0f} %", *cells]
+        )
     return ["", *_lines(lines)]
 
 

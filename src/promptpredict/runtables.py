@@ -86,7 +86,12 @@ def share_table(shares: Sequence[Share]) -> Table:
     for (budget, approach, share), rows in groups.items():
         asked = sum(one.asked for one in rows) / len(rows)
         cells = [figure_cell(name, point_of(rows, name)) for name in _PRICED]
-        line = [Cell(f"{share:.0%}"), Cell(f"{asked:.0%}"), _gain(point_of(rows, "gain")), *cells]
+        line = [
+            Cell(f"{100 * share:.0f} %"),
+            Cell(f"{100 * asked:.0f} %"),
+            _gain(point_of(rows, "gain")),
+            *cells,
+        ]
         parts.setdefault((budget, approach), []).append(line)
     caption = (
         "A cascade that asks the language model for a share of the customers: what it is worth and "
