@@ -20,7 +20,7 @@ import numpy as np
 from promptpredict.approach import Probabilities
 from promptpredict.blending import best_of, choices, stacked
 from promptpredict.calibration import columns_of
-from promptpredict.cascading import SHARES, share_rows
+from promptpredict.cascading import at_shares, share_rows
 from promptpredict.cases import Comparison, Draw, Key, Outcome, Seen, every_draw, fewer, most, runs
 from promptpredict.choices import differences
 from promptpredict.encoders import Embedder
@@ -287,37 +287,24 @@ class Benchmark:
         else:
             some = np.random.default_rng(self.plan.split_seed).permutation(draw.train)[:RATE_ROWS]
             estimator.fit(self._rows(some), None)
-        probabilities, seconds, tokens = self._timed(estimator.predict_proba, draw)
-        tokens += getattr(estimator, "tokens_", 0.0)
+        said, seconds, tokens = self._said(estimator, draw)
         columns = [self.labels.index(key) for key in estimator.keys_]
         judged = spread(held_out, columns, len(self.labels))
         seen = self._seen(approach, estimator) if tokens else None
-        found = Outcome(
-            draw,
-            self._to_rate(draw, spread(probabilities, columns, len(self.labels))),
-            self._to_rate(draw, judged),
-            judged,
-            seconds,
-            tokens,
-            seen=seen,
-        )
-        return self._at_shares(estimator, found) if approach == CASCADE else found
+        unseen = self._to_rate(draw, judged)
+        found = Outcome(draw, said, unseen, judged, seconds, tokens, seen=seen)
+        if approach != CASCADE:
+            return found
+        tested = self._rows(draw.test)
+        return at_shares(estimator, found, tested, lambda each: self._said(each, draw))
 
-    def _at_shares(self, cascade: Any, found: Outcome) -> Outcome:
-        """Return the outcome of a cascade with those at other shares of customers that it asks for."""
-        draw, columns = found.draw, [self.labels.index(key) for key in cascade.keys_]
-        shares: dict[float, Outcome] = {}
-        for share in SHARES:
-            each = cascade.at(share)
-            said, seconds, tokens = self._timed(each.predict_proba, draw)
-            shares[share] = replace(
-                found,
-                probabilities=self._to_rate(draw, spread(said, columns, len(self.labels))),
-                seconds=seconds,
-                tokens=tokens,
-                asked=float(each.asked(self._rows(draw.test)).mean()),
-            )
-        return replace(found, shares=shares)
+    def _said(self, estimator: Any, draw: Draw) -> tuple[Probabilities, float, float]:
+        """Return what an estimator says of the test rows in label order, the seconds, the tokens."""
+        probabilities, seconds, tokens = self._timed(estimator.predict_proba, draw)
+        tokens += getattr(estimator, "tokens_", 0.0)
+        columns = [self.labels.index(key) for key in estimator.keys_]
+        said = self._to_rate(draw, spread(probabilities, columns, len(self.labels)))
+        return said, seconds, tokens
 
     def _base_rate(self, draw: Draw) -> Outcome:
         rate = self.plan.base_rate

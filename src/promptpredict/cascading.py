@@ -1,22 +1,49 @@
 """What a cascade is worth at each share of customers whom it asks the language model for, and what it costs.
 
-Knows outcomes and how figures are made of them; knows nothing of estimators, models or pages.
+Knows a fitted cascade, outcomes, and how figures are made of them; knows nothing of models or pages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from promptpredict.calibration import Floats
+from promptpredict.cascade import CascadeClassifier
 from promptpredict.cases import Key, Outcome
+from promptpredict.records import Record
 from promptpredict.results import Row, Share, Value
 from promptpredict.verdict import Gap
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)
 SHOWN = ("roc_auc", "gain", "log_loss", "tokens_per_1000", "seconds_per_1000")
+
+
+def at_shares(
+    cascade: CascadeClassifier,
+    found: Outcome,
+    tested: list[Record],
+    say: Callable[[CascadeClassifier], tuple[Floats, float, float]],
+) -> Outcome:
+    """Return the outcome of a cascade with those at every share beside it.
+
+    ``say`` returns what a cascade says of the ``tested`` rows, the seconds and the tokens.
+    """
+    shares = {}
+    for share in SHARES:
+        each = cascade.at(share)
+        said, seconds, tokens = say(each)
+        shares[share] = replace(
+            found,
+            probabilities=said,
+            seconds=seconds,
+            tokens=tokens,
+            asked=float(each.asked(tested).mean()),
+        )
+    return replace(found, shares=shares)
 
 
 def share_rows(figures: Any, key: Key, outcomes: Sequence[Outcome], **given: Any) -> list[Share]:
