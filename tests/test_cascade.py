@@ -19,6 +19,7 @@ from promptpredict.calibration import fit_platt
 from promptpredict.cascade import CascadeClassifier
 from promptpredict.estimators import ProbeClassifier, PromptClassifier
 from promptpredict.manylabels import cross_calibrated, fit_vector
+from promptpredict.records import Record
 from promptpredict.stacking import Stacker
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)
@@ -34,6 +35,20 @@ text: [feedback]
 {% block customer %}{% for field in customer.fields %}{{ field.value }} {% endfor %}
 {{ customer.feedback }}{% endblock %}
 {% block question %}And now?{% endblock %}
+"""
+
+
+PROMPT_OF = """\
+---
+task: binary
+target: outcome
+labels: {{stays: [glad], leaves: [angry]}}
+positive: leaves
+id: id
+---
+{{% block system %}}You judge.{{% endblock %}}
+{{% block customer %}}{}{{% endblock %}}
+{{% block question %}}And now?{{% endblock %}}
 """
 
 
@@ -269,6 +284,41 @@ def test_another_share_is_as_if_it_had_been_fitted_with_it():
     assert fitted.share == 0.25
 
 
+def two_columns(n, seed):
+    """Customers of whom one column tells a little and another more, by another kind of table."""
+    rng = np.random.default_rng(seed)
+    y = rng.random(n) < 0.2
+    values = np.stack([rng.normal(y, 1.0), rng.normal(1.6 * y, 1.0)], axis=1)
+    found = [
+        Record(
+            row, str(row), {"id": str(row), "near": near, "far": far}, "leaves" if left else "stays"
+        )
+        for row, ((near, far), left) in enumerate(zip(values.tolist(), y.tolist(), strict=True))
+    ]
+    return found, y
+
+
+def test_what_it_says_comes_true_as_often_inside_the_band_as_outside_and_a_quarter_is_worth_it():
+    """Two approaches that see a column each stand for both: no language model could be so clear."""
+    every = prompt_file(PROMPT_OF.format("{{ customer.near }} {{ customer.far }}"))
+    seen = [prompt_file(PROMPT_OF.format(f"{{{{ customer.{name} }}}}")) for name in ("near", "far")]
+    cheap, dear = (StructuredClassifier(each) for each in seen)
+    labelled, y = two_columns(400, 0)
+    tested, truth = two_columns(3000, 1)
+    found = CascadeClassifier(every, cheap=cheap, dear=dear)
+    found.fit(labelled, np.where(y, "leaves", "stays"))
+    told = {share: found.at(share).predict_proba(tested)[:, 0] for share in SHARES}
+    for share in (0.25, 0.5):
+        band = found.at(share).asked(tested)
+        for rows_ in (band, ~band):
+            assert abs(told[share][rows_].mean() - truth[rows_].mean()) < 0.04
+        assert abs(band.mean() - share) < 0.08
+    auc = {share: roc_auc_score(truth, each) for share, each in told.items()}
+    assert list(auc.values()) == sorted(auc.values())
+    gained = (auc[0.25] - auc[0]) / (auc[1] - auc[0])
+    assert gained > 0.3  # of what asking everybody would gain
+
+
 # -- rows that were fitted on ----------------------------------------------------------------------
 
 
@@ -294,6 +344,15 @@ def test_shots_of_the_dear_approach_are_no_rows_that_it_had_not_seen():
     tested, _ = rows(200, seed=1, share=0.2)
     leaves = found.predict_proba(tested)[:, 0]
     assert abs(leaves.mean() - 0.2) < 0.06
+
+
+def test_a_label_whose_rows_are_all_shots_can_still_be_foretold():
+    labelled, _ = rows(24)
+    y = ["leaves"] * 2 + ["stays"] * 22
+    dear = PromptClassifier(prompt_file(), model=SharedLM(), shots=4, random_state=0)
+    found = cascade(dear=dear, share=1.0).fit(labelled, y)
+    tested, _ = rows(20, seed=1)
+    assert found.predict_proba(tested).min() > 0
 
 
 def test_where_a_label_has_a_single_row_everybody_is_asked_for():

@@ -81,14 +81,14 @@ class CascadeClassifier(Approach):
         if self.share == 0:
             return
         self.dear_ = _Calibrated.fit(dear, self, records)
-        both = [own, self.dear_.held_out]
-        self.stacker_ = Stacker().fit(
-            both, self.targets(records), self.random_state, groups_of(records)
-        )
+        columns, both = self.targets(records), [own, self.dear_.held_out]
+        learned = _known(np.concatenate(both, axis=1))
+        if set(columns[learned]) < set(columns):  # all rows of a label are shots
+            # The mean of both: a stacker that knows no row of a label never foretells it.
+            learned[:], both = False, [np.full_like(each, np.nan) for each in both]
+        self.stacker_ = Stacker().fit(both, columns, self.random_state, groups_of(records))
         # Shots in front of the dear one are rows that it cannot be held out of: the level of the
         # others is another where more of a label are shots.
-        learned = _known(np.concatenate(both, axis=1))
-        columns = self.targets(records)
         some = columns[learned] if learned.any() else columns
         self._levels = tuple(shares(each, len(self.classes_)) for each in (some, columns))
 
