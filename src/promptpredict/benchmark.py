@@ -31,7 +31,7 @@ from promptpredict.heads import moved, shares, spread
 from promptpredict.leaks import find_leaks, repeated
 from promptpredict.memo import Memo
 from promptpredict.placing import unplaced
-from promptpredict.plans import ASKING, BOTH, CASCADE, ENCODED, STACK, TUNED, WITH_LM, Plan
+from promptpredict.plans import ASKING, BOTH, CASCADE, ENCODED, READING, STACK, TUNED, WITH_LM, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.rates import Rate, checked_rate, shares_of
 from promptpredict.records import Record, groups_of
@@ -143,8 +143,10 @@ class Benchmark:
     def _ask(self) -> None:
         """Go through the run with what needs a language model, and nothing else."""
         for draw in self.draws():
-            for approach in self._runs[draw.budget]:
-                if approach in ASKING:
+            # At a share of 1 a cascade asks what a probe asks, and needs no embedding to tell.
+            runs = ["probe" if name == CASCADE else name for name in self._runs[draw.budget]]
+            for approach in dict.fromkeys(runs):
+                if approach in READING:
                     self._ask_for(approach, draw)
                 if approach == TUNED:
                     self._find_faults(draw)
