@@ -26,8 +26,8 @@ class Band:
     wrong way round, which is what ROC AUC counts; of several labels the sum over them, each against
     the rest, as a share of its pairs. ``probability``: the entropy in nats, the log loss that a
     probability expects of itself. With labels as frequent as one another the two hold the same
-    customers. Where 5 % leave, probability looks for those nearest to .5, at the very top, while most
-    pairs that stand wrong are those of customers between .05 and .5.
+    customers. Where 5 % leave, both lie above .05, and that of the ranking leaves out the very top, who
+    stay there whatever else is said.
     """
 
     def __init__(self, own: Floats, around: Around = "ranking") -> None:

@@ -1,7 +1,7 @@
 """The cascade: a cheap approach for everybody, a dear one for customers of whom it is not sure.
 
-Knows probabilities of two approaches, and who is in the uncertain band; knows nothing of prompts,
-models or metrics.
+Knows two approaches, what they say, and who is in the uncertain band; knows nothing of how they come
+to it, nor of splits or metrics.
 """
 
 from __future__ import annotations
