@@ -20,6 +20,7 @@ from promptpredict.baselines import (
     StructuredClassifier,
     TextClassifier,
 )
+from promptpredict.cascade import CascadeClassifier
 from promptpredict.estimators import ProbeClassifier, PromptClassifier
 from promptpredict.heads import stratified
 from promptpredict.panels import PanelClassifier
@@ -81,7 +82,8 @@ def approaches(text=PROMPT, lm=None):
         "text": TextClassifier(prompt),
     }
     members = [found["zero-shot"], found["embedding"]]
-    return found | {"stack": StackClassifier(prompt, members=members)}
+    cascade = CascadeClassifier(prompt, cheap=found["text"], dear=found["probe"])
+    return found | {"stack": StackClassifier(prompt, members=members), "cascade": cascade}
 
 
 NAMES = list(approaches())

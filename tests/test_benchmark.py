@@ -30,7 +30,7 @@ from promptpredict.estimating import estimator_of
 from promptpredict.heads import spread
 from promptpredict.ledger import Ledger
 from promptpredict.memo import Memo
-from promptpredict.plans import CHOICES, STACK, WITH_LM, Plan
+from promptpredict.plans import BOTH, CHOICES, WITH_LM, Plan
 from promptpredict.scores import each_labels
 
 
@@ -92,7 +92,7 @@ def fits(monkeypatch):
 
 def test_every_approach_is_tested_at_every_budget_and_seed_that_it_takes(whole):
     _, comparison, _ = whole
-    needs_16 = {STACK, "probe-shots"}
+    needs_16 = {*BOTH, "probe-shots"}
     expected = {("zero-shot", 0, 0)} | {
         (approach, budget, seed)
         for seed in (0, 1)
@@ -136,7 +136,7 @@ def test_a_row_says_what_was_compared(whole):
         name = row.chosen or row.approach
         encoded = name in ("embedding", "fusion", "fusion-trees", "fusion-mlp")
         assert row.model == (
-            "fake" if name in (*WITH_LM, STACK) else "FakeEncoder" if encoded else ""
+            "fake" if name in (*WITH_LM, *BOTH) else "FakeEncoder" if encoded else ""
         )
         assert (row.table, row.prompt) == ("customers.csv", "p.jinja")
         assert sorted(row.metrics) == sorted(names)
@@ -303,7 +303,7 @@ def test_no_test_row_is_ever_shown_or_learned_from(fits, split):
     # each fold's fits stand behind one another, the fold's two budgets as well
     assert len(fits) % len(trains) == 0
     size = len(fits) // len(trains)
-    assert size >= 2 * (len(FAKED) - len({STACK, "probe-shots"}))
+    assert size >= 2 * (len(FAKED) - len({*BOTH, "probe-shots"}))
     for fold, train in enumerate(trains):
         for name, rows, _ in fits[fold * size : (fold + 1) * size]:
             assert set(rows) <= train, name

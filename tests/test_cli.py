@@ -306,7 +306,7 @@ SCORE = ["score", "customers.csv"]
             ["benchmark", "labelled.csv", *P, "--out", "r", "--approach", "prior,prob"],
             "there is no approach 'prob' (nearest: 'probe'); possible: zero-shot, panel, probe, "
             "probe-shots, few-shot, few-shot-sets, few-shot-random, few-shot-nearest, tuned, embedding, text, fusion, "
-            "fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
+            "fusion-mlp, fusion-trees, structured, structured-trees, prior, stack, cascade",
             "benchmark",
         ),
         (

@@ -11,7 +11,7 @@ from promptpredict.cases import Draw
 from promptpredict.encoders import Embedder
 from promptpredict.estimating import estimator_of
 from promptpredict.memo import Memo
-from promptpredict.plans import APPROACHES, STACK, WITH_LM, Plan
+from promptpredict.plans import APPROACHES, CASCADE, STACK, WITH_LM, Plan
 
 MEMO, EMBEDDER, FILE = Memo(FakeLM()), Embedder(FakeEncoder()), prompt_file()
 
@@ -44,14 +44,24 @@ def test_every_approach_reads_the_prompt_file_with_what_all_share(approach):
     """Each prompt and text is then read once, whoever needs it."""
     found = made(approach).get_params(deep=False)
     assert found["prompt"] is FILE
-    assert ("model" in found) == (approach in WITH_LM)
+    assert ("model" in found) == (approach in {*WITH_LM, CASCADE})
     assert found.get("model", MEMO) is MEMO
     assert found.get("encoder", EMBEDDER) is EMBEDDER
 
 
 @pytest.mark.parametrize(
     "approach",
-    ["probe", "panel", "embedding", "fusion", "fusion-trees", "fusion-mlp", "text", "structured"],
+    [
+        "probe",
+        "panel",
+        "cascade",
+        "embedding",
+        "fusion",
+        "fusion-trees",
+        "fusion-mlp",
+        "text",
+        "structured",
+    ],
 )
 def test_what_is_drawn_in_a_fit_is_drawn_by_the_seed(approach):
     assert made(approach).random_state == 7

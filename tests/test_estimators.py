@@ -23,6 +23,7 @@ from promptpredict.baselines import (
     StructuredClassifier,
     TextClassifier,
 )
+from promptpredict.cascade import CascadeClassifier
 from promptpredict.encoders import Embedder
 from promptpredict.errors import DataError
 from promptpredict.estimators import ProbeClassifier, PromptClassifier
@@ -116,6 +117,9 @@ def approaches(prompt):
         "stack": StackClassifier(
             prompt, members=[PromptClassifier(prompt, model=QuietLM()), TextClassifier(prompt)]
         ),
+        "cascade": CascadeClassifier(
+            prompt, cheap=TextClassifier(prompt), dear=ProbeClassifier(prompt, model=QuietLM())
+        ),
         "prior": PriorClassifier(prompt),
     }
 
@@ -159,6 +163,7 @@ def softmax(logprobs):
         TextClassifier(),
         StructuredClassifier(),
         StackClassifier(members=[PromptClassifier(model=QuietLM()), PriorClassifier()]),
+        CascadeClassifier(cheap=StructuredClassifier(), dear=PromptClassifier(model=QuietLM())),
         PriorClassifier(),
     ]
 )
@@ -280,6 +285,7 @@ def test_faults_say_what_was_found(X, y, kind, text):
         TextClassifier(prompt_file()),
         StructuredClassifier(prompt_file()),
         StackClassifier(prompt_file(), members=[PriorClassifier(prompt_file())]),
+        CascadeClassifier(prompt_file(), encoder=QuietEncoder(), model=QuietLM()),
         PriorClassifier(prompt_file()),
     ):
         with pytest.raises(kind) as error:

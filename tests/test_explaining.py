@@ -143,6 +143,7 @@ def test_a_label_of_several(fakes):
     ("given", "text"),
     [
         ({"approach": "prob", "train": "train.csv"}, f"the approach 'prob' is unknown (nearest: 'probe'); possible: {', '.join(EXPLAINED)}"),
+        ({"approach": "cascade", "train": "train.csv"}, f"the approach 'cascade' joins others, which can be explained; possible: {', '.join(EXPLAINED)}"),
         ({"approach": "stack", "train": "train.csv"}, f"the approach 'stack' joins others, which can be explained; possible: {', '.join(EXPLAINED)}"),
         ({"approach": "prior", "train": "train.csv"}, f"the approach 'prior' has no reasons; possible: {', '.join(EXPLAINED)}"),
         ({"approach": "probe"}, "probe learns from labelled records; give them with --train"),

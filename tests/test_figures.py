@@ -325,6 +325,8 @@ def test_an_approach_costs_what_it_costs_alone_whoever_read_its_prompts(monkeypa
         "prior": [0],
         # zero-shot and probe read one prompt between them; the embedding comes on top
         "stack": [3500],
+        # the embedding of everybody, and a prompt of those that it asks for
+        "cascade": [500 + 3000 * one.asked for one in comparison.shares if one.share == 0.25],
     }
 
 

@@ -8,10 +8,10 @@ from compared import PROMPT, prompt_file
 from promptpredict.errors import DataError
 from promptpredict.plans import (
     APPROACHES,
+    BOTH,
     CHOICES,
     DEFAULT,
     PRIOR,
-    STACK,
     STACKED,
     WITH_LM,
     WITHOUT_LM,
@@ -21,9 +21,9 @@ from promptpredict.plans import (
 COLUMNS = "{% for field in customer.fields %}\n{{ field.name }}: {{ field.value }}\n{% endfor %}\n"
 
 
-def test_the_names_of_approaches_are_on_one_side_or_the_other_but_for_the_stack():
+def test_the_names_of_approaches_are_on_one_side_or_the_other_but_for_those_that_join_both():
     assert not set(WITH_LM) & set(WITHOUT_LM)
-    assert set(APPROACHES) == {*WITH_LM, *WITHOUT_LM, PRIOR, STACK}
+    assert set(APPROACHES) == {*WITH_LM, *WITHOUT_LM, PRIOR, *BOTH}
     assert len(set(APPROACHES)) == len(APPROACHES)
     assert set(DEFAULT) <= set(APPROACHES)
     assert set(STACKED) <= {*WITH_LM, *WITHOUT_LM}
@@ -41,13 +41,13 @@ def test_the_names_of_approaches_are_on_one_side_or_the_other_but_for_the_stack(
             {"approaches": ("probe", "embeding")},
             "there is no approach 'embeding' (nearest: 'embedding'); possible: zero-shot, panel, "
             "probe, probe-shots, few-shot, few-shot-sets, few-shot-random, few-shot-nearest, tuned, embedding, text, "
-            "fusion, fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
+            "fusion, fusion-mlp, fusion-trees, structured, structured-trees, prior, stack, cascade",
         ),
         (
             {"budgets_of": {"few-shot": (4,), "prob": (16,)}},
             "there is no approach 'prob' (nearest: 'probe'); possible: zero-shot, panel, probe, "
             "probe-shots, few-shot, few-shot-sets, few-shot-random, few-shot-nearest, tuned, embedding, text, fusion, "
-            "fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
+            "fusion-mlp, fusion-trees, structured, structured-trees, prior, stack, cascade",
         ),
         (
             {"approaches": ("probe", "text"), "against": {"probe": ("text", "tuned")}},
@@ -77,9 +77,9 @@ def test_the_default_plan_and_a_price_with_its_cost_are_well():
 # -- what is needed ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("approach", [*WITH_LM, *WITHOUT_LM, PRIOR, STACK])
+@pytest.mark.parametrize("approach", [*WITH_LM, *WITHOUT_LM, PRIOR, *BOTH])
 def test_a_language_model_is_needed_by_those_that_read_customers(approach):
-    needing = (*WITH_LM, STACK)
+    needing = (*WITH_LM, *BOTH)
     assert Plan(approaches=(approach,)).needs_lm is (approach in needing)
     assert Plan(approaches=("prior", approach)).needs_lm is (approach in needing)
 
@@ -93,6 +93,7 @@ def test_a_sentence_encoder_is_needed_by_embeddings_and_nearest_shots():
         "fusion-mlp",
         "few-shot-nearest",
         "stack",
+        "cascade",
     }
     assert Plan(approaches=("few-shot",), select="nearest").needs_encoder
     assert not Plan(approaches=("probe",), select="nearest").needs_encoder
@@ -114,11 +115,11 @@ def test_without_a_label_there_is_zero_shot_and_a_known_base_rate(rate):
     assert takes == ({"zero-shot"} if rate is None else {"zero-shot", "prior"})
 
 
-def test_with_few_labels_there_is_neither_stack_nor_probe_with_shots_nor_tuning():
+def test_with_few_labels_there_is_neither_stack_nor_cascade_nor_probe_with_shots_nor_tuning():
     plan = Plan()
     for budget, lacking in (
-        (4, {"stack", "probe-shots", "tuned"}),
-        (15, {"stack", "probe-shots", "tuned"}),
+        (4, {"stack", "probe-shots", "tuned", "cascade"}),
+        (15, {"stack", "probe-shots", "tuned", "cascade"}),
         (16, set()),
     ):
         takes = {name for name in APPROACHES if plan.takes(name, budget, 100)}

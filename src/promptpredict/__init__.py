@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         StructuredClassifier,
         TextClassifier,
     )
+    from promptpredict.cascade import CascadeClassifier
     from promptpredict.errors import DataError, ModelError, PromptError, PromptPredictError
     from promptpredict.estimators import ProbeClassifier, PromptClassifier
     from promptpredict.histories import with_events
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "CascadeClassifier",
     "DataError",
     "EmbeddingClassifier",
     "EmbeddingRegressor",
@@ -61,6 +63,7 @@ __all__ = [
     "with_events",
 ]
 _HOMES = {
+    "CascadeClassifier": "cascade",
     "DataError": "errors",
     "EmbeddingClassifier": "baselines",
     "EmbeddingRegressor": "regressors",

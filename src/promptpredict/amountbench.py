@@ -22,13 +22,13 @@ from promptpredict.blending import best_of, choices, stacked
 from promptpredict.cases import Draw, Outcome
 from promptpredict.errors import DataError
 from promptpredict.heads import logistic
-from promptpredict.plans import TUNED, Plan
+from promptpredict.plans import CASCADE, TUNED, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, groups_of
 
 LEAST_JOINED = 8  # rows that all members of a stack have not seen, from which it weighs them
 # Approaches to a class that have no twin for amounts.
-_NO_TWIN = ("few-shot-sets", "panel", "fusion-trees", "fusion-mlp", TUNED)
+_NO_TWIN = ("few-shot-sets", "panel", "fusion-trees", "fusion-mlp", TUNED, CASCADE)
 
 
 class AmountBenchmark(Benchmark):

@@ -20,6 +20,7 @@ import numpy as np
 from promptpredict.approach import Probabilities
 from promptpredict.blending import best_of, choices, stacked
 from promptpredict.calibration import columns_of
+from promptpredict.cascading import at_shares, share_rows
 from promptpredict.cases import Comparison, Draw, Key, Outcome, Seen, every_draw, fewer, most, runs
 from promptpredict.choices import differences
 from promptpredict.encoders import Embedder
@@ -30,7 +31,7 @@ from promptpredict.heads import moved, shares, spread
 from promptpredict.leaks import find_leaks, repeated
 from promptpredict.memo import Memo
 from promptpredict.placing import unplaced
-from promptpredict.plans import ENCODED, READING, STACK, TUNED, WITH_LM, Plan
+from promptpredict.plans import ASKING, BOTH, CASCADE, ENCODED, READING, STACK, TUNED, WITH_LM, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.rates import Rate, checked_rate, shares_of
 from promptpredict.records import Record, groups_of
@@ -142,7 +143,9 @@ class Benchmark:
     def _ask(self) -> None:
         """Go through the run with what needs a language model, and nothing else."""
         for draw in self.draws():
-            for approach in self._runs[draw.budget]:
+            # At a share of 1 a cascade asks what a probe asks, and needs no embedding to tell.
+            runs = ["probe" if name == CASCADE else name for name in self._runs[draw.budget]]
+            for approach in dict.fromkeys(runs):
                 if approach in READING:
                     self._ask_for(approach, draw)
                 if approach == TUNED:
@@ -177,7 +180,9 @@ class Benchmark:
 
     def run(self, say: Say = lambda _: None) -> Comparison:
         """Fit and test every approach at every budget and seed that it takes."""
-        if self.memo is None and (reading := [name for name in self.approaches if name in WITH_LM]):
+        if self.memo is None and (
+            reading := [name for name in self.approaches if name in {*WITH_LM, CASCADE}]
+        ):
             raise DataError(f"{', '.join(reading)}: a language model is needed, and none is given")
         self.read()
         draws = self.draws()
@@ -195,6 +200,8 @@ class Benchmark:
             row, found.resampled[key] = figures.row(key, outcomes, model=model, **given)
             found.rows.append(row)
             found.predictions += figures.predictions(key, outcomes)
+            if key[0] == CASCADE:
+                found.shares += share_rows(figures, key, outcomes, model=row.model, **given)
             if key[0] in self.approaches:
                 found.watch(key[0], outcomes)
             say(line(row))
@@ -258,7 +265,7 @@ class Benchmark:
     def _seen(self, approach: str, estimator: Any) -> Seen | None:
         if approach == TUNED:
             return Seen.of([(estimator.scores_.mass, estimator.scores_.truncated)], None)
-        if self.memo is None or approach not in READING or self.memo.collecting:
+        if self.memo is None or approach not in ASKING or self.memo.collecting:
             return None
         return Seen.of(self.memo.gists, getattr(estimator, "shots_", None))
 
@@ -282,20 +289,24 @@ class Benchmark:
         else:
             some = np.random.default_rng(self.plan.split_seed).permutation(draw.train)[:RATE_ROWS]
             estimator.fit(self._rows(some), None)
+        said, seconds, tokens = self._said(estimator, draw)
+        columns = [self.labels.index(key) for key in estimator.keys_]
+        judged = spread(held_out, columns, len(self.labels))
+        seen = self._seen(approach, estimator) if tokens else None
+        unseen = self._to_rate(draw, judged)
+        found = Outcome(draw, said, unseen, judged, seconds, tokens, seen=seen)
+        if approach != CASCADE:
+            return found
+        tested = self._rows(draw.test)
+        return at_shares(estimator, found, tested, lambda each: self._said(each, draw))
+
+    def _said(self, estimator: Any, draw: Draw) -> tuple[Probabilities, float, float]:
+        """Return what an estimator says of the test rows in label order, the seconds, the tokens."""
         probabilities, seconds, tokens = self._timed(estimator.predict_proba, draw)
         tokens += getattr(estimator, "tokens_", 0.0)
         columns = [self.labels.index(key) for key in estimator.keys_]
-        judged = spread(held_out, columns, len(self.labels))
-        seen = self._seen(approach, estimator)
-        return Outcome(
-            draw,
-            self._to_rate(draw, spread(probabilities, columns, len(self.labels))),
-            self._to_rate(draw, judged),
-            judged,
-            seconds,
-            tokens,
-            seen=seen,
-        )
+        said = self._to_rate(draw, spread(probabilities, columns, len(self.labels)))
+        return said, seconds, tokens
 
     def _base_rate(self, draw: Draw) -> Outcome:
         rate = self.plan.base_rate
@@ -318,7 +329,7 @@ class Benchmark:
     # -- what is seen besides --------------------------------------------------------------
 
     def _model(self, approaches: Sequence[str]) -> str:
-        if set(approaches) & {*WITH_LM, STACK}:
+        if set(approaches) & {*WITH_LM, *BOTH}:
             return self.memo.name if self.memo else ""
         return self.embedder.name if set(approaches) & {*ENCODED} else ""
 

@@ -18,7 +18,7 @@ from promptpredict.approach import Probabilities
 from promptpredict.errors import DataError
 from promptpredict.memo import Gist
 from promptpredict.plans import BY_SELECT, PROBE_SHOTS, WITH_SHOTS, Plan
-from promptpredict.results import Crossover, Difference, Flag, Row, Shown
+from promptpredict.results import Crossover, Difference, Flag, Row, Share, Shown
 from promptpredict.shots import Shots
 from promptpredict.shotsets import ShotSets
 from promptpredict.splits import Rows, Split, draws
@@ -71,7 +71,9 @@ class Outcome:
 
     Columns are in label order. ``judged`` are the probabilities of its own rows before they are
     moved to a known base rate: those by which the rows themselves choose. ``seconds`` and
-    ``tokens`` are those of the test rows; ``chosen`` names the approach behind a choice.
+    ``tokens`` are those of the test rows; ``chosen`` names the approach behind a choice. Of a cascade
+    ``shares`` are the outcomes at other shares of customers that it asks for, and of each ``asked`` the
+    share of the test rows.
     """
 
     draw: Draw
@@ -82,6 +84,8 @@ class Outcome:
     tokens: float
     chosen: str | None = None
     seen: Seen | None = None
+    shares: Mapping[float, Outcome] = field(default_factory=dict)
+    asked: float = 0.0
 
 
 @dataclass
@@ -96,6 +100,7 @@ class Comparison:
     differences: list[Difference] = field(default_factory=list)
     crossovers: list[Crossover] = field(default_factory=list)
     predictions: list[dict[str, Any]] = field(default_factory=list)
+    shares: list[Share] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     flags: list[Flag] = field(default_factory=list)
     shots: list[Shown] = field(default_factory=list)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from promptpredict.calibration import columns_of
 from promptpredict.plans import (
     BASELINE,
+    BOTH,
     CHOSEN_SINGLE,
     CHOSEN_WITH,
     CHOSEN_WITHOUT,
@@ -89,8 +90,8 @@ def differences(
     asked = _asked(against or {}, list(models))
     for budget in sorted({budget for _, budget in seeds}):
         without = CHOSEN_WITHOUT if (CHOSEN_WITHOUT, budget) in seeds else BASELINE
-        stacks = [f"{STACK}{model}" for model in models]
-        single = [gap(name, without, budget) for name in (*by_lm, *stacks)]
+        joining = [f"{name}{model}" for name in BOTH for model in models]
+        single = [gap(name, without, budget) for name in (*by_lm, *joining)]
         choices = [
             gap(f"{approach}{model}", other, budget)
             for model in models

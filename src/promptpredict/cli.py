@@ -222,7 +222,8 @@ def benchmark(
     interrupted run goes on, and a second one with other approaches or budgets reads only what is
     new. Approaches: zero-shot, few-shot, few-shot-sets, few-shot-random, few-shot-nearest, probe,
     probe-shots, panel, tuned (trains a model for each draw: dear), embedding, text, fusion,
-    fusion-mlp, fusion-trees, structured, structured-trees, stack, prior.
+    fusion-mlp, fusion-trees, structured, structured-trees, stack, cascade (embedding, and probe
+    for the customers of whom it is least sure; with its cost at several shares of them), prior.
     """
     from promptpredict.comparing import BenchmarkOptions, benchmark_table
     from promptpredict.errors import DataError

@@ -328,6 +328,7 @@ def results_of(found: Comparison, about: About) -> Results:
         differences=found.differences,
         verdict=sentence(found.rows, found.differences),
         crossovers=found.crossovers,
+        shares=found.shares,
         flags=found.flags,
         notes=found.notes,
         about=about,

@@ -11,7 +11,7 @@ from promptpredict.approach import Approach
 from promptpredict.calibration import MIN_ROWS
 from promptpredict.cases import Draw
 from promptpredict.encoders import Embedder
-from promptpredict.plans import BY_SELECT, SHOT_SETS, TUNED, Plan
+from promptpredict.plans import BY_SELECT, CASCADE, SHOT_SETS, TUNED, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.scores import LanguageModel
 
@@ -28,6 +28,7 @@ def estimator_of(
 ) -> Approach:
     """Return the estimator of an approach for a draw of labelled rows, with so many shots."""
     from promptpredict import estimators
+    from promptpredict.cascade import CascadeClassifier
     from promptpredict.panels import PanelClassifier
     from promptpredict.tuned import TunedClassifier
 
@@ -55,6 +56,8 @@ def estimator_of(
         return estimators.ProbeClassifier(prompt_file, shots=shots, random_state=None, **by_lm)
     if approach == TUNED:
         return TunedClassifier(prompt_file, model=model or "auto", **given)
+    if approach == CASCADE:
+        return CascadeClassifier(prompt_file, **by_lm | {"model": model or "auto"}, **given)
     if approach == "panel":
         return PanelClassifier(prompt_file, model=model or "auto", **given)
     return _without_lm(approach, prompt_file, encoder=encoder, random_state=draw.seed)

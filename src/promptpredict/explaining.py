@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from promptpredict.errors import DataError, PromptError, nearest
 from promptpredict.labelled import Reading, check_task, label_of, read_labelled
 from promptpredict.placing import placed_files
-from promptpredict.plans import PRIOR, PROBE_SHOTS, STACK, TUNED, WITH_LM, WITHOUT_LM
+from promptpredict.plans import BOTH, PRIOR, PROBE_SHOTS, TUNED, WITH_LM, WITHOUT_LM
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, Reject, read_blocks, read_header
 from promptpredict.tables import table_name
@@ -120,7 +120,8 @@ def _check(asked: ExplainOptions, prompt_file: PromptFile) -> None:
 def _check_approach(asked: ExplainOptions, prompt_file: PromptFile) -> None:
     """Raise PromptPredictError for an approach that cannot be explained, or not so."""
     if asked.approach not in EXPLAINED:
-        others = {PRIOR: "has no reasons", STACK: "joins others, which can be explained"}
+        others = {PRIOR: "has no reasons"}
+        others |= dict.fromkeys(BOTH, "joins others, which can be explained")
         why = others.get(asked.approach, f"is unknown{nearest(asked.approach, EXPLAINED)}")
         raise DataError(f"the approach '{asked.approach}' {why}; possible: {', '.join(EXPLAINED)}")
     if asked.approach != ZERO_SHOT and asked.train is None:

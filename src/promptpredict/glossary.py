@@ -35,6 +35,10 @@ APPROACHES: Mapping[str, str] = {
         "what zero-shot, probe, structured, text and embedding said of rows that they had not "
         "seen, joined by logistic regression"
     ),
+    "cascade": (
+        "embedding for everybody, and probe joined to it for the quarter of customers who are most "
+        "likely to stand in the wrong place"
+    ),
     "prior": "the share of each label, for everybody",
     "chosen-with-lm": (
         "of the approaches with a language model, the one that gave the labelled rows the best "

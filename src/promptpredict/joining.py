@@ -31,7 +31,7 @@ def joined(found: Sequence[Comparison], models: Sequence[str]) -> Comparison:
     for number, (each, model) in enumerate(zip(found, models, strict=True)):
         named = _named(each, model)
         first = number == 0
-        for name in ("rows", "predictions", "shots"):
+        for name in ("rows", "predictions", "shots", "shares"):
             kept = [item for item in getattr(named, name) if first or not _without(item)]
             getattr(whole, name).extend(kept)
         whole.label_mass |= named.label_mass
@@ -83,6 +83,7 @@ def _named(found: Comparison, model: str) -> Comparison:
         rows=[renamed(row) for row in found.rows],
         predictions=[renamed(each) for each in found.predictions],
         shots=[renamed(each) for each in found.shots],
+        shares=[renamed(each) for each in found.shares],
         label_mass={name(approach): mass for approach, mass in found.label_mass.items()},
         truncated={name(approach): count for approach, count in found.truncated.items()},
         resampled={(name(key[0]), *key[1:]): drawn for key, drawn in found.resampled.items()},

@@ -43,7 +43,10 @@ ENCODED = ("embedding", "fusion", "fusion-mlp", "fusion-trees")  # by a sentence
 PRIOR = "prior"  # which ranks nobody, and is no choice
 STACK = "stack"
 STACKED = ("zero-shot", "probe", "structured", "structured-trees", "text", "embedding")
-APPROACHES = (*WITH_LM, *WITHOUT_LM, PRIOR, STACK)
+CASCADE = "cascade"  # embedding, and probe for those of whom it is not sure
+ASKING = (*READING, CASCADE)  # which ask the language model as it is
+BOTH = (STACK, CASCADE)  # which join a language model with an approach that needs none
+APPROACHES = (*WITH_LM, *WITHOUT_LM, PRIOR, *BOTH)
 DEFAULT = (
     "zero-shot",
     "few-shot",
@@ -71,7 +74,7 @@ BY_SELECT = ("few-shot", "few-shot-sets")  # whose shots are chosen as --select 
 MOST_VALUE = 1e12  # of a customer; sums of more lose their digits
 PROBE_SHOTS = 4  # in front of a probe, whose other labelled rows fit it; few-shot may take so few
 WITH_SHOTS = "probe-shots"
-LEAST_OF = {STACK: FEW, WITH_SHOTS: FEW, TUNED: FEW}
+LEAST_OF = {STACK: FEW, WITH_SHOTS: FEW, TUNED: FEW, CASCADE: FEW}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,12 +147,12 @@ class Plan:
     @property
     def needs_lm(self) -> bool:
         """Whether an approach reads customers with a language model."""
-        return bool(set(self.wanted) & set(WITH_LM))
+        return bool(set(self.wanted) & {*WITH_LM, CASCADE})
 
     @property
     def needs_encoder(self) -> bool:
         """Whether an approach, or the choice of shots, needs a sentence encoder."""
-        wanted = {*ENCODED, "few-shot-nearest"}
+        wanted = {*ENCODED, "few-shot-nearest", CASCADE}
         by_select = self.select == "nearest" and set(self.approaches) & set(BY_SELECT)
         return bool(set(self.wanted) & wanted or by_select)
 

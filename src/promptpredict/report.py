@@ -27,7 +27,13 @@ from promptpredict.reporttables import (
     signed,
 )
 from promptpredict.results import LEADING, Crossover, Results, Row, base_of, leading
-from promptpredict.runtables import attack_tables, mass_table, shots_table, truncation_table
+from promptpredict.runtables import (
+    attack_tables,
+    mass_table,
+    share_table,
+    shots_table,
+    truncation_table,
+)
 from promptpredict.writing import whole
 
 if TYPE_CHECKING:
@@ -165,6 +171,7 @@ def _tables(results: Results, *, several: bool) -> dict[str, Any]:
         ),
         "crossovers": _crossovers(results),
         "figures": figure_tables(results.rows),
+        "shares": share_table(results.shares),
         "attacks": attack_tables(results.attacks),
         "mass": mass_table(about.label_mass),
         "meanings": meanings_table(

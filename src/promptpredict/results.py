@@ -80,6 +80,18 @@ def signed(value: float) -> str:
     return f"{round(value, 3) + 0.0:+.3f}"
 
 
+class Share(Row):
+    """What the cascade did where it asks the language model for a share of the customers.
+
+    ``asked`` is the share of the test rows that it asked for: ``share`` is one of customers like the
+    labelled ones. ``gain`` among the metrics is ROC AUC above that of asking nobody, paired on the
+    same test rows.
+    """
+
+    share: float
+    asked: float
+
+
 class Difference(BaseModel):
     """An approach against another at one budget, paired on the same test rows, over the seeds.
 
@@ -195,6 +207,7 @@ class Results(BaseModel):
     differences: list[Difference]
     verdict: str
     crossovers: list[Crossover] = []
+    shares: list[Share] = []  # of the cascade
     flags: list[Flag] = []
     notes: list[str] = []
     attacks: dict[str, list[Attacked]] = {}  # of each language model
@@ -213,7 +226,7 @@ def write_results(folder: Path, results: Results, predictions: Sequence[dict[str
     """
     import pandas as pd
 
-    unasked = set() if results.attacks else {"attacks"}
+    unasked = {name for name in ("attacks", "shares") if not getattr(results, name)}
     text = results.model_dump_json(indent=1, by_alias=True, exclude=unasked) + "\n"
     table = pd.DataFrame(list(predictions))
     try:

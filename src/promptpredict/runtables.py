@@ -1,4 +1,4 @@
-"""The tables of a report about a run itself: label mass, attacks, what was cut, which shots were shown.
+"""The tables of a report about a run itself: label mass, attacks, what was cut, shots, cost of a cascade.
 
 Knows results and how numbers are written; knows nothing of HTML.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from promptpredict.reporttables import Cell, Part, Table, signed
-from promptpredict.results import Attacked, Shown
+from promptpredict.curves import Point, point_of
+from promptpredict.reporttables import FIGURES, Cell, Part, Table, figure_cell, labels_of, signed
+from promptpredict.results import Attacked, Share, Shown
 
+_PRICED = ("roc_auc", "log_loss", "tokens_per_1000", "seconds_per_1000")
 _QUANTILES = ("least", "5 %", "25 %", "median", "75 %", "95 %", "most")
 
 
@@ -73,3 +75,46 @@ def shots_table(shown: Sequence[Shown]) -> Table:
     caption = f"The shots of {len(rows)} draws, in the order shown"
     head = ("approach", "labels", "seed", "shots")
     return Table(caption, head, [Part("", rows)] if rows else [], words=4, wraps=True)
+
+
+def share_table(shares: Sequence[Share]) -> Table:
+    """Return what a cascade is worth, and costs, at each share of customers that it asks for."""
+    groups: dict[tuple[int, str, float], list[Share]] = {}
+    for one in shares:
+        groups.setdefault((one.budget, one.approach, one.share), []).append(one)
+    parts: dict[tuple[int, str], list[list[Cell]]] = {}
+    for (budget, approach, share), rows in groups.items():
+        asked = sum(one.asked for one in rows) / len(rows)
+        cells = [figure_cell(name, point_of(rows, name)) for name in _PRICED]
+        line = [
+            Cell(f"{100 * share:.0f} %"),
+            Cell(f"{100 * asked:.0f} %"),
+            _gain(point_of(rows, "gain")),
+            *cells,
+        ]
+        parts.setdefault((budget, approach), []).append(line)
+    caption = (
+        "A cascade that asks the language model for a share of the customers: what it is worth and "
+        "what it costs. A share is one of customers like the labelled ones, asked are test rows; gain "
+        "is ROC AUC above that of asking nobody, on the same test rows"
+    )
+    head = ("share", "asked", "gain", *(FIGURES[name][0] for name in _PRICED))
+    named = {approach for _, approach in parts}
+    of = {name: f"{name}, " if len(named) > 1 else "" for name in named}
+    return Table(
+        caption,
+        head,
+        [
+            Part(f"{of[name]}with {labels_of(budget)}", rows)
+            for (budget, name), rows in parts.items()
+        ],
+    )
+
+
+def _gain(point: Point | None) -> Cell:
+    if point is None:
+        return Cell("–")
+    under = ""
+    if point.low is not None and point.high is not None:
+        under = f"{signed(point.low)} to {signed(point.high)}"
+    return Cell(signed(point.value), under)

@@ -101,6 +101,7 @@ STYLES = {
     "fusion-trees": Style("rose", "D", WITHOUT),
     "prior": Style("grey", "o", WITHOUT),
     "stack": Style("stack", "D", BOTH),
+    "cascade": Style("stack", "^", BOTH),
     "chosen-single": Style("grey", "v", BOTH),
 }
 _UNKNOWN = Style("grey", "s", BOTH)
