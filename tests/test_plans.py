@@ -57,7 +57,7 @@ def test_the_names_of_approaches_are_on_one_side_or_the_other_but_for_those_that
             {"approaches": ("probe", "text"), "against": {"prob": ("text",)}},
             "there is no approach 'prob' (nearest: 'probe'); possible: zero-shot, panel, probe, "
             "probe-shots, few-shot, few-shot-sets, few-shot-random, few-shot-nearest, tuned, embedding, text, fusion, "
-            "fusion-mlp, fusion-trees, structured, structured-trees, prior, stack",
+            "fusion-mlp, fusion-trees, structured, structured-trees, prior, stack, cascade",
         ),
         ({"value_saved": 100.0}, "captured value needs --offer-cost too"),
         ({"offer_cost": 5.0}, "captured value needs --value-saved too"),
