@@ -35,6 +35,7 @@ class EpisodeTuning(Lora):
     tables, where there are any; the others are synthetic.
     """
 
+    learning_rate: float = Field(default=1e-3, gt=0, le=1)
     episodes: int = Field(default=1024, ge=1)
     width: int = Field(default=2048, ge=64)
     own: float = Field(default=0.5, ge=0, le=1)

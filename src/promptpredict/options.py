@@ -32,8 +32,8 @@ def _share(share: float | None) -> float | None:
     return share
 
 
-def _part(share: float) -> float:
-    if not 0 < share <= 1:
+def _part(share: float | None) -> float | None:
+    if share is not None and not 0 < share <= 1:
         raise typer.BadParameter(f"{share:g} does not lie above 0, and at most at 1")
     return share
 
@@ -299,7 +299,14 @@ Alpha = Annotated[float, _option("A", "How much it counts, by its rank.")]
 Layers = Annotated[
     float, _option("SHARE", "Share of the layers that get one, the last ones.", callback=_part)
 ]
-LearningRate = Annotated[float, _option("RATE", "Learning rate, before it falls.", callback=_part)]
+LearningRate = Annotated[
+    float | None,
+    _option(
+        "RATE",
+        "Learning rate, before it falls; 5e-4 if not given, 1e-3 with --episodes.",
+        callback=_part,
+    ),
+]
 Batch = Annotated[int, _option("N", "Labelled records, or episodes, a step.", min=1, max=1024)]
 Epochs = Annotated[int, _option("N", "Most times through the records.", min=1, max=1000)]
 Balance = Annotated[

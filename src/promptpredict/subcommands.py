@@ -226,7 +226,7 @@ def tune(
     rank: options.Rank = 8,
     alpha: options.Alpha = 16.0,
     layers: options.Layers = 1.0,
-    learning_rate: options.LearningRate = 5e-4,
+    learning_rate: options.LearningRate = None,
     batch: options.Batch = 16,
     epochs: options.Epochs = 6,
     balance: options.Balance = True,  # noqa: FBT002
@@ -265,7 +265,8 @@ def tune(
     from promptpredict.tune import EpisodeOptions, TuneOptions, tune_episodes, tune_table
 
     given = context.params
-    lora = {name: given[name] for name in options.LORA}
+    # The learning rate that is best differs: without one given, the kind's own is taken.
+    lora = {name: given[name] for name in options.LORA if given[name] is not None}
     of_kind = {*options.LORA, *options.TUNED, *options.EPISODIC}
     others = {name: given[name] for name in given if name not in of_kind}
     tables, files = labelled or [], prompt or []
