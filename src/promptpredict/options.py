@@ -67,9 +67,7 @@ Delimiter = Annotated[str | None, _option("CHAR", "Delimiter of CSV; found if no
 Encoding = Annotated[str | None, _option("NAME", "Encoding of text; found if not given.")]
 TunedTables = Annotated[
     list[str] | None,
-    _argument(
-        "[LABELLED]...", f"Table with known outcomes ({_TABLES}); with --episodes any number."
-    ),
+    _argument("LABELLED", f"Table with known outcomes ({_TABLES}); with --episodes any number."),
 ]
 TunedPrompts = Annotated[
     list[str] | None,
