@@ -138,12 +138,13 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(tokenizers, monkeypat
     )
 
 
-def test_a_loss_that_is_not_finite_ends_it(tokenizers):
+@pytest.mark.parametrize("what", ["a step", "judging"])
+def test_a_loss_that_is_not_finite_ends_it(tokenizers, what):
     found = practised(tokenizers)
     with torch.no_grad():
         found._parameters[0].fill_(float("nan"))
     with pytest.raises(ModelError) as caught:
-        found._learn([found.episodes[0]])
+        found._learn([found.episodes[0]]) if what == "a step" else found.judged()
     assert str(caught.value) == (
         "tiny: the loss is not finite after 0 episodes; possible: a smaller --learning-rate"
     )

@@ -126,6 +126,7 @@ class Practice:
                     found = logits[0, [wanted.index(token) for token in decision.first]].double()
                     losses[shots].append(-float(found.log_softmax(0)[decision.column]))
                     rights[shots].append(float(found.argmax() == decision.column))
+        self._check_finite(sum(map(sum, losses.values())))
         return [
             EpisodeJudged(
                 shots=shots,
@@ -176,14 +177,18 @@ class Practice:
         loss = torch.nn.functional.cross_entropy(logits, target)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, _NORM)
-        if self.step % 50 == 0 and not bool(torch.isfinite(norm)):  # a GPU is not waited for often
+        if self.step % 50 == 0:  # a GPU is not waited for often
+            self._check_finite(float(norm))
+        self._optimizer.step()
+        self.step += 1
+        self.tokens += sum(len(each.ids) for each in some)
+
+    def _check_finite(self, value: float) -> None:
+        if not np.isfinite(value):
             raise ModelError(
                 f"{self.lm.name}: the loss is not finite after {self.step * self.tuning.batch:,} "
                 "episodes; possible: a smaller --learning-rate"
             )
-        self._optimizer.step()
-        self.step += 1
-        self.tokens += sum(len(each.ids) for each in some)
 
     def _states(self, some: Sequence[Episode]) -> torch.Tensor:
         """Return the last states (b, s, d) of episodes; padding stands behind and is seen by nobody."""
