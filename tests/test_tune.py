@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from promptpredict import adapters, cli, making, options, subcommands, training
+from promptpredict import adapteroptions, adapters, cli, making, subcommands, training
 from promptpredict.adapters import CARD, CONFIG, WEIGHTS, Card, Tuning
 from promptpredict.checking import ScoreOptions
+from promptpredict.episodecards import EpisodeTuning
 from promptpredict.errors import DataError, ModelError, PromptError, UnscoredError
 from promptpredict.tune import TuneOptions, tune_table
 from promptpredict.walk import score_table
@@ -428,19 +430,21 @@ def test_a_card_of_a_later_version_is_refused(tiny_folder):
 # -- the command -------------------------------------------------------------------------------
 
 
-def test_the_command_has_the_defaults_of_tuning():
-    given = (
-        subcommands.tune.__wrapped__
-        if hasattr(subcommands.tune, "__wrapped__")
-        else subcommands.tune
-    )
-    defaults = {
-        name: each.default
-        for name, each in __import__("inspect").signature(given).parameters.items()
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [(Tuning, adapteroptions.TUNED), (EpisodeTuning, ("width", "own"))],
+    ids=["labelled records", "episodes"],
+)
+def test_the_command_has_the_defaults_of_tuning(kind, names):
+    parameters = inspect.signature(subcommands.tune).parameters
+    names = [name for name in (*adapteroptions.LORA, *names) if name != "learning_rate"]
+    assert {name: parameters[name].default for name in names} == {
+        name: getattr(kind(), name) for name in names
     }
-    assert {name: defaults[name] for name in options.TUNED} == {
-        name: getattr(Tuning(), name) for name in options.TUNED
-    }
+    rate = f"{kind().learning_rate:g}".replace("e-0", "e-")
+    assert {"0.0005": "5e-4", "0.001": "1e-3"}[rate] in CliRunner().invoke(
+        cli.app, ["tune", "--help"]
+    ).output
 
 
 def test_the_command_tunes(tiny_folder):

@@ -8,10 +8,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
-from promptpredict import options
+from promptpredict import adapteroptions, options
 from promptpredict.commands import needs_train, say
 from promptpredict.errors import DataError
 
@@ -216,22 +217,22 @@ def explain(
 
 def tune(
     context: typer.Context,
-    out: options.OutAdapter,
-    labelled: options.TunedTables = None,
-    prompt: options.TunedPrompts = None,
-    episodes: options.EpisodeCount = None,
+    out: adapteroptions.OutAdapter,
+    labelled: adapteroptions.TunedTables = None,
+    prompt: adapteroptions.TunedPrompts = None,
+    episodes: adapteroptions.EpisodeCount = None,
     model: options.Model = "auto",
     dtype: options.Dtype = "auto",
     device: options.Device = "auto",
-    rank: options.Rank = 8,
-    alpha: options.Alpha = 16.0,
-    layers: options.Layers = 1.0,
-    learning_rate: options.LearningRate = None,
-    batch: options.Batch = 16,
-    epochs: options.Epochs = 6,
-    balance: options.Balance = True,  # noqa: FBT002
-    width: options.Width = 2048,
-    own: options.Own = 0.5,
+    rank: adapteroptions.Rank = 8,
+    alpha: adapteroptions.Alpha = 16.0,
+    layers: adapteroptions.Layers = 1.0,
+    learning_rate: adapteroptions.LearningRate = None,
+    batch: adapteroptions.Batch = 16,
+    epochs: adapteroptions.Epochs = 6,
+    balance: adapteroptions.Balance = True,  # noqa: FBT002
+    width: adapteroptions.Width = 2048,
+    own: adapteroptions.Own = 0.5,
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
     redact: options.Redact = False,  # noqa: FBT002
@@ -262,29 +263,33 @@ def tune(
     An interrupted run is gone on with by the same command; until the adapter is whole its folder
     is DIR.unfinished. Needs the extra tune: pip install 'promptpredict[tune]'.
     """
+    typer.echo(_tuned(context, context.params))
+
+
+def _tuned(context: typer.Context, given: dict[str, Any]) -> str:
+    """Train the adapter that is asked for; DataError for options that do not go together."""
+    from promptpredict.adapters import Tuning
+    from promptpredict.episodecards import EpisodeTuning
     from promptpredict.tune import EpisodeOptions, TuneOptions, tune_episodes, tune_table
 
-    given = context.params
+    adapteroptions.refuse_unused(context)
     # The learning rate that is best differs: without one given, the kind's own is taken.
-    lora = {name: given[name] for name in options.LORA if given[name] is not None}
-    of_kind = {*options.LORA, *options.TUNED, *options.EPISODIC}
-    others = {name: given[name] for name in given if name not in of_kind}
-    tables, files = labelled or [], prompt or []
-    options.refuse_unused(context, options.TUNED if episodes else options.EPISODIC, episodes)
-    if episodes:
-        from promptpredict.episodecards import EpisodeTuning
-
-        others |= {"labelled": tables, "prompt": files}
-        settings = EpisodeTuning(**lora, episodes=episodes, width=width, own=own)
-        typer.echo(tune_episodes(EpisodeOptions(**others, tuning=settings), say))
-        return
+    settings = {name: given[name] for name in adapteroptions.LORA if given[name] is not None}
+    others = {name: given[name] for name in given if name not in adapteroptions.SETTINGS}
+    tables, files = others.pop("labelled") or [], others.pop("prompt") or []
+    if given["episodes"]:
+        settings |= {name: given[name] for name in adapteroptions.EPISODIC}
+        tuning = EpisodeTuning(**settings)
+        return tune_episodes(
+            EpisodeOptions(labelled=tables, prompt=files, tuning=tuning, **others), say
+        )
     if len(tables) != 1 or len(files) != 1:
         raise DataError(
             f"{len(tables)} tables and {len(files)} prompt files are given, and an adapter is trained "
             "on one table with one prompt file; possible: --episodes, which takes any number"
         )
-    from promptpredict.adapters import Tuning
-
-    others |= {"labelled": tables[0], "prompt": files[0]}
-    tuning = Tuning(**lora, epochs=epochs, balance=balance)
-    typer.echo(tune_table(TuneOptions(**others, tuning=tuning), say))
+    settings |= {name: given[name] for name in adapteroptions.TUNED}
+    [table], [file] = tables, files
+    return tune_table(
+        TuneOptions(labelled=table, prompt=file, tuning=Tuning(**settings), **others), say
+    )

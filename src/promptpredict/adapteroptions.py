@@ -1,0 +1,77 @@
+"""The options of `tune`: their types, their help, their limits, and which go with what.
+
+Knows typer; knows nothing of how an adapter is trained. Their defaults stand with the command.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promptpredict.errors import DataError
+from promptpredict.options import TABLES, argument, option, part
+
+TunedTables = Annotated[
+    list[str] | None,
+    argument("LABELLED", f"Table with known outcomes ({TABLES}); with --episodes any number."),
+]
+TunedPrompts = Annotated[
+    list[str] | None,
+    option(
+        "FILE",
+        "Prompt file, or the name of a shipped one; one for each table.",
+        "--prompt",
+        "-p",
+    ),
+]
+Rank = Annotated[int, option("R", "Rank of the adapter (LoRA).", min=1, max=256)]
+Alpha = Annotated[float, option("A", "How much it counts, by its rank.")]
+Layers = Annotated[
+    float, option("SHARE", "Share of the layers that get one, the last ones.", callback=part)
+]
+LearningRate = Annotated[
+    float | None,
+    option(
+        "RATE",
+        "Learning rate, before it falls; 5e-4 if not given, 1e-3 with --episodes.",
+        callback=part,
+    ),
+]
+Batch = Annotated[int, option("N", "Labelled records, or episodes, a step.", min=1, max=1024)]
+Epochs = Annotated[int, option("N", "Most times through the records.", min=1, max=1000)]
+Balance = Annotated[
+    bool,
+    typer.Option(
+        "--balance/--no-balance", help="Weigh records so that each label counts the same."
+    ),
+]
+EpisodeCount = Annotated[
+    int | None,
+    option("N", "Learn to read tables in context, from N episodes.", "--episodes", min=1),
+]
+Width = Annotated[int, option("N", "Tokens of an episode, at most.", min=64)]
+Own = Annotated[
+    float,
+    option("SHARE", "Share of episodes of the given tables; others are synthetic.", callback=part),
+]
+OutAdapter = Annotated[Path, option("DIR", "Folder of the adapter; there must be none.", "--out")]
+
+LORA = ("rank", "alpha", "layers", "learning_rate", "batch")
+TUNED = ("epochs", "balance")  # of labelled records alone
+EPISODIC = ("episodes", "width", "own")
+SETTINGS = {*LORA, *TUNED, *EPISODIC}
+
+
+def refuse_unused(context: typer.Context) -> None:
+    """Raise DataError where an option is given that serves the other kind of training alone."""
+    episodes = context.params["episodes"] is not None
+    for name in TUNED if episodes else EPISODIC:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            flag = f"--{name.replace('_', '-')}"
+            where = "of labelled records, and --episodes is given" if episodes else "of --episodes"
+            raise DataError(
+                f"{flag} is an option {where}; possible: one of the two kinds of tuning"
+            )
