@@ -58,9 +58,12 @@ def gradients(parameters):
     return found
 
 
-@pytest.mark.parametrize("share", [True, False], ids=["prefix once", "each prompt whole"])
 @pytest.mark.parametrize("shots", [0, 2])
-@pytest.mark.parametrize("batch_tokens", [60, 2048], ids=["many batches", "one batch"])
+@pytest.mark.parametrize(
+    ("batch_tokens", "share"),
+    [(60, True), (2048, True), (2048, False)],
+    ids=["many batches", "one batch", "each prompt whole"],
+)
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
 def test_loss_and_gradients_equal_the_reference(tokenizers, labels, batch_tokens, shots, share):
     lm = CausalLM(build_model(), tokenizers["chatml"], name="tiny", batch_tokens=batch_tokens)
