@@ -65,8 +65,16 @@ def test_an_episode_ends_before_it_is_too_long(encoder):
     with pytest.raises(DataError) as caught:
         episode(encoder, file, records(), width=10)
     assert str(caught.value) == (
-        "<text>: the prompt of row 1 is longer than 10 tokens; possible: longer episodes"
+        "<text>: the prompt of every row is longer than 10 tokens; possible: longer episodes, by --width"
     )
+
+
+def test_a_record_that_does_not_fit_by_itself_is_passed_over(encoder):
+    file = PromptFile.from_text(TEXT)
+    long = Record(9, "9", {"plan": "never again " * 400}, "1")
+    found = episode(encoder, file, [long, *records()], width=400)
+    assert found == episode(encoder, file, records(), width=400)
+    assert len(found.decisions) > 1
 
 
 def test_a_layout_that_is_written_otherwise_once_it_goes_on_is_refused():

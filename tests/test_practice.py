@@ -194,6 +194,13 @@ def test_an_adapter_is_a_folder_with_a_card_and_serves_any_prompt_file(tiny_fold
     assert len(outputs) == 3
 
 
+def test_a_card_that_is_no_text_is_no_card(tiny_folder):
+    tune(tiny_folder, labelled=(), prompt=())
+    Path("adapter/card.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match=r"^adapter/card.json is not the card of an adapter"):
+        read_card(Path("adapter"))
+
+
 def test_another_base_is_refused(tiny_folder, tokenizers, tmp_path):
     tune(tiny_folder, labelled=(), prompt=())
     assert json.loads(Path("adapter/card.json").read_text())["tables"] == []

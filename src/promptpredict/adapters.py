@@ -23,6 +23,7 @@ from promptpredict.episodecards import EpisodeCard, Lora
 from promptpredict.errors import DataError, ModelError
 from promptpredict.models import AUTO, Source, find, pick
 from promptpredict.prompt import PromptFile
+from promptpredict.records import Record
 from promptpredict.saved import Saved
 
 WEIGHTS, CONFIG, CARD = "adapter_model.safetensors", "adapter_config.json", "card.json"
@@ -109,6 +110,12 @@ def digest(folder: Path) -> str:
         with (folder / name).open("rb") as file:
             found.update(hashlib.file_digest(file, "sha256").digest())
     return found.hexdigest()[:12]
+
+
+def data_digest(records: Sequence[Record]) -> str:
+    """Return what tells labelled records from any others."""
+    rows = [(record.id, record.label, record.values) for record in records]
+    return hashlib.sha256(repr(rows).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def read_card(folder: Path) -> Card | EpisodeCard:

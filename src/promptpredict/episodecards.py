@@ -29,7 +29,7 @@ class Lora(BaseModel):
 
 
 class EpisodeTuning(Lora):
-    """How an adapter is trained on episodes; the defaults were found by experiment (benchmarks/LOG.md).
+    """How an adapter is trained on episodes; the learning rate is the better of two (benchmarks/LOG.md).
 
     There are so many ``episodes`` of at most ``width`` tokens. ``own`` is the share of the user's
     tables, where there are any; the others are synthetic.
@@ -77,7 +77,7 @@ class EpisodeCard(Saved):
     @classmethod
     def is_of(cls, path: Path) -> bool:
         """Whether a card says that it is of such an adapter."""
-        return f'"kind": "{cls.model_fields["kind"].default}"' in path.read_text(encoding="utf-8")
+        return b'"kind": "episodes"' in path.read_bytes()
 
     def describe(self) -> str:
         """Return what was trained on, and what it changed by the number of shots."""

@@ -73,7 +73,7 @@ class Episodes:
         self.tables, self.own = tables, own if tables else 0.0
 
     def __getitem__(self, place: int) -> Episode:
-        """Return the episode of a place. Raises DataError where not even one record fits."""
+        """Return the episode of a place. Raises DataError where no record of its table fits."""
         rng = np.random.default_rng([self.seed, place, 1])
         if rng.random() < self.own:
             table = self.tables[int(rng.integers(len(self.tables)))]
@@ -93,14 +93,15 @@ def episode(
 ) -> Episode:
     """Return the episode of records in their order, as many as fit into ``width`` tokens.
 
-    Raises DataError where none fits, ModelError for a layout that writes a conversation otherwise
+    Before the first that fits, those are passed over that do not. Raises DataError where none fits, ModelError for a layout that writes a conversation otherwise
     once it goes on.
     """
     ids: Ids = ()
     decisions: list[Decision] = []
     words, join = prompt_file.words, prompt_file.front.join
-    for at, record in enumerate(records):
-        prompt = prompt_file.render(record, records[:at])
+    shown: list[Record] = []
+    for record in records:
+        prompt = prompt_file.render(record, shown)
         encoded = encoder.encode(prompt, words, join)
         declared: dict[str, Ids] = {}
         for entry in encoded.words.entries:  # the declared words stand before their variants
@@ -113,7 +114,10 @@ def episode(
                 "another model, or a prompt file without 'layout: one'"
             )
         if len(encoded.ids) + len(declared[label]) > width:
-            break
+            if shown:
+                break
+            continue
+        shown.append(record)
         ids = (*encoded.ids, *declared[label])
         first = tuple(declared[key][0] for key in words)
         decisions.append(
@@ -121,8 +125,8 @@ def episode(
         )
     if not decisions:
         raise DataError(
-            f"{prompt_file.name}: the prompt of row {records[0].row} is longer than {width:,} "
-            "tokens; possible: longer episodes"
+            f"{prompt_file.name}: the prompt of every row is longer than {width:,} tokens; possible: "
+            "longer episodes, by --width"
         )
     return Episode(ids, tuple(decisions))
 

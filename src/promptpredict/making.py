@@ -19,6 +19,7 @@ from promptpredict.adapters import (
     Card,
     Judged,
     Tuning,
+    data_digest,
     digest,
     finish,
     held,
@@ -74,8 +75,7 @@ class Asked:
     @property
     def data(self) -> str:
         """A digest of the labelled records."""
-        rows = [(record.id, record.label, record.values) for record in self.records]
-        return hashlib.sha256(repr(rows).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return data_digest(self.records)
 
 
 @dataclass(frozen=True)

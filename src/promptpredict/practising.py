@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from promptpredict.adapters import digest, finish, held, unfinished
+from promptpredict.adapters import data_digest, digest, finish, held, unfinished
 from promptpredict.episodecards import EpisodeCard, EpisodeTuning
 from promptpredict.episodes import Episodes, EpisodeTable
 from promptpredict.loading import load_language_model
@@ -67,9 +67,7 @@ def make_episode_adapter(asked: EpisodesAsked, say: Say = lambda _: None) -> Epi
 
 def digest_of(table: EpisodeTable) -> str:
     """Return what tells a labelled table and its prompt file from any other."""
-    rows = [(record.id, record.label, record.values) for record in table.records]
-    text = f"{table.prompt_file.fingerprint} {rows!r}"
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{table.prompt_file.fingerprint}-{data_digest(table.records)}"
 
 
 def _practice(asked: EpisodesAsked, say: Say) -> Practice:
