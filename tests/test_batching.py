@@ -128,33 +128,53 @@ def test_question_and_fields_stay_where_shots_and_feedback_go(limit, expected):
 
 
 @pytest.mark.parametrize(
-    ("lengths", "budget", "expected"),
+    ("lengths", "budget", "spare", "expected"),
     [
-        ([], 10, []),
-        ([3, 5, 4], 15, [[1, 2, 0]]),
-        ([3, 5, 4], 10, [[1, 2], [0]]),
-        ([3, 5, 4], 9, [[1], [2, 0]]),
-        ([2, 2, 2], 4, [[0, 1], [2]]),  # equal lengths stay in the order of the rows
-        ([1, 100, 1], 10, [[1], [0, 2]]),  # one alone above the budget
-        ([100, 100], 10, [[0], [1]]),
-        ([3, 1, 1], 1, [[0], [1], [2]]),
+        ([], 10, 9, []),
+        ([3, 5, 4], 15, 9, [[1, 2, 0]]),
+        ([3, 5, 4], 10, 9, [[1, 2], [0]]),
+        ([3, 5, 4], 9, 9, [[1], [2, 0]]),
+        ([2, 2, 2], 4, 9, [[0, 1], [2]]),  # equal lengths stay in the order of the rows
+        ([1, 100, 1], 10, 9, [[1], [0, 2]]),  # one alone above the budget
+        ([100, 100], 10, 9, [[0], [1]]),
+        ([3, 1, 1], 1, 9, [[0], [1], [2]]),
+        (
+            [9, 5, 5],
+            30,
+            8,
+            [[0, 1, 2]],
+        ),  # two passes would read 8 tokens fewer, no more than one costs
+        ([9, 5, 5], 30, 7, [[0], [1, 2]]),
+        ([9, 8, 3, 3, 1], 99, 4, [[0, 1], [2, 3, 4]]),  # 18 less by the best cut, 4 by the next
+        ([9, 8, 3, 3, 1], 99, 1, [[0, 1], [2, 3], [4]]),
+        ([9, 5, 5], 20, 7, [[0, 1], [2]]),  # no more than what fits is weighed
     ],
 )
-def test_batches_are_longest_first_within_the_budget(lengths, budget, expected):
-    assert batches(lengths, budget) == expected
+def test_batches_are_longest_first_within_the_budget_and_without_much_padding(
+    lengths, budget, spare, expected
+):
+    assert batches(lengths, budget, spare) == expected
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_every_row_is_in_one_batch_and_none_is_larger_than_the_budget(seed):
+def test_every_row_is_in_one_batch_and_a_batch_ends_only_where_that_saves_enough(seed):
     rng = random.Random(seed)
     lengths = [rng.randint(1, 40) for _ in range(rng.randint(1, 60))]
-    budget = rng.randint(1, 200)
-    groups = batches(lengths, budget)
+    budget, spare = rng.randint(1, 200), rng.choice([0, 20, 10_000])
+    groups = batches(lengths, budget, spare)
     order = [index for group in groups for index in group]
     assert sorted(order) == list(range(len(lengths)))
-    assert [lengths[index] for index in order] == sorted(lengths, reverse=True)
-    for group, following in zip(groups, [*groups[1:], None], strict=True):
-        padded = len(group) * lengths[group[0]]
-        assert padded <= budget or len(group) == 1
-        # A batch is closed only where one more row would not fit.
-        assert following is None or padded + lengths[group[0]] > budget
+    ordered = sorted(lengths, reverse=True)
+    assert [lengths[index] for index in order] == ordered
+    start = 0
+    for group in groups:
+        most = max(1, budget // ordered[start])
+        whole = ordered[start : start + most]  # all that would fit
+        read = [at * whole[0] + (len(whole) - at) * whole[at] for at in range(1, len(whole))]
+        padded = len(whole) * whole[0]
+        if len(group) == len(whole):
+            assert all(padded - each <= spare for each in read)
+        else:
+            assert padded - read[len(group) - 1] > spare
+            assert read[len(group) - 1] == min(read)
+        start += len(group)

@@ -74,17 +74,22 @@ def _least(suffices: Callable[[int], bool], most: int, *, kept: int) -> int | No
     return counts[at] if at < len(counts) else high
 
 
-def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def batches(lengths: Sequence[int], budget: int, spare: int) -> list[list[int]]:
     """Group indices, longest first, so that rows x longest stays within ``budget`` tokens.
 
     Longest first: what does not fit in memory shows at once, and a time estimate is an upper
-    bound. A single sequence above the budget makes a batch of its own.
+    bound. A single sequence above the budget makes a batch of its own. A batch ends early where
+    that saves more than ``spare`` tokens of padding: what one more pass takes by itself.
     """
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     groups: list[list[int]] = []
-    for index in order:
-        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= budget:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
+    start = 0
+    while start < len(order):
+        longest = lengths[order[start]]
+        group = order[start : start + max(1, budget // max(longest, 1))]
+        saved = [(len(group) - at) * (longest - lengths[index]) for at, index in enumerate(group)]
+        if max(saved) > spare:
+            group = group[: saved.index(max(saved))]
+        groups.append(group)
+        start += len(group)
     return groups

@@ -22,7 +22,7 @@ from promptpredict.encoding import Encoder
 from promptpredict.errors import ModelError
 from promptpredict.gated import work_in_place
 from promptpredict.hardware import batch_tokens as tokens_of_a_batch
-from promptpredict.hardware import out_of_memory
+from promptpredict.hardware import out_of_memory, pass_tokens
 from promptpredict.outputs import Outputs, by_label, entry_logprobs
 from promptpredict.passes import BLOCK_ROWS, Branches, Group, Passes
 from promptpredict.prefix import (
@@ -173,7 +173,10 @@ class CausalLM:
     ) -> int:
         """Score the rows of a group into ``draft``; return the tokens read."""
         sizes = [len(branches.tree) for branches in group.trees]
-        every = [[group.trees[at] for at in batch] for batch in batches(sizes, self.batch_tokens)]
+        every = [
+            [group.trees[at] for at in batch]
+            for batch in batches(sizes, self.batch_tokens, pass_tokens(self.device))
+        ]
         todo = [batch for batch in every if not draft.holds(_rows(batch))]
         left = Group(group.prefix, group.rows, [branches for batch in todo for branches in batch])
         tokens = left.tokens(self._prefix.ids) if todo else 0
