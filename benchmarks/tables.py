@@ -19,9 +19,9 @@ script, and runs what `promptpredict benchmark` runs, up to seven times a table 
   the draws and test rows of main; on six tables, as each of nine adapters is trained anew, or on those that
   --table names
 
-What the language model has read stands in WORK/NAME.sqlite, so an interrupted campaign goes on
-where it was; a run whose results are there already is left alone unless --again. --jobs N works on N
-tables at a time, with as large a part of the cores each: on two cores two tables with a thread each are
+What the language model has read stands in WORK/NAME.sqlite, and what was trained in WORK/adapters,
+so an interrupted campaign goes on where it was; a run whose results are there already is left alone
+unless --again. --labels N, once or more, runs those budgets alone. --jobs N works on N tables at a time, with as large a part of the cores each: on two cores two tables with a thread each are
 read faster than one with two (LOG.md). --plan says how many prompts and tokens are left to read, and how
 long that takes: some of the prompts are read to know, as many at a time as --jobs, and training is not counted; --cost says what was
 read and how long it took. Predictions are not kept: the ids of some tables are those of real people.
@@ -44,7 +44,7 @@ from pathlib import Path
 from promptpredict.about import about_run
 from promptpredict.amountbench import AmountBenchmark
 from promptpredict.benchmark import Benchmark
-from promptpredict.comparing import results_of
+from promptpredict.comparing import ADAPTERS, results_of
 from promptpredict.encoders import Embedder
 from promptpredict.labelled import read_labelled
 from promptpredict.ledger import Ledger
@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=HERE / "work", help="folder of the ledgers")
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--jobs", type=int, default=1, help="tables at a time")
+    parser.add_argument("--labels", type=int, action="append", help="budget; all, if not given")
     parser.add_argument("--plan", action="store_true", help="say what is left to read, and stop")
     parser.add_argument("--again", action="store_true", help="also what has results already")
     parser.add_argument("--cost", action="store_true", help="say what reading took, and stop")
@@ -188,7 +189,7 @@ def run_table(options: argparse.Namespace, name: str) -> tuple[int, float]:
             continue
         if not options.plan:  # each run counts what it needs itself
             memo = memo_of(lm, source, options.work / f"{name}.sqlite")
-        benchmark = prepared(name, run, options.data, memo, embedder)
+        benchmark = prepared(name, run, options, memo, embedder)
         if all(budget > benchmark.most for budget in benchmark.plan.budgets if budget != "all"):
             print(f"{name}, {run}: no budget is left, of {benchmark.most:,} training rows")
         elif options.plan:
@@ -229,18 +230,33 @@ def memo_of(lm: CausalLM, source: Source, path: Path) -> Memo:
     return Memo(lm, identity=identity, ledger=Ledger(path))
 
 
-def prepared(name: str, run: str, data: Path, memo: Memo, embedder: Embedder) -> Benchmark:
+def prepared(
+    name: str, run: str, options: argparse.Namespace, memo: Memo, embedder: Embedder
+) -> Benchmark:
     """Return one comparison of a table."""
     file = file_of(name, run)
     prompt_file, plan = PromptFile.load(HERE / "prompts" / file), RUNS[run]
     prompt_file.name = file  # the folder is this machine's
     if not prompt_file.front.text:
         plan = replace(plan, approaches=[name for name in plan.approaches if name != NEAREST])
-    records, notes = read_labelled(str(data / f"{name}.csv.gz"), prompt_file, {})
+    if options.labels:
+        plan = at_budgets(plan, options.labels)
+    records, notes = read_labelled(str(options.data / f"{name}.csv.gz"), prompt_file, {})
     for note in notes:
         print(name, note, flush=True)
     kind = AmountBenchmark if run == "amounts" else Benchmark
-    return kind(records, prompt_file, plan, lm=memo, embedder=embedder, table=name)
+    return kind(
+        records, prompt_file, plan, lm=memo, embedder=embedder, table=name,
+        adapters=options.work / ADAPTERS,
+    )  # fmt: skip
+
+
+def at_budgets(plan: Plan, budgets: Sequence[int]) -> Plan:
+    """Return a plan at some of its label budgets, for every approach."""
+    names = dict.fromkeys((*plan.wanted, *plan.budgets_of))
+    taken = {name: plan.budgets_of.get(name, plan.budgets) for name in names}
+    every = {name: [each for each in own if each in budgets] for name, own in taken.items()}
+    return replace(plan, budgets_of=every)
 
 
 def file_of(name: str, run: str) -> str:

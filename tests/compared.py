@@ -94,6 +94,7 @@ def benchmark(
     file: PromptFile | None = None,
     groups: Any = None,
     times: Any = None,
+    adapters: Any = None,
     **plan: Any,
 ) -> Benchmark:
     """Return a small comparison with stand-ins; ``lm`` may be a memo."""
@@ -108,6 +109,7 @@ def benchmark(
         table="customers.csv",
         groups=groups,
         times=times,
+        adapters=adapters,
     )
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from compared import benchmark, customers, prompt_file
+from compared import PROMPT, benchmark, customers, prompt_file
 from fakes import FakeEncoder
-from promptpredict import adapters, making, tuned
+from promptpredict import adapters, making, training, tuned
 from promptpredict.adapters import Tuning
 from promptpredict.cases import Draw
 from promptpredict.encoders import Embedder
@@ -96,6 +96,74 @@ def test_without_peft_it_says_what_to_install(tiny_folder, monkeypatch):
     )
 
 
+# -- adapters that are kept --------------------------------------------------------------------
+
+
+def test_a_kept_adapter_is_not_trained_again(tiny_folder, fitted, tmp_path, monkeypatch):
+    X, y = rows()
+    first = classifier(tiny_folder, keep=tmp_path / "kept")
+    said = first.cross_fit(X, y)
+    [kept] = (tmp_path / "kept").iterdir()
+    monkeypatch.setattr(making, "make_adapter", lambda asked, **_: pytest.fail(str(asked.out)))
+    again = classifier(tiny_folder, keep=str(tmp_path / "kept"))
+    np.testing.assert_array_equal(again.cross_fit(X, y), said)
+    for one in (first, again):
+        np.testing.assert_array_equal(one.predict_proba(X), fitted.predict_proba(X))
+        assert one.card_ == fitted.card_
+        assert one.files_ == fitted.files_
+    assert [each.name for each in (tmp_path / "kept").iterdir()] == [kept.name]
+
+
+@pytest.mark.parametrize("change", ["seed", "tuning", "prompt", "rows", "labels"])
+def test_what_would_be_trained_in_another_way_is_not_taken(
+    tiny_folder, tmp_path, monkeypatch, change
+):
+    X, y = rows()
+    outs = []
+
+    def noted(asked, **_):
+        outs.append(asked.out)
+        raise DataError("noted")
+
+    monkeypatch.setattr(making, "make_adapter", noted)
+    given = {"prompt": prompt_file(), "model": str(tiny_folder), "keep": tmp_path, "tuning": QUICK}
+    changed = {
+        "seed": {"random_state": 1},
+        "tuning": {"tuning": Tuning(rank=2)},
+        "prompt": {"prompt": prompt_file(PROMPT.replace("And now?", "Who leaves?"))},
+    }
+    others = {"rows": (X[:-2], y[:-2]), "labels": (X, y[::-1])}
+    for named, some in (
+        (given, (X, y)),
+        (given, (X, y)),
+        (given | changed.get(change, {}), others.get(change, (X, y))),
+    ):
+        with pytest.raises(DataError, match="noted"):
+            TunedClassifier(**named).fit(*some)
+    first, same, other = outs
+    assert first == same != other
+
+
+def test_a_kept_adapter_that_was_cut_off_is_gone_on_with(
+    tiny_folder, fitted, tmp_path, monkeypatch
+):
+    X, y = rows()
+    judge, epochs = training.Training._judge, []
+
+    def killed(self):
+        judge(self)
+        epochs.append(self.epochs)
+        if epochs == [0, 1]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Training, "_judge", killed)
+    with pytest.raises(KeyboardInterrupt):
+        classifier(tiny_folder, keep=tmp_path).fit(X, y)
+    found = classifier(tiny_folder, keep=tmp_path).fit(X, y)
+    assert epochs[2] == 2  # the first epoch was not trained again
+    assert found.files_ == fitted.files_
+
+
 # -- in a comparison ---------------------------------------------------------------------------
 
 
@@ -159,6 +227,20 @@ def test_a_comparison_trains_for_every_draw_and_asks_the_memo_nothing(tiny_folde
     [row, _] = [row for row in found.rows if row.approach == "tuned"]
     assert row.model == str(tiny_folder)
     assert row.metrics["tokens_per_1000"].value > 0
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_comparison_that_is_run_again_trains_nothing(tiny_folder, tmp_path, monkeypatch):
+    given = {
+        "approaches": ("tuned",), "budgets": (16,), "seeds": 2, "memory_rows": 0,
+        "adapters": tmp_path / "adapters",
+    }  # fmt: skip
+    lm = load_language_model(find(str(tiny_folder)))
+    found = benchmark(customers(60), lm=Memo(lm), **given).run()
+    assert len(list((tmp_path / "adapters").iterdir())) == 2  # one for each draw
+    monkeypatch.setattr(training.Training, "run", lambda *_: pytest.fail("trained"))
+    again = benchmark(customers(60), lm=Memo(lm), **given).run()
+    assert again.predictions == found.predictions
 
 
 @pytest.mark.usefixtures("quick")

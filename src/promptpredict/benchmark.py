@@ -49,8 +49,9 @@ class Benchmark:
     """Runs a plan on labelled records.
 
     ``lm`` may be None where no approach needs a language model. ``groups`` and ``times`` are
-    cells of a column, one a record. Raises DataError for records that cannot be split, and for a
-    plan that cannot be carried out.
+    cells of a column, one a record; ``adapters`` is the folder in which those that are trained stay,
+    so that a run that was cut off goes on. Raises DataError for records that cannot be split, and
+    for a plan that cannot be carried out.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Benchmark:
         table: str,
         groups: Sequence[Any] | None = None,
         times: Sequence[Any] | None = None,
+        adapters: Path | None = None,
     ) -> None:
         """Split the records."""
         plan.check()
@@ -80,7 +82,7 @@ class Benchmark:
             records = [replace(record, group=group) for record, group in pairs]
         self.records, self.prompt_file, self.table = records, prompt_file, table
         self.plan = replace(plan, base_rate=rate)
-        self.memo, self.embedder = lm, embedder
+        self.memo, self.embedder, self.adapters = lm, embedder, adapters
         self.labels, self.positive = list(prompt_file.words), prompt_file.front.positive
         self.y = [prompt_file.label_of(record.label) for record in records]
         splits = make_splits(
@@ -281,6 +283,7 @@ class Benchmark:
             shots=shots,
             model=self.memo,
             encoder=self.embedder,
+            adapters=self.adapters,
         )
         held_out = np.empty((0, len(self.labels)))
         if draw.budget:

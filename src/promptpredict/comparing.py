@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from promptpredict.cases import Comparison
     from promptpredict.memo import Memo
 
-LEDGER = "ledger.sqlite"
+LEDGER, ADAPTERS = "ledger.sqlite", "adapters"
 Say = Callable[[str], object]
 
 
@@ -187,6 +187,7 @@ def _benchmark(asked: BenchmarkOptions, file: PromptFile, records: Sequence[Reco
         table=table_name(asked.labelled),
         groups=cells.get(asked.group or ""),
         times=cells.get(asked.time or ""),
+        adapters=asked.out / ADAPTERS,
     )
 
 

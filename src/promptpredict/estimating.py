@@ -5,6 +5,7 @@ Knows the estimators and a plan; knows nothing of splits or figures.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from promptpredict.approach import Approach
@@ -25,8 +26,12 @@ def estimator_of(
     shots: int,
     model: LanguageModel | None,
     encoder: Embedder,
+    adapters: Path | None = None,
 ) -> Approach:
-    """Return the estimator of an approach for a draw of labelled rows, with so many shots."""
+    """Return the estimator of an approach for a draw of labelled rows, with so many shots.
+
+    ``adapters`` is the folder in which those that are trained stay.
+    """
     from promptpredict import estimators
     from promptpredict.cascade import CascadeClassifier
     from promptpredict.panels import PanelClassifier
@@ -55,7 +60,7 @@ def estimator_of(
     if approach == "probe-shots":
         return estimators.ProbeClassifier(prompt_file, shots=shots, random_state=None, **by_lm)
     if approach == TUNED:
-        return TunedClassifier(prompt_file, model=model or "auto", **given)
+        return TunedClassifier(prompt_file, model=model or "auto", keep=adapters, **given)
     if approach == CASCADE:
         return CascadeClassifier(prompt_file, **by_lm | {"model": model or "auto"}, **given)
     if approach == "panel":

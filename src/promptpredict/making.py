@@ -23,6 +23,7 @@ from promptpredict.adapters import (
     digest,
     finish,
     held,
+    read_card,
     unfinished,
 )
 from promptpredict.calibration import columns_of
@@ -77,6 +78,13 @@ class Asked:
         """A digest of the labelled records."""
         return data_digest(self.records)
 
+    @property
+    def key(self) -> str:
+        """What tells the adapter from any other; versions apart, which are another machine or day."""
+        base, prompt = here(self.source).base, self.prompt_file.fingerprint
+        about = (base, prompt, self.data, self.tuning, self.seed, self.dtype)
+        return hashlib.sha256(repr(about).encode()).hexdigest()[:16]
+
 
 @dataclass(frozen=True)
 class Made:
@@ -108,14 +116,12 @@ def make_adapter(asked: Asked, say: Say = lambda _: None, *, quiet: bool = False
             with Progress("tuning", training.left) as progress:
                 training.run(progress.advance)
         write_adapter(folder, training.weights(), training.config, base=asked.source.name)
-        source = replace(asked.source, adapter=folder, digest=digest(folder))
         epochs, best, before = training.epochs, training.best, training.before
         del training  # its weights are not needed beside those with the adapter
-        lm = load_language_model(source, dtype=asked.dtype, device=asked.device)
-        scored = score_records(lm, asked.prompt_file, [asked.records[row] for row in judges])
+        lm, logprobs = _merged(asked, folder, judges)
         y = [asked.y[row] for row in judges]
         calibration = fit_labels(
-            scored.logprobs,
+            logprobs,
             y,
             labels=asked.labels,
             positive=asked.prompt_file.front.positive,
@@ -135,13 +141,23 @@ def make_adapter(asked: Asked, say: Say = lambda _: None, *, quiet: bool = False
             epochs=epochs,
             best=best,
             before=judged(before, columns_of(y, asked.labels)),
-            after=judged(scored.logprobs, columns_of(y, asked.labels)),
+            after=judged(logprobs, columns_of(y, asked.labels)),
             calibration=calibration,
-            adapter=source.digest,
+            adapter=digest(folder),
             versions={name: version(name) for name in _PACKAGES},
         )
         finish(asked.out, card)
-    return Made(card, lm, judges, scored.logprobs)
+    return Made(card, lm, judges, logprobs)
+
+
+def made_before(asked: Asked) -> Made | None:
+    """Return the adapter that is in the folder already; None where there is none."""
+    if not asked.out.exists():
+        return None
+    card, judges = read_card(asked.out), part(asked)[1]
+    assert isinstance(card, Card), f"{asked.out} was trained on episodes"
+    lm, logprobs = _merged(asked, asked.out, judges)
+    return Made(card, lm, judges, logprobs)
 
 
 def part(asked: Asked) -> tuple[list[int], list[int]]:
@@ -196,6 +212,16 @@ def judged(logprobs: npt.ArrayLike, columns: Columns) -> Judged:
     return Judged(log_loss=loss, roc_auc=auc)
 
 
+def _merged(
+    asked: Asked, folder: Path, rows: Sequence[int]
+) -> tuple[CausalLM, npt.NDArray[np.float32]]:
+    """Load the model with an adapter; return it, and the label log-probabilities (m, k) of rows."""
+    source = replace(asked.source, adapter=folder, digest=digest(folder))
+    lm = load_language_model(source, dtype=asked.dtype, device=asked.device)
+    scored = score_records(lm, asked.prompt_file, [asked.records[row] for row in rows])
+    return lm, scored.logprobs
+
+
 def _training(asked: Asked, train: list[int], held: list[int], say: Say) -> Training:
     """Load the model, and read the prompts as it does."""
     on_cpu = choose_device(asked.device)[0] == "cpu"
@@ -216,8 +242,6 @@ def _training(asked: Asked, train: list[int], held: list[int], say: Say) -> Trai
         raise UnscoredError({asked.records[row].row: fault for row, fault in faults.items()})
     columns = columns_of(asked.y, asked.labels).tolist()
     lessons = Lessons(fitted, dict(enumerate(columns)), asked.labels, train, held)
-    # All that the adapter's bytes depend on; versions apart, which are another machine or day.
-    about = (here(asked.source).base, asked.prompt_file.fingerprint, asked.data, asked.tuning)
-    key = hashlib.sha256(repr((about, asked.seed, str(lm.model.dtype))).encode()).hexdigest()
+    key = f"{asked.key} {lm.model.dtype}"
     place = unfinished(asked.out) / "checkpoint.pt"
     return Training(lm, lessons, asked.tuning, seed=asked.seed, checkpoint=place, key=key)

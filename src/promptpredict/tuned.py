@@ -31,6 +31,8 @@ class TunedClassifier(Approach):
     ``model`` is a name; an object with ``score`` stands for the model of its name, as its weights may
     be packed and others may use them. ``tuning`` says how the adapter is trained. A share of the rows
     is held out: they say when to stop, and calibrate. 16 rows are needed, two of each label.
+    ``keep`` is a folder for adapters: one that was trained there on the same rows in the same way is
+    taken, and one that was cut off is gone on with.
     """
 
     def __init__(
@@ -39,18 +41,20 @@ class TunedClassifier(Approach):
         *,
         model: str | LanguageModel = "auto",
         tuning: Tuning = DEFAULT,
+        keep: str | Path | None = None,
         random_state: int | None = 0,
     ) -> None:
         """Keep the parameters."""
         self.prompt = prompt
         self.model = model
         self.tuning = tuning
+        self.keep = keep
         self.random_state = random_state
 
     def _fit(self, records: list[Record]) -> None:
         """Train an adapter; its files are kept as bytes, so that it can be pickled."""
         check_peft(type(self).__name__)
-        from promptpredict.making import Asked, make_adapter
+        from promptpredict.making import Asked, made_before, make_adapter
 
         self.__dict__.pop("language_model", None)  # that of an earlier fit
         self.source_ = self._source()
@@ -63,7 +67,9 @@ class TunedClassifier(Approach):
                 seed=self.random_state or 0,
                 out=Path(folder) / "adapter",
             )
-            made = make_adapter(asked, quiet=True)
+            if self.keep is not None:
+                asked = replace(asked, out=Path(self.keep) / asked.key)
+            made = made_before(asked) or make_adapter(asked, quiet=True)
             self.files_ = {name: (asked.out / name).read_bytes() for name in (WEIGHTS, CONFIG)}
         self.card_, self.language_model = made.card, made.lm
         self.held_ = made.held, made.logprobs
