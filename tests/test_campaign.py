@@ -85,7 +85,8 @@ def campaign(scripts, tmp_path, tiny_folder, monkeypatch):
     monkeypatch.setattr(tuned.TunedClassifier, "__init__", init)
     options = Namespace(
         data=tmp_path, out=tmp_path / "results", work=tmp_path, model=str(tiny_folder),
-        run=["tuned"], table=["shop"], plan=False, again=False, commit="0123456789ab",
+        run=["tuned"], table=["shop"], plan=False, again=False, labels=None,
+        commit="0123456789ab",
     )  # fmt: skip
     return tables, options
 
@@ -114,7 +115,7 @@ def test_a_run_says_how_an_adapter_stands_and_a_ledger_keeps_the_model_as_it_is(
     source = find(options.model)
     lm = load_language_model(source)
     kept = tables.memo_of(lm, source, options.work / "shop.sqlite")
-    benchmark = tables.prepared("shop", "tuned", options.data, kept, Embedder(FakeEncoder()))
+    benchmark = tables.prepared("shop", "tuned", options, kept, Embedder(FakeEncoder()))
     records, file = benchmark.records, benchmark.prompt_file
     tested = [file.render(records[row]) for row in benchmark.splits[0].test]
     asked = Labels(file.words, file.front.join)
@@ -122,6 +123,14 @@ def test_a_run_says_how_an_adapter_stands_and_a_ledger_keeps_the_model_as_it_is(
         lm.score(tested, asked).logprobs, abs=1e-4
     )
     assert kept.passes == 0  # all of it was in the ledger, and is what the model itself says
+
+
+def test_a_campaign_of_one_budget_runs_every_approach_at_that_one_alone(campaign):
+    tables, _ = campaign
+    plan = tables.at_budgets(tables.RUNS["main"], [64])
+    assert {name for name in plan.wanted if plan.takes(name, 64, 500)} == set(plan.wanted)
+    assert not [name for name in plan.wanted for n in (16, 256, 500) if plan.takes(name, n, 500)]
+    assert plan.budgets == tables.BUDGETS  # of which the draws are those of all of them
 
 
 # -- its section -------------------------------------------------------------------------------
