@@ -65,6 +65,59 @@ def test_every_architecture_equals_the_reference(tokenizers, kind, changes):
     np.testing.assert_allclose(lm.score(prompts(), SEVERAL).logprobs, expected, atol=1e-4)
 
 
+# -- texts without one of their parts -------------------------------------------------------------
+
+
+def without_each(parts=8, *, customer=0):
+    """Return a text of so many parts, and the text without each of them."""
+    every = [f"Part {at}: {f'{customer} late {at} ' * 14}" for at in range(parts)]
+    texts = [every, *([*every[:at], *every[at + 1 :]] for at in range(parts))]
+    return [Prompt("You judge.", (), " ".join(text), "It feels") for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("llama", {}),
+        ("qwen3", {}),
+        ("phi", {}),
+        ("granite", {}),
+        ("mistral", {"sliding_window": 24}),  # shorter than every step
+        ("mistral", {"sliding_window": 150}),  # than some of them
+        ("gemma2", {"sliding_window": 24}),
+        ("gemma3", {"sliding_window": 150}),
+    ],
+)
+@pytest.mark.parametrize("copied", [None, "it is a test"])
+def test_prefixes_behind_prefixes_equal_the_reference(tokenizers, kind, changes, copied):
+    model = build_model(kind, max_position_embeddings=2048, **changes)
+    lm = CausalLM(model, tokenizers["chatml"], name=kind)
+    lm.copied = lm.copied or copied
+    asked = without_each() + without_each(5, customer=1)
+    fitted, _ = lm.passes.fit(asked, [SEVERAL] * len(asked))
+    assert max(len(group.prefix.steps) for group in lm.passes.groups(fitted)) > 3
+    expected, hidden = reference_scores(lm, asked, SEVERAL)
+    scores = lm.score(asked, SEVERAL)
+    np.testing.assert_allclose(scores.logprobs, expected, atol=1e-4)
+    np.testing.assert_allclose(scores.hidden, hidden, atol=1e-4)
+
+
+def test_what_was_kept_before_moves_no_byte(tokenizers):
+    """A run that goes on reads other prompts first than one that was not interrupted."""
+    lm = CausalLM(
+        build_model(max_position_embeddings=2048).to(torch.bfloat16), tokenizers["chatml"], name="a"
+    )
+    asked = without_each()
+    first = lm.score(asked, SEVERAL)
+    again = lm.score(asked, SEVERAL)  # goes on from the last prefix
+    lm.score(asked[:3], SEVERAL)  # which keeps another one
+    third = lm.score(asked, SEVERAL)
+    assert first.tokens > again.tokens
+    for other in (again, third):
+        np.testing.assert_array_equal(other.logprobs, first.logprobs)
+        np.testing.assert_array_equal(other.hidden, first.hidden)
+
+
 # -- several questions about one customer --------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ import torch
 
 from promptpredict.errors import ModelError
 from promptpredict.prefix import Prefix, read_prefix
+from promptpredict.sharing import Beginning
 from promptpredict.trees import TokenTree
 from promptpredict.words import WordTree
 
@@ -49,7 +50,9 @@ def check_sharing(
     tree = TokenTree()
     ends = [tree.place((*stem, *branch), WordTree.build([]))[0] for branch in branches]
     try:
-        states = forward([tree], read_prefix(model, prefix))[0, ends].float()  # (2, d)
+        states = forward([tree], read_prefix(model, Beginning(prefix, (len(prefix),))))[
+            0, ends
+        ].float()  # (2, d)
         alone = torch.cat([_last(model, (*prefix, *stem, *branch)) for branch in branches])
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise ModelError(

@@ -26,9 +26,9 @@ from promptpredict.records import Block, Reject, read_blocks, read_header
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels
 from promptpredict.scoring import Choosing, render_records
+from promptpredict.sharing import Beginning
 from promptpredict.showing import unused
 from promptpredict.tables import count_rows, table_name
-from promptpredict.words import Ids
 
 if TYPE_CHECKING:
     from promptpredict.lm import CausalLM
@@ -57,7 +57,7 @@ class Forecast:
     in_front: int = 0
     alike: int = 0
     prefixes: int = 0
-    kept: Ids = ()
+    kept: Beginning = field(default_factory=Beginning)
     truncated: int = 0
     rejects: list[Reject] = field(default_factory=list)
     fields: Sequence[str] = ()
@@ -177,7 +177,7 @@ def _add(found: Forecast, lm: CausalLM, fitted: Mapping[int, Fitted]) -> None:
         alone = sum(len(each.ids) + len(each.words.tree().tokens) for each in every)
         found.whole += alone
         found.read += group.tokens(found.kept)
-        found.prefixes += group.prefix != found.kept
+        found.prefixes += group.prefix.ids != found.kept.ids
         found.kept = group.prefix
         found.in_front += size * len(group.rows)
         found.alike += alone - size * len(group.rows) - group.own

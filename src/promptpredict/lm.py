@@ -35,8 +35,9 @@ from promptpredict.prefix import (
 )
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Journal, Labels, Scores, each_labels
+from promptpredict.sharing import Beginning
 from promptpredict.trees import TokenTree
-from promptpredict.words import Ids, WordIds
+from promptpredict.words import WordIds
 
 _TRIAL = Prompt("", (), "A customer", "")
 _PIECE = 1_024  # tokens of a prefix that a CPU reads at a time, the others by blocks of products
@@ -122,7 +123,7 @@ class CausalLM:
 
     def count(self, prompts: Sequence[Prompt], labels: Labels | Sequence[Labels]) -> int:
         """Return how many tokens ``score`` would read; a prompt that has a fault has none."""
-        return self.passes.count(prompts, labels, self._prefix.ids)
+        return self.passes.count(prompts, labels, self._prefix.beginning)
 
     def fault(self, prompt: Prompt, labels: Labels) -> str | None:
         """Return why a prompt is too long to be read; None where it may be read."""
@@ -179,7 +180,7 @@ class CausalLM:
         ]
         todo = [batch for batch in every if not draft.holds(_rows(batch))]
         left = Group(group.prefix, group.rows, [branches for batch in todo for branches in batch])
-        tokens = left.tokens(self._prefix.ids) if todo else 0
+        tokens = left.tokens(self._prefix.beginning) if todo else 0
         progress(len(group.rows) - len(_rows(left.trees)))
         waiting: list[Part] = []  # of the batch before: a GPU works on the next one meanwhile
         while todo:
@@ -261,13 +262,17 @@ class CausalLM:
             )
         return parts
 
-    def _shared_prefix(self, ids: Ids) -> Prefix:
-        """Return the keys and values of a prefix; the last one is kept."""
-        if self._prefix.ids != ids:
-            in_place = not (self.copied or self._hides(len(ids)))
-            piece = _PIECE if in_place and self.device.type == "cpu" else None
-            self._prefix = read_prefix(self.model, ids, piece=piece)
-        return self._prefix
+    def _shared_prefix(self, beginning: Beginning) -> Prefix:
+        """Return the keys and values of a prefix; the last one is kept, and gone on from."""
+        prefix = self._prefix.upto(beginning.common(self._prefix.beginning))
+        for step in beginning.steps[len(prefix.beginning.steps) :]:
+            # How a step is read depends on nothing behind it: another prefix may go on from it.
+            copied = bool(self.copied) or self._hides(step)
+            piece = _PIECE if not copied and self.device.type == "cpu" else None
+            more = beginning.upto(step)
+            prefix = read_prefix(self.model, more, known=prefix, piece=piece, copied=copied)
+        self._prefix = prefix
+        return prefix
 
     def _hides(self, depth: int) -> bool:
         """Whether a token sees less than all before it: masks say that, attention in place cannot."""

@@ -36,7 +36,7 @@ def label_logprobs(
     for group in lm.passes.groups(fitted):
         sizes = [len(branches.tree) for branches in group.trees]
         for batch in batches(sizes, lm.batch_tokens, pass_tokens(lm.device)):
-            prefix = read_prefix(lm.model, group.prefix)
+            prefix = read_prefix(lm.model, group.prefix, copied=True)
             parts = lm.read([group.trees[at] for at in batch], prefix, fitted, keys)
             rows = [row for part in parts for row in part.rows]
             yield rows, torch.cat([part.logprobs for part in parts])

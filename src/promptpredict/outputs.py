@@ -14,8 +14,10 @@ import torch
 from promptpredict.errors import ModelError
 from promptpredict.words import WordTree
 
-_CHUNK = 16_384  # rows of the output matrix that are float32 at once
-_STATES = 512  # states whose logits over a chunk are there at once: 32 MB
+_CHUNK = (
+    4_096  # rows of the output matrix that are float32 at once: of 576 numbers, what a cache holds
+)
+_STATES = 2_048  # states whose logits over a chunk are there at once: 32 MB
 
 
 class Outputs:

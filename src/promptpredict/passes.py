@@ -16,9 +16,8 @@ from promptpredict.encoding import Encoded, Encoder
 from promptpredict.errors import ModelError, PromptPredictError
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels, each_labels
-from promptpredict.sharing import prefix_groups
+from promptpredict.sharing import Beginning, Shared, prefix_groups
 from promptpredict.trees import TokenTree, clusters
-from promptpredict.words import Ids
 
 BLOCK_ROWS = 1024
 _T = TypeVar("_T")
@@ -37,7 +36,7 @@ class Branches:
 class Group:
     """Rows of a block behind one prefix, as trees."""
 
-    prefix: Ids
+    prefix: Beginning
     rows: Sequence[int]
     trees: Sequence[Branches]
 
@@ -46,9 +45,9 @@ class Group:
         """How many tokens are read behind the prefix."""
         return sum(len(branches.tree) for branches in self.trees)
 
-    def tokens(self, kept: Ids) -> int:
+    def tokens(self, kept: Beginning) -> int:
         """Return how many tokens are read in all, where the prefix ``kept`` is there already."""
-        return len(self.prefix) * (self.prefix != kept) + self.own
+        return len(self.prefix) - self.prefix.common(kept) + self.own
 
 
 class Passes:
@@ -81,12 +80,12 @@ class Passes:
         """Yield the rows that are read behind one prefix, as trees."""
         rows = list(fitted)
         sequences = [fitted[row].encoded.ids for row in rows]
-        every = [(0, list(range(len(rows))))] if rows else []
-        parts = prefix_groups(sequences, self.batch_tokens) if self.share else every
-        for shared, members in parts:
-            chosen = [rows[member] for member in members]
-            prefix = fitted[chosen[0]].encoded.ids[:shared]
-            yield Group(prefix, chosen, self.trees(chosen, shared, fitted))
+        every = [Shared((), list(range(len(rows))))] if rows else []
+        for shared in prefix_groups(sequences, self.batch_tokens) if self.share else every:
+            chosen = [rows[member] for member in shared.members]
+            ids = fitted[chosen[0]].encoded.ids[: max(shared.steps, default=0)]
+            prefix = Beginning(ids, shared.steps)
+            yield Group(prefix, chosen, self.trees(chosen, len(prefix), fitted))
 
     def trees(
         self, rows: Sequence[int], shared: int, fitted: Mapping[int, Fitted]
@@ -115,7 +114,7 @@ class Passes:
         return [self.trees(part, shared, fitted) for part in parts]
 
     def count(
-        self, prompts: Sequence[Prompt], labels: Labels | Sequence[Labels], kept: Ids = ()
+        self, prompts: Sequence[Prompt], labels: Labels | Sequence[Labels], kept: Beginning
     ) -> int:
         """Return how many tokens are read; a prompt that has a fault has none, ``kept`` is there."""
         tokens, every = 0, each_labels(labels, len(prompts))

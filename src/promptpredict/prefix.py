@@ -5,7 +5,7 @@ Knows tensors and attention masks; knows nothing of tokenizers, labels or tables
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,9 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from promptpredict.attention import Layers, behind
+from promptpredict.sharing import Beginning
 from promptpredict.trees import TokenTree
+from promptpredict.words import Ids
 
 
 class _SharedLayer(DynamicLayer):  # type: ignore[misc]
@@ -38,47 +40,87 @@ class _SharedLayer(DynamicLayer):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Prefix:
-    """Token ids that all prompts of a block begin with, and their keys and values per layer.
+    """Token ids that prompts begin with, and their keys and values (1, heads, p, d) per layer.
 
     ``states`` (p, d) are the last layer's.
     """
 
-    ids: tuple[int, ...]
+    beginning: Beginning
     layers: Layers
     states: torch.Tensor
 
     @classmethod
     def empty(cls) -> Prefix:
         """Return the prefix of prompts that share nothing."""
-        return cls((), (), torch.empty(0))
+        return cls(Beginning(), (), torch.empty(0))
+
+    @property
+    def ids(self) -> Ids:
+        """The token ids."""
+        return self.beginning.ids
+
+    def upto(self, depth: int) -> Prefix:
+        """Return the prefix that this one begins with, which ends with a step."""
+        if depth == len(self.beginning):
+            return self
+        if not depth:
+            return Prefix.empty()
+        layers = tuple((keys[:, :, :depth], values[:, :, :depth]) for keys, values in self.layers)
+        return Prefix(self.beginning.upto(depth), layers, self.states[:depth])
 
     def cache(self) -> Cache | None:
         """Return the cache to hand to a forward pass; None where nothing is shared."""
         return Cache(layers=[_SharedLayer(*layer) for layer in self.layers]) if self.ids else None
 
 
-def read_prefix(model: Any, ids: tuple[int, ...], *, piece: int | None = None) -> Prefix:
-    """Read a prefix once; keep its keys and values, (1, heads, p, d) per layer, and last states.
+def read_prefix(
+    model: Any,
+    beginning: Beginning,
+    *,
+    known: Prefix | None = None,
+    piece: int | None = None,
+    copied: bool = False,
+) -> Prefix:
+    """Read a prefix once, step by step, behind the ``known`` one that it begins with.
 
-    With ``piece`` so many tokens are read at a time, each piece behind those before it.
+    With ``piece`` at most so many tokens are read at a time. ``copied`` puts what was read before
+    into the cache of the model, which attends to it in place otherwise.
     """
-    if not ids:
-        return Prefix.empty()
-    layers: Layers = ()
-    states = []
-    for start in range(0, len(ids), piece or len(ids)):
-        tokens = torch.tensor([ids[start:][: piece or len(ids)]], device=model.device)
-        positions = torch.arange(start, start + tokens.shape[1], device=model.device)[None]
+    prefix = known or Prefix.empty()
+    layers, states = prefix.layers, [prefix.states] if prefix.ids else []
+    for start, end in _pieces(len(prefix.ids), beginning.steps, piece):
+        tokens = torch.tensor([beginning.ids[start:end]], device=model.device)
+        positions = torch.arange(start, end, device=model.device)[None]
         # Without the model's config every layer keeps all its states, sliding ones too: the mask
         # alone decides what is seen.
-        cache = DynamicCache()
-        with behind(layers) if layers else nullcontext():
-            output = model.get_decoder()(
-                input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True
+        cache, mask = DynamicCache(), None
+        if layers and copied:
+            for at, (keys, values) in enumerate(layers):
+                cache.update(keys, values, at)
+            mask = attention_masks(
+                model, [TokenTree.chain(beginning.ids[start:end])], positions, start
             )
-        layers = _appended(layers, [(layer.keys, layer.values) for layer in cache.layers])
+        with behind(layers) if layers and not copied else nullcontext():
+            output = model.get_decoder()(
+                input_ids=tokens,
+                position_ids=positions,
+                attention_mask=mask,
+                past_key_values=cache,
+                use_cache=True,
+            )
+        read = tuple((layer.keys, layer.values) for layer in cache.layers)
+        layers = read if copied else _appended(layers, read)
         states.append(output.last_hidden_state[0])
-    return Prefix(ids, layers, torch.cat(states))
+    return Prefix(beginning, layers, torch.cat(states)) if states else prefix
+
+
+def _pieces(start: int, steps: Sequence[int], piece: int | None) -> Iterator[tuple[int, int]]:
+    """Yield from where to where is read at a time, from ``start`` on."""
+    for step in steps:
+        while start < step:
+            end = min(step, start + (piece or step))
+            yield start, end
+            start = end
 
 
 def _appended(layers: Layers, more: Layers) -> Layers:

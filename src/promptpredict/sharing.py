@@ -1,9 +1,10 @@
 """Which prompts share a prefix that is read once and kept, and which merely stand in one tree.
 
 Knows token ids and their number; knows nothing of prompts or models, and does not import torch. A
-kept prefix costs its tokens once; what only a tree shares costs them once a tree, and a tree has
-room for so many tokens. So shots that a hundred customers see are worth a prefix of their own, and
-a customer's text in front of ten questions is not.
+kept prefix costs its tokens once, behind a shorter one that it begins with only the rest of them;
+what only a tree shares costs them once a tree, and a tree has room for so many tokens. So shots that
+a hundred customers see are worth a prefix of their own, and a customer's text in front of ten
+questions is not.
 """
 
 from __future__ import annotations
@@ -17,6 +18,43 @@ from promptpredict.words import Ids, begin_alike
 
 _STEP = 32  # tokens: a deeper beginning that is longer by less is not worth asking about
 _LEVELS = 64  # of beginnings within beginnings
+_PASS = 32  # tokens that are read in the time that reading a prefix takes by itself, about
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Ids that sequences begin with, read in ``steps``: up to each of these depths behind the last.
+
+    The last step is their number. What is read in the same steps is the same to the last digit.
+    """
+
+    ids: Ids = ()
+    steps: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        """Return how many ids there are."""
+        return len(self.ids)
+
+    def upto(self, depth: int) -> Beginning:
+        """Return what they begin with themselves, up to one of the steps."""
+        return Beginning(self.ids[:depth], tuple(step for step in self.steps if step <= depth))
+
+    def common(self, kept: Beginning) -> int:
+        """Return how many of the ids are there already where ``kept`` was read."""
+        alike, depth = begin_alike(self.ids, kept.ids), 0
+        for own, other in zip(self.steps, kept.steps, strict=False):
+            if own != other or own > alike:
+                break
+            depth = own
+        return depth
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Sequences by their places, and the depths in which what they begin with is read."""
+
+    steps: tuple[int, ...]
+    members: list[int]
 
 
 @dataclass(eq=False)
@@ -31,15 +69,18 @@ class _Node:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is read below a node: its tokens, prefixes kept for some places, and the other places."""
+    """What is read below a node: its tokens, prefixes kept for some places, and the other places.
+
+    A prefix is given by the steps in which it is read, behind what is kept above the node.
+    """
 
     tokens: int
-    groups: tuple[tuple[int, tuple[int, ...]], ...]
+    groups: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     left: tuple[int, ...]
 
 
-def prefix_groups(sequences: Sequence[Ids], room: int) -> list[tuple[int, list[int]]]:
-    """Return groups of sequences: how many first ids each keeps, and the indices in it.
+def prefix_groups(sequences: Sequence[Ids], room: int) -> list[Shared]:
+    """Return sequences in groups, by what they begin with; of two that begin alike the shorter first.
 
     The groups are those for which the fewest tokens are read, where a tree of sequences has
     ``room`` for so many. Every sequence keeps at least one id of its own, because the last one
@@ -48,15 +89,16 @@ def prefix_groups(sequences: Sequence[Ids], room: int) -> list[tuple[int, list[i
     order = sorted(range(len(sequences)), key=lambda index: (sequences[index], index))
     ordered = [sequences[index] for index in order]
     if len(ordered) < 2:
-        return [(0, order)] if ordered else []
+        return [Shared((), order)] if ordered else []
     alike = [
         min(begin_alike(one, other), len(one) - 1, len(other) - 1)
         for one, other in pairwise(ordered)
     ]
     root = _node(alike, 0, len(ordered), _LEVELS)
     plan = _Planner([len(ids) for ids in ordered], room).below(root, root.depth)
-    groups = [(root.depth, plan.left), *plan.groups] if plan.left else [*plan.groups]
-    return [(depth, sorted(order[at] for at in places)) for depth, places in groups]
+    above = (root.depth,) if root.depth else ()
+    groups = [((), plan.left), *plan.groups] if plan.left else [*plan.groups]
+    return [Shared((*above, *steps), sorted(order[at] for at in own)) for steps, own in groups]
 
 
 def _node(alike: Sequence[int], first: int, end: int, levels: int) -> _Node:
@@ -83,14 +125,16 @@ class _Planner:
         taken = {at for child in node.children for at in range(child.first, child.end)}
         left = [at for at in range(node.first, node.end) if at not in taken]
         tokens = sum(self.lengths[at] - node.depth for at in left)
-        groups: list[tuple[int, tuple[int, ...]]] = []
+        groups: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
         for child in node.children:
             within = self.below(child, kept)
             apart = self.below(child, child.depth)
             cost = within.tokens + self._repeated(child, within.left, node.depth, kept)
-            if child.depth + apart.tokens < cost:
-                tokens += child.depth + apart.tokens
-                groups += [*apart.groups, *([(child.depth, apart.left)] if apart.left else [])]
+            behind = child.depth - kept + _PASS + apart.tokens
+            if behind < cost:
+                tokens += behind
+                groups += [((child.depth,), apart.left)] if apart.left else []
+                groups += [((child.depth, *steps), places) for steps, places in apart.groups]
             else:
                 tokens += cost
                 groups += within.groups

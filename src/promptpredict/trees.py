@@ -29,6 +29,14 @@ class TokenTree:
         self.depths: list[int] = []
         self._nodes: dict[tuple[int, int], int] = {}  # (parent, token) → node
 
+    @classmethod
+    def chain(cls, ids: Ids) -> TokenTree:
+        """Return a tree of one sequence."""
+        tree, last = cls(), -1
+        for token in ids:
+            last = tree._child(last, token)
+        return tree
+
     def __len__(self) -> int:
         """Return how many tokens have to be read."""
         return len(self.tokens)
