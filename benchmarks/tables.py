@@ -15,8 +15,8 @@ script, and runs what `promptpredict benchmark` runs, up to seven times a table 
   out of 64 labels, 200 test rows
 * classes: as main, on tables that have more than two classes too (NAME-classes.jinja)
 * amounts: approaches to an amount, 16 to 1,024 labels, on tables that have one (NAME-amounts.jinja)
-* tuned: an adapter trained on 64, 256 and 1,024 labels against probe, few-shot, embedding and stack, on
-  the draws and test rows of main; on six tables, as each of nine adapters is trained anew, or on those that
+* tuned: an adapter trained on 64, 256 and 1,024 labels against probe, few-shot (4 shots), embedding and
+  stack, on the draws and test rows of main; on six tables, as each of nine adapters is trained anew, or on those that
   --table names
 
 What the language model has read stands in WORK/NAME.sqlite, and what was trained in WORK/adapters,
@@ -114,6 +114,7 @@ RUNS = {
     "tuned": replace(
         MAIN,
         approaches=(*AGAINST_TUNED, TUNED),
+        shots=4,
         budgets=BUDGETS,  # the draws of main, so that what it has read is not read again
         budgets_of=dict.fromkeys((*AGAINST_TUNED, *STACKED, TUNED), (64, 256, 1024)),
         against={TUNED: AGAINST_TUNED},
