@@ -26,7 +26,7 @@ from promptpredict.records import Block, Reject, read_blocks, read_header
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels
 from promptpredict.scoring import Choosing, render_records
-from promptpredict.sharing import Beginning
+from promptpredict.sharing import NOTHING, Beginning
 from promptpredict.showing import unused
 from promptpredict.tables import count_rows, table_name
 
@@ -57,7 +57,7 @@ class Forecast:
     in_front: int = 0
     alike: int = 0
     prefixes: int = 0
-    kept: Beginning = field(default_factory=Beginning)
+    kept: Beginning = NOTHING
     truncated: int = 0
     rejects: list[Reject] = field(default_factory=list)
     fields: Sequence[str] = ()

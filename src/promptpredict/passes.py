@@ -16,7 +16,7 @@ from promptpredict.encoding import Encoded, Encoder
 from promptpredict.errors import ModelError, PromptPredictError
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels, each_labels
-from promptpredict.sharing import Beginning, Shared, prefix_groups
+from promptpredict.sharing import NOTHING, Beginning, Shared, prefix_groups
 from promptpredict.trees import TokenTree, clusters
 
 BLOCK_ROWS = 1024
@@ -114,7 +114,10 @@ class Passes:
         return [self.trees(part, shared, fitted) for part in parts]
 
     def count(
-        self, prompts: Sequence[Prompt], labels: Labels | Sequence[Labels], kept: Beginning
+        self,
+        prompts: Sequence[Prompt],
+        labels: Labels | Sequence[Labels],
+        kept: Beginning = NOTHING,
     ) -> int:
         """Return how many tokens are read; a prompt that has a fault has none, ``kept`` is there."""
         tokens, every = 0, each_labels(labels, len(prompts))

@@ -16,7 +16,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from promptpredict.attention import Layers, behind
-from promptpredict.sharing import Beginning
+from promptpredict.sharing import NOTHING, Beginning
 from promptpredict.trees import TokenTree
 from promptpredict.words import Ids
 
@@ -52,7 +52,7 @@ class Prefix:
     @classmethod
     def empty(cls) -> Prefix:
         """Return the prefix of prompts that share nothing."""
-        return cls(Beginning(), (), torch.empty(0))
+        return cls(NOTHING, (), torch.empty(0))
 
     @property
     def ids(self) -> Ids:

@@ -49,6 +49,9 @@ class Beginning:
         return depth
 
 
+NOTHING = Beginning()
+
+
 @dataclass(frozen=True)
 class Shared:
     """Sequences by their places, and the depths in which what they begin with is read."""
