@@ -34,13 +34,13 @@ def training_of(folder, place):
 def drawn(training):
     """Let the adapter say something, without training it."""
     generator = torch.Generator().manual_seed(0)
-    training._put(
-        [0.2 * torch.randn(each.shape, generator=generator) for each in training._parameters]
+    training.trainee.put(
+        [0.2 * torch.randn(each.shape, generator=generator) for each in training.trainee.parameters]
     )
 
 
 def merged_source(folder, place, training):
-    write_adapter(place, training.weights(), training.config, base="tiny")
+    write_adapter(place, training.trainee.weights(), training.trainee.config, base="tiny")
     return replace(find(str(folder)), adapter=place, digest=digest(place))
 
 

@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from conftest import build_model
-from promptpredict import cli, practice
+from promptpredict import cli, practice, trainee
 from promptpredict.adapters import CARD, CONFIG, WEIGHTS, digest, read_card
 from promptpredict.checking import ScoreOptions
 from promptpredict.episodecards import EpisodeCard, EpisodeTuning
@@ -21,7 +21,7 @@ from promptpredict.lm import CausalLM
 from promptpredict.practice import Practice
 from promptpredict.tune import EpisodeOptions, tune_episodes
 from promptpredict.walk import score_table
-from walked import PROMPT, column, table, write
+from walked import PROMPT, THREE, column, table, write
 
 QUICK = EpisodeTuning(rank=4, alpha=8, learning_rate=1e-2, batch=2, episodes=6, width=600)
 SAID = ["happy again and again", "late and slow"]
@@ -59,7 +59,7 @@ def test_a_step_descends_the_loss_of_the_label_words(tokenizers):
     found = practised(tokenizers)
     some = [found.episodes[place] for place in range(2)]
     with torch.no_grad():  # an adapter that changes nothing has no gradient in one half
-        for each in found._parameters:
+        for each in found.trainee.parameters:
             each.add_(0.01)
     total, count = torch.zeros(()), 0
     for each in some:
@@ -69,14 +69,16 @@ def test_a_step_descends_the_loss_of_the_label_words(tokenizers):
             for at, token in enumerate(decision.word):
                 total = total - table[decision.position - 1 + at, token]
                 count += 1
-    expected = torch.autograd.grad(total / count, found._parameters)
+    expected = torch.autograd.grad(total / count, found.trainee.parameters)
     kept = []
-    found._optimizer.step = lambda: kept.extend(each.grad.clone() for each in found._parameters)
-    practice._NORM = 1e9
+    found.trainee.optimizer.step = lambda: kept.extend(
+        each.grad.clone() for each in found.trainee.parameters
+    )
+    trainee._NORM = 1e9
     try:
         found._learn(some)
     finally:
-        practice._NORM = 1.0
+        trainee._NORM = 1.0
     for one, other in zip(kept, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
@@ -118,7 +120,7 @@ def test_what_is_judged_is_what_the_model_says_of_the_first_ids(tokenizers):
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(tokenizers, monkeypatch):
     whole = practised(tokenizers, checkpoint=Path("whole.pt"))
     whole.run()
-    monkeypatch.setattr(practice, "EVERY", 0.0)
+    monkeypatch.setattr(trainee, "EVERY", 0.0)
     broken = practised(tokenizers)
     with pytest.raises(KeyboardInterrupt):
         broken.run(
@@ -128,8 +130,8 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(tokenizers, monkeypat
     assert again.step == 1  # the step that was broken off is done again
     again.run()
     assert (again.step, again.tokens, again.before) == (whole.step, whole.tokens, whole.before)
-    for name, weight in whole.weights().items():
-        assert torch.equal(weight, again.weights()[name])
+    for name, weight in whole.trainee.weights().items():
+        assert torch.equal(weight, again.trainee.weights()[name])
     with pytest.raises(DataError) as caught:
         practised(tokenizers, key="another")
     assert str(caught.value) == (
@@ -142,7 +144,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(tokenizers, monkeypat
 def test_a_loss_that_is_not_finite_ends_it(tokenizers, what):
     found = practised(tokenizers)
     with torch.no_grad():
-        found._parameters[0].fill_(float("nan"))
+        found.trainee.parameters[0].fill_(float("nan"))
     with pytest.raises(ModelError) as caught:
         found._learn([found.episodes[0]]) if what == "a step" else found.judged()
     assert str(caught.value) == (
@@ -192,6 +194,22 @@ def test_an_adapter_is_a_folder_with_a_card_and_serves_any_prompt_file(tiny_fold
         score_table(ScoreOptions(**(given | {"out": "plain.csv"})), said.append)
         assert column("p_1", "plain.csv") != outputs[-1]
     assert len(outputs) == 3
+
+
+def test_a_table_of_three_labels_teaches_and_is_scored(tiny_folder):
+    write("three.jinja", THREE)
+    moods = ["happy again", "fine so far", "late and slow"]
+    rows = [f"t{n},{n},{moods[n % 3]} {n % 5},{n % 3}" for n in range(48)]
+    table("three.csv", "id,amount,feedback,left", rows)
+    asked = {"labelled": ["three.csv"], "prompt": ["three.jinja"]}
+    tune(tiny_folder, **asked, tuning=QUICK.model_copy(update={"own": 1.0}))
+    card = read_card(Path("adapter"))
+    assert {each.shots for each in card.after} == {0, 1, 4}  # of 600 tokens
+    given = {"customers": "customers.csv", "prompt": "three.jinja", "out": "s.csv", "shots": 3}
+    given |= {"train": "three.csv", "adapter": Path("adapter"), "model": str(tiny_folder)}
+    score_table(ScoreOptions(**given, stop_mass=0.0, dtype="float32"), lambda _: None)
+    found = np.array([column(f"p_{label}", "s.csv") for label in (2, 1, 0)], dtype=float)
+    np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-5)
 
 
 def test_a_card_that_is_no_text_is_no_card(tiny_folder):

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from conftest import build_model
-from promptpredict import training
+from promptpredict import trainee
 from promptpredict.adapters import Tuning
 from promptpredict.errors import DataError, ModelError
 from promptpredict.lm import CausalLM
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels
-from promptpredict.training import Lessons, Training, lora_config
+from promptpredict.trainee import lora_config
+from promptpredict.training import Lessons, Training
 
 ASKED = Labels({"1": ["angry"], "0": ["happy", "not sure"]})
 TUNING = Tuning(rank=4, alpha=8, learning_rate=1e-2, batch=8, epochs=4, patience=4)
@@ -60,13 +61,13 @@ def test_the_held_out_loss_falls(tokenizers, tmp_path, dtype):
     losses = found._state.losses
     assert min(losses) < losses[0] / 2
     assert found.best > 0
-    kinds = {weight.dtype for weight in found.weights().values()}
+    kinds = {weight.dtype for weight in found.trainee.weights().values()}
     assert kinds == {torch.float32}  # whatever the model's own
 
 
 def test_only_the_adapter_is_trained(tokenizers, whole):
     plain = build_model().state_dict()
-    own = whole.adapted.get_base_model().state_dict()
+    own = whole.trainee.adapted.get_base_model().state_dict()
     kept = {
         name.replace(".base_layer", ""): each for name, each in own.items() if "lora" not in name
     }
@@ -77,7 +78,7 @@ def test_what_is_kept_is_the_best_epoch(whole):
     losses = whole._state.losses
     assert whole.epochs == len(losses) - 1 <= TUNING.epochs
     assert losses[whole.best] == min(losses)
-    for parameter, best in zip(whole._parameters, whole._state.best, strict=True):
+    for parameter, best in zip(whole.trainee.parameters, whole._state.best, strict=True):
         assert torch.equal(parameter, best)
 
 
@@ -86,7 +87,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     tokenizers, whole, tmp_path, monkeypatch, after
 ):
     """Six steps are an epoch: killed within the first, the second and the third."""
-    monkeypatch.setattr(training, "EVERY", 0.0)  # a checkpoint behind every step
+    monkeypatch.setattr(trainee, "EVERY", 0.0)  # a checkpoint behind every step
     steps = []
 
     def killing(rows):
@@ -101,7 +102,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
     rest = []
     again.run(rest.append)
     assert 0 < len(rest) < len(whole._state.losses) * 6
-    assert same(again.weights(), whole.weights())
+    assert same(again.trainee.weights(), whole.trainee.weights())
     assert (again.epochs, again.best) == (whole.epochs, whole.best)
     np.testing.assert_array_equal(again.before, whole.before)
 
@@ -111,7 +112,7 @@ def test_a_run_that_was_killed_after_the_last_epoch_trains_nothing(tokenizers, w
     again = training_of(tokenizers, tmp_path)
     assert again.left == 0
     again.run(lambda rows: pytest.fail("it trains"))
-    assert same(again.weights(), whole.weights())
+    assert same(again.trainee.weights(), whole.trainee.weights())
 
 
 def test_a_checkpoint_of_another_run_is_refused(tokenizers, tmp_path):
@@ -127,7 +128,7 @@ def test_a_checkpoint_of_another_run_is_refused(tokenizers, tmp_path):
 def test_another_seed_is_another_adapter(tokenizers, whole, tmp_path):
     other = training_of(tokenizers, tmp_path, seed=1)
     other.run()
-    assert not same(other.weights(), whole.weights())
+    assert not same(other.trainee.weights(), whole.trainee.weights())
 
 
 def test_training_that_is_no_better_ends_early_and_keeps_the_model(tokenizers, tmp_path):
@@ -137,13 +138,13 @@ def test_training_that_is_no_better_ends_early_and_keeps_the_model(tokenizers, t
     found._state.losses[0] = -1.0  # as if nothing could be better than the model as it is
     found.run()
     assert (found.epochs, found.best) == (2, 0)
-    changed = [each for name, each in found.weights().items() if "lora_B" in name]
+    changed = [each for name, each in found.trainee.weights().items() if "lora_B" in name]
     assert not any(each.any() for each in changed)
 
 
 def test_a_loss_that_is_not_finite_is_no_adapter(tokenizers, tmp_path):
     found = training_of(tokenizers, tmp_path)
-    found._put([torch.full_like(each, torch.nan) for each in found._parameters])
+    found.trainee.put([torch.full_like(each, torch.nan) for each in found.trainee.parameters])
     with pytest.raises(ModelError) as caught:
         found.run()
     assert str(caught.value) == (

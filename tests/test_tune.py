@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from promptpredict import adapteroptions, adapters, cli, making, subcommands, training
+from promptpredict import adapteroptions, adapters, cli, making, subcommands, trainee, training
 from promptpredict.adapters import CARD, CONFIG, WEIGHTS, Card, Tuning
 from promptpredict.checking import ScoreOptions
 from promptpredict.episodecards import EpisodeTuning
@@ -126,7 +126,7 @@ def test_a_run_with_other_options_does_not_go_on(tiny_folder, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(making, "write_adapter", killed)
+        patched.setattr(trainee.Trainee, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             tune(tiny_folder)
     assert refused(tune, tiny_folder, seed=1) == (

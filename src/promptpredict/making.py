@@ -33,7 +33,6 @@ from promptpredict.labelled import label_shares
 from promptpredict.lm import CausalLM
 from promptpredict.loading import choose_device, load_language_model
 from promptpredict.manylabels import fit_labels
-from promptpredict.merging import write_adapter
 from promptpredict.models import Source, here
 from promptpredict.progress import Progress
 from promptpredict.prompt import PromptFile
@@ -115,7 +114,7 @@ def make_adapter(asked: Asked, say: Say = lambda _: None, *, quiet: bool = False
         else:
             with Progress("tuning", training.left) as progress:
                 training.run(progress.advance)
-        write_adapter(folder, training.weights(), training.config, base=asked.source.name)
+        training.trainee.write(folder, base=asked.source.name)
         epochs, best, before = training.epochs, training.best, training.before
         del training  # its weights are not needed beside those with the adapter
         lm, logprobs = _merged(asked, folder, judges)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
-from time import monotonic
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,17 +18,13 @@ import torch
 
 from promptpredict.episodecards import EpisodeJudged, EpisodeTuning
 from promptpredict.episodes import Episode
-from promptpredict.errors import DataError, ModelError
+from promptpredict.errors import ModelError
 from promptpredict.lm import CausalLM
-from promptpredict.merging import adapter_weights, quietly
-from promptpredict.training import lora_config
+from promptpredict.trainee import Trainee
 
-EVERY = 60.0  # seconds between checkpoints: what being killed can cost
 HELD = 32  # episodes that nobody is trained on
 _JUDGED = (0, 1, 4, 16)  # shots
 _WARM = 0.03  # share of the steps in which the learning rate rises, before it falls to 0
-_DECAY = 0.01  # weight decay
-_NORM = 1.0  # longest gradient of a step
 _WORKERS = 12  # processes, at most, that write episodes while a GPU learns from others
 
 
@@ -59,24 +54,13 @@ class Practice:
         key: str,
     ) -> None:
         """Put an adapter that changes nothing into the model, or take up the checkpoint."""
-        import peft
-
         self.lm, self.episodes, self.tuning = lm, episodes, tuning
-        self._checkpoint, self._key = checkpoint, key
-        self.config = lora_config(lm, tuning)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)  # half of the adapter begins at random, the other at 0
-            with quietly():
-                self.adapted = peft.get_peft_model(lm.model, self.config)
-        self._parameters = [each for each in self.adapted.parameters() if each.requires_grad]
-        self._optimizer = torch.optim.AdamW(
-            self._parameters, lr=tuning.learning_rate, weight_decay=_DECAY
-        )
+        self.trainee = Trainee(lm, tuning, seed=seed, checkpoint=checkpoint, key=key)
         self._steps = -(-tuning.episodes // tuning.batch)
-        self.step, self.tokens = 0, 0
-        self.before: list[EpisodeJudged] = []
-        self._take_up()
-        self._saved = monotonic()
+        kept = self.trainee.take_up("tables, another model or options")
+        self.step: int = kept.get("step", 0)
+        self.tokens: int = kept.get("tokens", 0)
+        self.before = [EpisodeJudged(**each) for each in kept.get("before", ())]
 
     @property
     def left(self) -> int:
@@ -89,17 +73,13 @@ class Practice:
     ) -> None:
         """Train on all episodes that are left."""
         self.before = self.before or self.judged()
-        with _no_casts(self.adapted):
+        with _no_casts(self.trainee.adapted):
             for some in self._batches():
                 self._learn(some)
                 progress(self.tuning.batch)
-                if monotonic() - self._saved > EVERY:
+                if self.trainee.due:
                     self._save()
         self._save()
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        """Return the weights of the adapter, under the names that peft reads."""
-        return adapter_weights(self.adapted)
 
     @torch.no_grad()
     def judged(self) -> list[EpisodeJudged]:
@@ -113,7 +93,7 @@ class Practice:
         for start in range(first, first + HELD, self.tuning.batch):
             end = min(start + self.tuning.batch, first + HELD)
             some = [self.episodes[place] for place in range(start, end)]
-            with _no_casts(self.adapted):
+            with _no_casts(self.trainee.adapted):
                 states = self._states(some)
             for row, each in enumerate(some):
                 for shots in set(_JUDGED).intersection(range(len(each.decisions))):
@@ -161,9 +141,7 @@ class Practice:
 
     def _learn(self, some: Sequence[Episode]) -> None:
         """Learn from some episodes."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.tuning.learning_rate * self._rate()
-        self._optimizer.zero_grad()
+        self.trainee.begin_step(self.step, self._steps, warm=_WARM)
         states = self._states(some)
         rows, positions, truth = [], [], []
         for row, each in enumerate(some):
@@ -176,10 +154,9 @@ class Practice:
         target = torch.tensor(truth, device=logits.device)
         loss = torch.nn.functional.cross_entropy(logits, target)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, _NORM)
+        norm = self.trainee.end_step()
         if self.step % 50 == 0:  # a GPU is not waited for often
             self._check_finite(float(norm))
-        self._optimizer.step()
         self.step += 1
         self.tokens += sum(len(each.ids) for each in some)
 
@@ -208,46 +185,9 @@ class Practice:
             return nullcontext()
         return torch.autocast(self.lm.device.type, dtype=dtype)
 
-    def _rate(self) -> float:
-        """Return the share of the learning rate: it rises, then falls to 0 with the last step."""
-        rise = max(1.0, self._steps * _WARM)
-        return min(1.0, (self.step + 1) / rise) * (1 - self.step / self._steps)
-
-    # -- checkpoints -----------------------------------------------------------------------
-
     def _save(self) -> None:
-        """Write down how far training is, whole or not at all."""
-        from promptpredict.writing import whole
-
-        kept = {
-            "key": self._key,
-            "step": self.step,
-            "tokens": self.tokens,
-            "before": [each.model_dump() for each in self.before],
-            "weights": [each.detach() for each in self._parameters],
-            "optimizer": self._optimizer.state_dict(),
-        }
-        with whole(self._checkpoint) as draft:
-            torch.save(kept, draft)
-        self._saved = monotonic()
-
-    def _take_up(self) -> None:
-        """Go on from the checkpoint, where there is one."""
-        if not self._checkpoint.exists():
-            return
-        kept: dict[str, Any] = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
-        if kept["key"] != self._key:
-            raise DataError(
-                f"{self._checkpoint.parent} holds an adapter that is not finished, of other tables, "
-                "another model or options; possible: the command that began it, another --out, or "
-                "remove that folder"
-            )
-        with torch.no_grad():
-            for parameter, found in zip(self._parameters, kept["weights"], strict=True):
-                parameter.copy_(found)
-        self._optimizer.load_state_dict(kept["optimizer"])
-        self.step, self.tokens = kept["step"], kept["tokens"]
-        self.before = [EpisodeJudged(**each) for each in kept["before"]]
+        before = [each.model_dump() for each in self.before]
+        self.trainee.save(step=self.step, tokens=self.tokens, before=before)
 
 
 class _Places:

@@ -15,7 +15,6 @@ from promptpredict.adapters import data_digest, digest, finish, held, unfinished
 from promptpredict.episodecards import EpisodeCard, EpisodeTuning
 from promptpredict.episodes import Episodes, EpisodeTable
 from promptpredict.loading import load_language_model
-from promptpredict.merging import write_adapter
 from promptpredict.models import Source, here
 from promptpredict.practice import Practice
 from promptpredict.progress import Progress
@@ -47,7 +46,7 @@ def make_episode_adapter(asked: EpisodesAsked, say: Say = lambda _: None) -> Epi
         practice = _practice(asked, say)
         with Progress("tuning", practice.left) as progress:
             practice.run(progress.advance)
-        write_adapter(folder, practice.weights(), practice.config, base=asked.source.name)
+        practice.trainee.write(folder, base=asked.source.name)
         card = EpisodeCard(
             base=asked.source.name,
             model=here(asked.source).base,
