@@ -68,3 +68,8 @@ def test_the_memory_of_this_machine_is_known_or_left_open():
     memory = hardware._memory(torch.device("cpu"))
     assert memory is None or memory > 1 << 28
     assert hardware._memory(torch.device("meta")) is None
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("cpu", 64), ("cuda", 1024), ("mps", 1024)])
+def test_a_pass_costs_more_on_what_waits_for_its_kernels(kind, expected):
+    assert hardware.pass_tokens(torch.device(kind)) == expected

@@ -12,6 +12,7 @@ from promptpredict.trees import TokenTree, clusters
 from promptpredict.words import WordTree
 
 SYSTEM = tuple(range(2000, 2060))
+SPARE = 32  # tokens that a pass costs
 NO_WORDS = WordTree.build([(1,), (2,)])
 
 
@@ -54,7 +55,7 @@ def read(sequences, groups, room):
 def found(sequences, room=1000):
     return [
         (max(group.steps, default=0), len(group.members))
-        for group in prefix_groups(sequences, room)
+        for group in prefix_groups(sequences, room, SPARE)
     ]
 
 
@@ -102,7 +103,7 @@ def test_a_tree_that_has_no_room_makes_a_prefix_worth_while():
     ],
 )
 def test_short_sequences(sequences, expected):
-    assert prefix_groups(sequences, 100) == expected
+    assert prefix_groups(sequences, 100, SPARE) == expected
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -113,7 +114,7 @@ def test_every_sequence_is_in_one_group_shares_its_prefix_and_keeps_an_id(seed):
         rng.choice(stems) + text(rng.random(), rng.randint(1, 60))
         for _ in range(rng.randint(1, 60))
     ]
-    groups = prefix_groups(sequences, rng.choice([50, 400, 5000]))
+    groups = prefix_groups(sequences, rng.choice([50, 400, 5000]), rng.choice([0, SPARE, 1000]))
     places = sorted(index for group in groups for index in group.members)
     assert places == list(range(len(sequences)))
     for group in groups:
@@ -140,7 +141,7 @@ def test_about_as_few_tokens_are_read_as_by_the_better_of_the_two_simple_ways(se
         for stem, ids in enumerate(stems)
     ]
     best = min(read(sequences, ways, room) for ways in (whole, each))
-    assert read(sequences, prefix_groups(sequences, room), room) <= 1.05 * best
+    assert read(sequences, prefix_groups(sequences, room, 0), room) <= 1.05 * best
 
 
 # -- prefixes behind prefixes ------------------------------------------------------------------
@@ -156,7 +157,7 @@ def without_each(parts, *, behind=60, seed=0):
 
 def test_what_stands_before_the_part_that_is_out_is_read_step_by_step():
     sequences = without_each(12)
-    groups = prefix_groups(sequences, 2000)
+    groups = prefix_groups(sequences, 2000, SPARE)
     deepest = max(groups, key=lambda group: len(group.steps))
     assert len(deepest.steps) > 2
     assert deepest.steps[0] == len(SYSTEM)
@@ -170,7 +171,7 @@ def test_what_stands_before_the_part_that_is_out_is_read_step_by_step():
 def test_no_step_is_read_twice():
     sequences = without_each(12) + without_each(9, seed=1)
     steps, tokens, kept = {}, 0, Beginning()
-    for group in prefix_groups(sequences, 2000):
+    for group in prefix_groups(sequences, 2000, SPARE):
         ids = sequences[group.members[0]]
         for before, step in pairwise((0, *group.steps)):
             steps[ids[:step]] = step - before

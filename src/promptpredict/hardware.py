@@ -1,4 +1,4 @@
-"""What a machine has room for: how many tokens a batch may have, what a pass costs, when memory ran out.
+"""What a machine has room for, and what a pass costs it; whether memory ran out.
 
 Knows torch's devices and a model's sizes; knows nothing of prompts. The room is found from the
 memory that a machine has, not from what is free at the moment: which prompts share a batch moves
@@ -15,8 +15,8 @@ import torch
 _CPU_TOKENS = 2_048  # more are no faster
 _GPU_TOKENS = 32_768
 _FEWEST = 256
-_CPU_PASS = 32  # tokens that are read in the time that a pass takes by itself
-_GPU_PASS = 512
+_CPU_PASS = 64  # tokens that are read in the time that a pass takes by itself
+_GPU_PASS = 1_024
 _SHARE = 4  # of the memory, its fourth part
 
 
@@ -34,7 +34,8 @@ def batch_tokens(model: Any) -> int:
 def pass_tokens(device: torch.device) -> int:
     """Return how many tokens are read in the time that a pass takes by itself, about.
 
-    A CPU goes through the weights once more, a GPU waits for its kernels to be started.
+    A CPU goes through all weights, the output matrix in float32; a GPU waits for its kernels to
+    be started.
     """
     return _CPU_PASS if device.type == "cpu" else _GPU_PASS
 

@@ -81,6 +81,7 @@ class CausalLM:
             context=self.context,
             vocabulary=self.outputs.vocabulary,
             batch_tokens=self.batch_tokens,
+            pass_tokens=pass_tokens(self.device),
             share=share_prefix,
         )
         check_layers(config, name)
@@ -176,7 +177,7 @@ class CausalLM:
         sizes = [len(branches.tree) for branches in group.trees]
         every = [
             [group.trees[at] for at in batch]
-            for batch in batches(sizes, self.batch_tokens, pass_tokens(self.device))
+            for batch in batches(sizes, self.batch_tokens, self.passes.pass_tokens)
         ]
         todo = [batch for batch in every if not draft.holds(_rows(batch))]
         left = Group(group.prefix, group.rows, [branches for batch in todo for branches in batch])

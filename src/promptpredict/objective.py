@@ -14,7 +14,6 @@ import numpy.typing as npt
 import torch
 
 from promptpredict.batching import Fitted, batches
-from promptpredict.hardware import pass_tokens
 from promptpredict.lm import CausalLM
 from promptpredict.prefix import read_prefix
 
@@ -35,7 +34,7 @@ def label_logprobs(
     keys = {row: list(labels) for row in fitted}
     for group in lm.passes.groups(fitted):
         sizes = [len(branches.tree) for branches in group.trees]
-        for batch in batches(sizes, lm.batch_tokens, pass_tokens(lm.device)):
+        for batch in batches(sizes, lm.batch_tokens, lm.passes.pass_tokens):
             prefix = read_prefix(lm.model, group.prefix, copied=True)
             parts = lm.read([group.trees[at] for at in batch], prefix, fitted, keys)
             rows = [row for part in parts for row in part.rows]

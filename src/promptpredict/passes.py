@@ -53,15 +53,23 @@ class Group:
 class Passes:
     """How prompts go through a model that reads ``context`` tokens and knows ``vocabulary`` of them.
 
-    A tree has at most ``batch_tokens`` tokens; ``share=False`` reads every prompt whole.
+    A tree has at most ``batch_tokens`` tokens, and a pass takes as long as ``pass_tokens`` of them by
+    itself; ``share=False`` reads every prompt whole.
     """
 
     def __init__(
-        self, encoder: Encoder, *, context: int, vocabulary: int, batch_tokens: int, share: bool
+        self,
+        encoder: Encoder,
+        *,
+        context: int,
+        vocabulary: int,
+        batch_tokens: int,
+        pass_tokens: int,
+        share: bool,
     ) -> None:
         """Keep what is given."""
         self.encoder, self.context, self.vocabulary = encoder, context, vocabulary
-        self.batch_tokens, self.share = batch_tokens, share
+        self.batch_tokens, self.pass_tokens, self.share = batch_tokens, pass_tokens, share
 
     def fit(
         self, prompts: Sequence[Prompt], labels: Sequence[Labels]
@@ -81,7 +89,8 @@ class Passes:
         rows = list(fitted)
         sequences = [fitted[row].encoded.ids for row in rows]
         every = [Shared((), list(range(len(rows))))] if rows else []
-        for shared in prefix_groups(sequences, self.batch_tokens) if self.share else every:
+        room = self.batch_tokens, self.pass_tokens
+        for shared in prefix_groups(sequences, *room) if self.share else every:
             chosen = [rows[member] for member in shared.members]
             ids = fitted[chosen[0]].encoded.ids[: max(shared.steps, default=0)]
             prefix = Beginning(ids, shared.steps)

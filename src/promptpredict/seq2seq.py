@@ -17,6 +17,7 @@ from promptpredict.batching import Fitted
 from promptpredict.drafts import Part
 from promptpredict.errors import ModelError
 from promptpredict.hardware import batch_tokens as tokens_of_a_batch
+from promptpredict.hardware import pass_tokens
 from promptpredict.lm import CausalLM
 from promptpredict.outputs import Outputs
 from promptpredict.passes import Branches, Passes
@@ -53,6 +54,7 @@ class Seq2SeqLM(CausalLM):
             context=self.context,
             vocabulary=self.outputs.vocabulary,
             batch_tokens=self.batch_tokens,
+            pass_tokens=pass_tokens(self.device),
             share=False,
         )
         self._check()

@@ -18,7 +18,6 @@ from promptpredict.words import Ids, begin_alike
 
 _STEP = 32  # tokens: a deeper beginning that is longer by less is not worth asking about
 _LEVELS = 64  # of beginnings within beginnings
-_PASS = 32  # tokens that are read in the time that reading a prefix takes by itself, about
 
 
 @dataclass(frozen=True)
@@ -82,12 +81,12 @@ class _Plan:
     left: tuple[int, ...]
 
 
-def prefix_groups(sequences: Sequence[Ids], room: int) -> list[Shared]:
+def prefix_groups(sequences: Sequence[Ids], room: int, spare: int) -> list[Shared]:
     """Return sequences in groups, by what they begin with; of two that begin alike the shorter first.
 
     The groups are those for which the fewest tokens are read, where a tree of sequences has
-    ``room`` for so many. Every sequence keeps at least one id of its own, because the last one
-    predicts the label words.
+    ``room`` for so many and a pass takes as long as ``spare`` of them by itself. Every sequence
+    keeps at least one id of its own, because the last one predicts the label words.
     """
     order = sorted(range(len(sequences)), key=lambda index: (sequences[index], index))
     ordered = [sequences[index] for index in order]
@@ -98,7 +97,7 @@ def prefix_groups(sequences: Sequence[Ids], room: int) -> list[Shared]:
         for one, other in pairwise(ordered)
     ]
     root = _node(alike, 0, len(ordered), _LEVELS)
-    plan = _Planner([len(ids) for ids in ordered], room).below(root, root.depth)
+    plan = _Planner([len(ids) for ids in ordered], room, spare).below(root, root.depth)
     above = (root.depth,) if root.depth else ()
     groups = [((), plan.left), *plan.groups] if plan.left else [*plan.groups]
     return [Shared((*above, *steps), sorted(order[at] for at in own)) for steps, own in groups]
@@ -119,8 +118,8 @@ def _node(alike: Sequence[int], first: int, end: int, levels: int) -> _Node:
 class _Planner:
     """Finds for each node, by what is kept above it, what costs the fewest tokens."""
 
-    def __init__(self, lengths: Sequence[int], room: int) -> None:
-        self.lengths, self.room = lengths, room
+    def __init__(self, lengths: Sequence[int], room: int, spare: int) -> None:
+        self.lengths, self.room, self.spare = lengths, room, spare
         self.below = lru_cache(maxsize=None)(self._below)
 
     def _below(self, node: _Node, kept: int) -> _Plan:
@@ -133,7 +132,9 @@ class _Planner:
             within = self.below(child, kept)
             apart = self.below(child, child.depth)
             cost = within.tokens + self._repeated(child, within.left, node.depth, kept)
-            behind = child.depth - kept + _PASS + apart.tokens
+            # A pass for the prefix, and one for the sequences that nothing else is read with.
+            passes = 1 + bool(apart.left)
+            behind = child.depth - kept + passes * self.spare + apart.tokens
             if behind < cost:
                 tokens += behind
                 groups += [((child.depth,), apart.left)] if apart.left else []
