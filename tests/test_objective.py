@@ -105,6 +105,27 @@ def test_other_architectures_learn_the_same(tokenizers, kind, changes):
         torch.testing.assert_close(found, own, rtol=1e-3, atol=1e-4 * float(own.abs().max()))
 
 
+@pytest.mark.parametrize(("kind", "changes"), [("llama", {}), ("mistral", {"sliding_window": 90})])
+def test_prefixes_behind_prefixes_learn_the_same(tokenizers, kind, changes):
+    model = build_model(kind, max_position_embeddings=2048, **changes)
+    lm = CausalLM(model, tokenizers["chatml"], name=kind)
+    lm.passes.pass_tokens = 8
+    with_gradients(lm)
+    parameters = trainable(lm)
+    parts = [f"Part {at}: {f'late {at} ' * 12}" for at in range(6)]
+    texts = [parts, *([*parts[:at], *parts[at + 1 :]] for at in range(6))]
+    every = [Prompt("You judge.", (), " ".join(text), "It feels") for text in texts]
+    columns, weights = [n % 2 for n in range(7)], np.ones(2)
+    slow_loss(lm, every, SINGLE, columns, weights).backward()
+    slow = gradients(parameters)
+    fitted, _ = lm.passes.fit(every, [SINGLE] * 7)
+    assert max(len(group.prefix.steps) for group in lm.passes.groups(fitted)) > 2
+    for rows, logprobs in label_logprobs(lm, fitted, ["1", "0"]):
+        loss_of(logprobs, [columns[row] for row in rows], weights).backward()
+    for found, own in zip(gradients(parameters), slow, strict=True):
+        torch.testing.assert_close(found, own, rtol=1e-3, atol=1e-4 * float(own.abs().max()))
+
+
 def test_what_is_learned_is_what_is_scored(tokenizers):
     lm = CausalLM(build_model(), tokenizers["chatml"], name="tiny")
     scored = lm.score(prompts(), SEVERAL).logprobs

@@ -135,8 +135,9 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(tokenizers, monkeypat
     with pytest.raises(DataError) as caught:
         practised(tokenizers, key="another")
     assert str(caught.value) == (
-        f"{Path()} holds an adapter that is not finished, of other tables, another model or options; "
-        "possible: the command that began it, another --out, or remove that folder"
+        f"{Path()} holds an adapter that is not finished, of other tables, another model or "
+        "options, or of another version; possible: the command that began it, another --out, or "
+        "remove that folder"
     )
 
 

@@ -115,13 +115,19 @@ def test_a_run_that_was_killed_after_the_last_epoch_trains_nothing(tokenizers, w
     assert same(again.trainee.weights(), whole.trainee.weights())
 
 
-def test_a_checkpoint_of_another_run_is_refused(tokenizers, tmp_path):
+@pytest.mark.parametrize("other", ["run", "version"])
+def test_a_checkpoint_of_another_run_or_version_is_refused(
+    tokenizers, tmp_path, monkeypatch, other
+):
     training_of(tokenizers, tmp_path, tuning=TUNING.model_copy(update={"epochs": 1})).run()
+    if other == "version":
+        monkeypatch.setattr(trainee, "_FORMAT", trainee._FORMAT + 1)
     with pytest.raises(DataError) as caught:
-        training_of(tokenizers, tmp_path, key="another")
+        training_of(tokenizers, tmp_path, **{"key": "another"} if other == "run" else {})
     assert str(caught.value) == (
         f"{tmp_path} holds an adapter that is not finished, of other rows, another prompt file, "
-        "model or options; possible: the command that began it, another --out, or remove that folder"
+        "model or options, or of another version; possible: the command that began it, another "
+        "--out, or remove that folder"
     )
 
 

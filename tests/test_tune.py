@@ -131,8 +131,8 @@ def test_a_run_with_other_options_does_not_go_on(tiny_folder, monkeypatch):
             tune(tiny_folder)
     assert refused(tune, tiny_folder, seed=1) == (
         "adapter.unfinished holds an adapter that is not finished, of other rows, another prompt "
-        "file, model or options; possible: the command that began it, another --out, or remove "
-        "that folder"
+        "file, model or options, or of another version; possible: the command that began it, "
+        "another --out, or remove that folder"
     )
 
 

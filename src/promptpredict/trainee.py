@@ -20,6 +20,7 @@ from promptpredict.merging import adapter_weights, quietly, write_adapter
 from promptpredict.writing import whole
 
 EVERY = 60.0  # seconds between checkpoints: what being killed can cost
+_FORMAT = 2  # of a checkpoint
 _DECAY = 0.01  # weight decay
 _NORM = 1.0  # longest gradient of a step
 
@@ -46,7 +47,8 @@ class Trainee:
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=tuning.learning_rate, weight_decay=_DECAY
         )
-        self._rate, self._checkpoint, self._key = tuning.learning_rate, checkpoint, key
+        self._rate, self._checkpoint = tuning.learning_rate, checkpoint
+        self._key = f"{_FORMAT} {key}"
         self._saved = monotonic()
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -102,15 +104,17 @@ class Trainee:
     def take_up(self, of: str) -> dict[str, Any]:
         """Go on from the checkpoint, where there is one, and return the progress that it holds.
 
-        Raises DataError for one of another run, which differs in what ``of`` says.
+        Raises DataError for one of another run, which differs in what ``of`` says, or of another
+        version.
         """
         if not self._checkpoint.exists():
             return {}
         kept: dict[str, Any] = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
         if kept["key"] != self._key:
             raise DataError(
-                f"{self._checkpoint.parent} holds an adapter that is not finished, of other {of}; "
-                "possible: the command that began it, another --out, or remove that folder"
+                f"{self._checkpoint.parent} holds an adapter that is not finished, of other {of}, or of "
+                "another version; possible: the command that began it, another --out, or remove "
+                "that folder"
             )
         self.put(kept["weights"])
         self.optimizer.load_state_dict(kept["optimizer"])
