@@ -18,11 +18,13 @@ import pytest
 from conftest import build_model, build_tokenizer
 from fakes import FakeLM
 from promptpredict import checking
+from promptpredict.adapters import Tuning
 from promptpredict.checking import ScoreOptions, check
 from promptpredict.durable import Durable
 from promptpredict.errors import DataError
 from promptpredict.ledger import Ledger
 from promptpredict.models import Source
+from promptpredict.tune import TuneOptions, tune_table
 from promptpredict.walk import score_table
 from walked import HEADER, PROMPT, TRAIN, TRAIN_HEADER, many, read, table, write
 
@@ -189,12 +191,12 @@ def test_actors_have_a_gpu_or_a_machine(cluster, monkeypatch):
 
 
 def test_the_bytes_are_those_of_a_run_here(cluster):
-    """bfloat16, guarded, calibrated on labelled records; some rows are rejects, some known."""
+    """bfloat16, guarded, sets of shots, calibrated; some rows are rejects, some known."""
     rows = many(40)[0]
     table("customers.csv", HEADER, [*rows, "short", *rows[:20], *many(20, seed=1)[0]])
     write("salt", "0123456789abcdef")
-    given = {"dtype": "bfloat16", "train": "train.csv", "shots": 2, "guard": 0.5, "limit": 70,
-             "salt_file": "salt"}  # fmt: skip
+    given = {"dtype": "bfloat16", "train": "train.csv", "shots": 2, "shot_sets": 3, "guard": 0.5,
+             "limit": 70, "salt_file": "salt"}  # fmt: skip
     score_table(asked(out="here.csv", **given))
     said = []
     score_table(asked(out="there.csv", on="ray", **given), said.append)
@@ -211,8 +213,17 @@ def test_the_bytes_are_those_of_a_run_here(cluster):
 
 
 def test_a_worker_that_is_killed_costs_no_row(cluster):
+    """With an adapter, which each worker has to find as well."""
+    quick = Tuning(rank=2, epochs=1, learning_rate=1e-2)
+    tune_table(
+        TuneOptions(
+            labelled="train.csv", prompt="p.jinja", out=Path("adapter"), model="model", tuning=quick
+        )
+    )
     table("customers.csv", HEADER, many(300)[0])
-    score_table(asked(out="here.csv"))
+    score_table(asked(out="here.csv", adapter=Path("adapter")))
+    score_table(asked(out="plain.csv"))
+    assert read("plain.csv") != read("here.csv")
     killed = []
 
     def kill():
@@ -240,7 +251,7 @@ def test_a_worker_that_is_killed_costs_no_row(cluster):
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
-    score_table(asked(out="there.csv", on="ray"))
+    score_table(asked(out="there.csv", on="ray", adapter=Path("adapter")))
     thread.join(5)
     assert killed
     assert read("there.csv") == read("here.csv")
