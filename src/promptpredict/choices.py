@@ -109,10 +109,17 @@ def differences(
         *product(by_lm, WITHOUT_LM),
         *((f"{CHOSEN_WITH}{model}", CHOSEN_WITHOUT) for model in models),
     ]
-    means = {
+    means = _means(resampled, seeds)
+    return found, crossovers(means, pairs=pairs, units=units, metric=leading(rows))
+
+
+def _means(
+    resampled: Mapping[tuple[str, int, int], Floats], seeds: Mapping[tuple[str, int], Sequence[int]]
+) -> dict[tuple[str, int], Floats]:
+    """Return the mean over the seeds of each approach and budget, on each resample (b,)."""
+    return {
         key: np.mean([resampled[*key, seed] for seed in of], axis=0) for key, of in seeds.items()
     }
-    return found, crossovers(means, pairs=pairs, units=units, metric=leading(rows))
 
 
 def _asked(against: Mapping[str, Sequence[str]], models: Sequence[str]) -> list[tuple[str, str]]:
