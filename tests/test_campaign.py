@@ -49,8 +49,9 @@ def test_every_run_is_a_plan_that_can_be_carried_out(scripts):
 def test_adapters_stand_on_the_draws_of_main_at_three_budgets(scripts):
     _, tables, _ = scripts
     plan, main = tables.RUNS["tuned"], tables.RUNS["main"]
-    for name in ("seeds", "max_test", "held", "split_seed", "shots", "select"):
+    for name in ("seeds", "max_test", "held", "split_seed", "select"):
         assert getattr(plan, name) == getattr(main, name)
+    assert plan.shots < main.shots  # which bear on no draw, and are what costs most
     assert plan.budgets_in(5000) == [each for each in main.budgets_in(5000) if each <= 1024]
     for name in plan.wanted:
         taken = [each for each in plan.budgets_in(5000) if plan.takes(name, each, 5000)]
