@@ -16,15 +16,16 @@ script, and runs what `promptpredict benchmark` runs, up to seven times a table 
 * classes: as main, on tables that have more than two classes too (NAME-classes.jinja)
 * amounts: approaches to an amount, 16 to 1,024 labels, on tables that have one (NAME-amounts.jinja)
 * tuned: an adapter trained on 64, 256 and 1,024 labels against probe, few-shot (4 shots), embedding and
-  stack, on the draws and test rows of main; on six tables, as each of nine adapters is trained anew, or on those that
-  --table names
+  stack, on the draws and test rows of main; on six tables, as nine adapters are trained for each, or on
+  those that --table names
 
 What the language model has read stands in WORK/NAME.sqlite, and what was trained in WORK/adapters,
 so an interrupted campaign goes on where it was; a run whose results are there already is left alone
-unless --again. --labels N, once or more, runs those budgets alone. --jobs N works on N tables at a time, with as large a part of the cores each: on two cores two tables with a thread each are
-read faster than one with two (LOG.md). --plan says how many prompts and tokens are left to read, and how
-long that takes: some of the prompts are read to know, as many at a time as --jobs, and training is not counted; --cost says what was
-read and how long it took. Predictions are not kept: the ids of some tables are those of real people.
+unless --again. --labels N, once or more, runs those budgets alone. --jobs N works on N tables at a
+time, with as large a part of the cores each: on two cores two tables with a thread each are read faster
+than one with two (LOG.md). --plan says how many prompts and tokens are left to read, and how long that
+takes: some of the prompts are read to know, as many at a time as --jobs, and training is not counted;
+--cost says what was read and how long it took. Predictions are not kept: the ids of some tables are those of real people.
 """
 
 from __future__ import annotations
@@ -142,7 +143,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=HERE / "work", help="folder of the ledgers")
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--jobs", type=int, default=1, help="tables at a time")
-    parser.add_argument("--labels", type=int, action="append", help="budget; all, if not given")
+    parser.add_argument(
+        "--labels", type=int, action="append", choices=BUDGETS, help="all budgets, if not given"
+    )
     parser.add_argument("--plan", action="store_true", help="say what is left to read, and stop")
     parser.add_argument("--again", action="store_true", help="also what has results already")
     parser.add_argument("--cost", action="store_true", help="say what reading took, and stop")

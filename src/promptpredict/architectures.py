@@ -50,9 +50,8 @@ def check_sharing(
     tree = TokenTree()
     ends = [tree.place((*stem, *branch), WordTree.build([]))[0] for branch in branches]
     try:
-        states = forward([tree], read_prefix(model, Beginning(prefix, (len(prefix),))))[
-            0, ends
-        ].float()  # (2, d)
+        shared = read_prefix(model, Beginning(prefix, (len(prefix),)))
+        states = forward([tree], shared)[0, ends].float()  # (2, d)
         alone = torch.cat([_last(model, (*prefix, *stem, *branch)) for branch in branches])
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise ModelError(

@@ -93,8 +93,8 @@ def episode(
 ) -> Episode:
     """Return the episode of records in their order, as many as fit into ``width`` tokens.
 
-    Before the first that fits, those are passed over that do not. Raises DataError where none fits, ModelError for a layout that writes a conversation otherwise
-    once it goes on.
+    Before the first that fits, those are passed over that do not. Raises DataError where none fits,
+    ModelError for a layout that writes a conversation otherwise once it goes on.
     """
     ids: Ids = ()
     decisions: list[Decision] = []

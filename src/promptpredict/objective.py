@@ -35,7 +35,7 @@ def label_logprobs(
     for group in lm.passes.groups(fitted):
         sizes = [len(branches.tree) for branches in group.trees]
         for batch in batches(sizes, lm.batch_tokens, lm.passes.pass_tokens):
-            prefix = read_prefix(lm.model, group.prefix, copied=True)
+            prefix = read_prefix(lm.model, group.prefix)
             parts = lm.read([group.trees[at] for at in batch], prefix, fitted, keys)
             rows = [row for part in parts for row in part.rows]
             yield rows, torch.cat([part.logprobs for part in parts])

@@ -5,7 +5,7 @@ Knows tensors and attention masks; knows nothing of tokenizers, labels or tables
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -81,25 +81,24 @@ def read_prefix(
     piece: int | None = None,
     copied: bool = False,
 ) -> Prefix:
-    """Read a prefix once, step by step, behind the ``known`` one that it begins with.
+    """Read a prefix once, behind the ``known`` one that it begins with, at once whatever its steps.
 
     With ``piece`` at most so many tokens are read at a time. ``copied`` puts what was read before
     into the cache of the model, which attends to it in place otherwise.
     """
     prefix = known or Prefix.empty()
     layers, states = prefix.layers, [prefix.states] if prefix.ids else []
-    for start, end in _pieces(len(prefix.ids), beginning.steps, piece):
-        tokens = torch.tensor([beginning.ids[start:end]], device=model.device)
-        positions = torch.arange(start, end, device=model.device)[None]
+    for start in range(len(prefix.ids), len(beginning), piece or max(len(beginning), 1)):
+        ids = beginning.ids[start:][:piece]
+        tokens = torch.tensor([ids], device=model.device)
+        positions = torch.arange(start, start + len(ids), device=model.device)[None]
         # Without the model's config every layer keeps all its states, sliding ones too: the mask
         # alone decides what is seen.
         cache, mask = DynamicCache(), None
         if layers and copied:
             for at, (keys, values) in enumerate(layers):
                 cache.update(keys, values, at)
-            mask = attention_masks(
-                model, [TokenTree.chain(beginning.ids[start:end])], positions, start
-            )
+            mask = attention_masks(model, [TokenTree.chain(ids)], positions, start)
         with behind(layers) if layers and not copied else nullcontext():
             output = model.get_decoder()(
                 input_ids=tokens,
@@ -112,15 +111,6 @@ def read_prefix(
         layers = read if copied else _appended(layers, read)
         states.append(output.last_hidden_state[0])
     return Prefix(beginning, layers, torch.cat(states)) if states else prefix
-
-
-def _pieces(start: int, steps: Sequence[int], piece: int | None) -> Iterator[tuple[int, int]]:
-    """Yield from where to where is read at a time, from ``start`` on."""
-    for step in steps:
-        while start < step:
-            end = min(step, start + (piece or step))
-            yield start, end
-            start = end
 
 
 def _appended(layers: Layers, more: Layers) -> Layers:

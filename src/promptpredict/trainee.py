@@ -95,7 +95,6 @@ class Trainee:
             "progress": progress,
             "weights": [each.detach() for each in self.parameters],
             "optimizer": self.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
         }
         with whole(self._checkpoint) as draft:
             torch.save(kept, draft)
@@ -118,7 +117,6 @@ class Trainee:
             )
         self.put(kept["weights"])
         self.optimizer.load_state_dict(kept["optimizer"])
-        torch.set_rng_state(kept["random"])
         progress: dict[str, Any] = kept["progress"]
         return progress
 

@@ -32,9 +32,8 @@ class TokenTree:
     @classmethod
     def chain(cls, ids: Ids) -> TokenTree:
         """Return a tree of one sequence."""
-        tree, last = cls(), -1
-        for token in ids:
-            last = tree._child(last, token)
+        tree = cls()
+        tree.place(ids, WordTree.build([]))
         return tree
 
     def __len__(self) -> int:
