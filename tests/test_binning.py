@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from promptpredict.binning import amounts_of, binned, quantile_edges
@@ -33,6 +33,7 @@ def test_zero_is_a_bin_of_its_own_where_it_is_many():
     st.lists(st.floats(-1e9, 1e9, allow_nan=False), min_size=2, max_size=40),
     st.integers(2, 7),
 )
+@example([0.0, 5e-324], 2)  # the least number above zero
 def test_edges_rise_and_hold_every_amount(values, count):
     y = np.array(values)
     if len(np.unique(y)) < 2:

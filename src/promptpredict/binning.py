@@ -6,8 +6,8 @@ Knows numbers, and the prompt file that has the bins; knows nothing of models.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from itertools import pairwise
-from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,7 +62,8 @@ def quantile_edges(y: npt.ArrayLike, count: int) -> list[float]:
         edges[1] = float(above.min()) / 2 if edges[1] > 0 else edges[1]
     else:
         edges = list(np.quantile(amounts, np.linspace(0, 1, count + 1)))
-    rounded = [_round(edges[0], floor), *map(_nearest, edges[1:-1]), _round(edges[-1], ceil)]
+    low, high = _round(float(edges[0]), ROUND_FLOOR), _round(float(edges[-1]), ROUND_CEILING)
+    rounded = [low, *map(_nearest, edges[1:-1]), high]
     return rounded if _rise(rounded) else _apart([float(edge) for edge in edges])
 
 
@@ -81,9 +82,6 @@ def _nearest(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-def _round(value: float, to: object) -> float:
-    """Round an outer edge away from what lies inside."""
-    if value == 0:
-        return 0.0
-    unit = 10.0 ** (floor(log10(abs(value))) - 2)
-    return float(f"{to(value / unit) * unit:.6g}")  # type: ignore[operator]
+def _round(value: float, to: str) -> float:
+    """Round an outer edge away from what lies inside, in decimals: no power of ten overflows."""
+    return float(Context(prec=3, rounding=to).create_decimal_from_float(value))
