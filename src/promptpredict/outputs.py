@@ -18,6 +18,7 @@ _CHUNK = (
     4_096  # rows of the output matrix that are float32 at once: of 576 numbers, what a cache holds
 )
 _STATES = 2_048  # states whose logits over a chunk are there at once: 32 MB
+_KEPT = 256 << 20  # bytes of a matrix in float32 that is kept so: half of what a pass takes for it
 
 
 class Outputs:
@@ -28,6 +29,9 @@ class Outputs:
         self.model = model
         self.matrix = model.get_output_embeddings()
         self._config = model.config.get_text_config()
+        weight = self.matrix.weight.detach()
+        small = weight.device.type == "cpu" and 4 * weight.numel() <= _KEPT
+        self._weight = weight.float() if small else weight
 
     @property
     def width(self) -> int:
@@ -50,15 +54,17 @@ class Outputs:
         """Return the logits of some tokens and the log-sum-exp over the vocabulary, in float32.
 
         In bfloat16 a logit of 20 is known to 1/16: different customers would tie. The matrix goes
-        through in chunks, so that no second copy of it stays in memory. ``wanted`` is ascending.
+        through in chunks, so that no second copy of a large one is made. ``wanted`` is ascending.
         """
         states = hidden.float()
-        weight, bias = self.matrix.weight, getattr(self.matrix, "bias", None)
+        bias = getattr(self.matrix, "bias", None)
         totals, kept = [], []
         for start in range(0, self.vocabulary, _CHUNK):
             rows = slice(start, start + _CHUNK)
             part = None if bias is None else bias[rows].float()
-            logits = self._finished(torch.nn.functional.linear(states, weight[rows].float(), part))
+            logits = self._finished(
+                torch.nn.functional.linear(states, self._weight[rows].float(), part)
+            )
             totals.append(torch.logsumexp(logits, dim=-1))
             within = [token - start for token in wanted if start <= token < start + _CHUNK]
             kept.append(logits[..., within])
