@@ -71,6 +71,7 @@ APPROACHES = (
 )
 
 
+@pytest.mark.slow
 def test_every_approach_is_compared_on_amounts(run):
     table, _, results = bench(run)
     at = {(row.approach, row.budget) for row in results.rows}

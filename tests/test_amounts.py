@@ -108,6 +108,7 @@ def test_own_rows_are_held_out():
     )
 
 
+@pytest.mark.slow
 def test_an_interval_around_a_mean_holds_what_it_says():
     """Of 16 rows the mean and their errors: .81 of other rows lie inside, where .84 would untold."""
     rng = np.random.default_rng(0)

@@ -350,6 +350,7 @@ def test_the_base_rate_is_no_choice_where_nothing_else_can_be_tried():
     assert chosen == {"embedding"}
 
 
+@pytest.mark.slow
 def test_a_rare_label_stops_no_comparison():
     """16 labels of which two are of the rare one: both are shots in front of the probe."""
     comparison = benchmark(

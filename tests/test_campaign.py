@@ -99,6 +99,7 @@ def test_a_dear_run_stands_on_its_own_tables_or_where_one_is_named(campaign):
     assert not options.out.exists()
 
 
+@pytest.mark.slow
 def test_a_run_says_how_an_adapter_stands_and_a_ledger_keeps_the_model_as_it_is(campaign):
     tables, options = campaign
     tables.run_table(options, "shop")

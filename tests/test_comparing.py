@@ -316,6 +316,7 @@ def test_a_dry_run_where_no_approach_reads(loaded):
     assert loaded == {}
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_several_prompt_files_and_models_reads_nothing_and_lists_each(loaded):
     """To choose a prompt file, training rows would have to be read."""
     text = Path("p.jinja").read_text(encoding="utf-8").replace("And now?", "And so, now?")
@@ -742,6 +743,7 @@ def test_a_warning_of_a_prompt_file_is_said(quick):
 # -- hostile texts -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_attacks_are_tried_on_every_model_and_shown(loaded):
     compare(models=("one", "two"), attacks=True)
     found = results().attacks

@@ -80,26 +80,26 @@ def test_a_word_changed_in_a_copied_prompt_file_changes_the_scores(scored, tmp_p
     assert (before != after).all()
 
 
-def test_a_known_base_rate_is_hit_and_the_ranking_kept(tmp_path):
-    """The 600 customers stand twice: rows without end would take their time."""
-    lines = SAMPLE.read_text(encoding="utf-8").splitlines(keepends=True)
-    (tmp_path / "twice.csv").write_text("".join([*lines, *lines[1:]]), encoding="utf-8")
-    run("score", "twice.csv", "--prompt", "churn-shop", "--out", "raw.csv", cwd=tmp_path)
-    run("score", "twice.csv", "--prompt", "churn-shop", "--base-rate", 0.1, "--out", "level.csv", cwd=tmp_path)  # fmt: skip
-    raw, level = (
-        np.array([float(row["p_1"]) for row in rows_of(tmp_path / f"{name}.csv")])
-        for name in ("raw", "level")
-    )
-    churned = [row["is_churn"] == "1" for row in rows_of(tmp_path / "twice.csv")]
-    assert len(level) == 1200
+def test_a_known_base_rate_is_hit_and_the_ranking_kept(scored, tmp_path):
+    """The 100 customers stand eleven times: many rows, and few prompts to read."""
+    folder, _ = scored
+    header, *lines = SAMPLE.read_text(encoding="utf-8").splitlines(keepends=True)[:101]
+    (tmp_path / "many.csv").write_text("".join([header, *lines * 11]), encoding="utf-8")
+    run("score", "many.csv", "--prompt", "churn-shop", "--base-rate", 0.1, "--out", "level.csv", cwd=tmp_path)  # fmt: skip
+    raw = np.array([float(row["p_1"]) for row in rows_of(folder / "scores.csv")] * 11)
+    level = np.array([float(row["p_1"]) for row in rows_of(tmp_path / "level.csv")])
+    churned = [row["is_churn"] == "1" for row in rows_of(tmp_path / "many.csv")]
+    assert len(level) == 1100
     assert level.mean() == pytest.approx(0.1, abs=1e-3)
     assert roc_auc_score(churned, level) == roc_auc_score(churned, raw)
 
 
 def test_benchmark_writes_results_that_can_be_read_back(tmp_path):
+    few = SAMPLE.read_text(encoding="utf-8").splitlines(keepends=True)[:41]
+    (tmp_path / "few.csv").write_text("".join(few), encoding="utf-8")
     done = run(
-        "benchmark", SAMPLE, "--prompt", "churn-shop", "--approach", "zero-shot,probe,embedding,prior",
-        "--budget", "0,16", "--seeds", 1, "--max-test", 40, "--out", "results", cwd=tmp_path,
+        "benchmark", "few.csv", "--prompt", "churn-shop", "--approach", "zero-shot,probe,embedding,prior",
+        "--budget", "0,16", "--seeds", 1, "--max-test", 20, "--out", "results", cwd=tmp_path,
     )  # fmt: skip
     results = json.loads((tmp_path / "results/results.json").read_text())
     assert sorted(results) == [
@@ -112,4 +112,4 @@ def test_benchmark_writes_results_that_can_be_read_back(tmp_path):
     assert found == {
         ("zero-shot", 0), ("zero-shot", 16), ("probe", 16), ("embedding", 16), ("prior", 16), *choices,
     }  # fmt: skip
-    assert done.stdout.splitlines()[-1] == f"40 test rows, the same for all. {results['verdict']}"
+    assert done.stdout.splitlines()[-1] == f"20 test rows, the same for all. {results['verdict']}"

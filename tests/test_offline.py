@@ -53,6 +53,7 @@ def test_the_denial_denies(tmp_path):
     assert done.stderr == "a socket was opened\n"
 
 
+@pytest.mark.slow
 def test_scoring_opens_no_socket(model, tmp_path):
     words = ["score", SAMPLE, "--prompt", "churn-shop", "--model", model, "--limit", 12, "--stop-mass", 0,
              "--guard", 1, "--out", "s.csv"]  # fmt: skip
@@ -89,8 +90,9 @@ def test_offline_asks_nobody_for_a_model_that_is_not_here(tmp_path):
 
 @pytest.mark.weights
 def test_the_embedded_models_open_no_socket(tmp_path):
-    few = SAMPLE.read_text(encoding="utf-8").splitlines()[:12]
-    (tmp_path / "few.csv").write_text("\n".join(few), encoding="utf-8")
+    lines = SAMPLE.read_text(encoding="utf-8").splitlines(keepends=True)
+    for name, count in (("few.csv", 12), ("some.csv", 41)):
+        (tmp_path / name).write_text("".join(lines[:count]), encoding="utf-8")
     done = run(
         "score", SAMPLE, "--prompt", "churn-shop", "--limit", 6, "--train", "few.csv", "--shots", 2,
         "--select", "nearest", "--fallback", "embedding", "--out", "s.csv", cwd=tmp_path,
@@ -98,7 +100,7 @@ def test_the_embedded_models_open_no_socket(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     done = run(
-        "benchmark", SAMPLE, "--prompt", "churn-shop", "--approach", "zero-shot,embedding", "--budget",
+        "benchmark", "some.csv", "--prompt", "churn-shop", "--approach", "zero-shot,embedding", "--budget",
         "0,16", "--seeds", 1, "--max-test", 8, "--attacks", "--out", "r", cwd=tmp_path,
         OMP_NUM_THREADS=str(os.cpu_count()),
     )  # fmt: skip

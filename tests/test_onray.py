@@ -183,6 +183,7 @@ def cluster():
     ray.shutdown()
 
 
+@pytest.mark.slow
 def test_actors_have_a_gpu_or_a_machine(cluster, monkeypatch):
     assert Actors.found("cpu") == Actors(count=1, cpus=1)
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"GPU": 4.0, "CPU": 8.0})
@@ -190,6 +191,7 @@ def test_actors_have_a_gpu_or_a_machine(cluster, monkeypatch):
     assert Actors.found("cpu") == Actors(count=1, cpus=1)
 
 
+@pytest.mark.slow
 def test_the_bytes_are_those_of_a_run_here(cluster):
     """bfloat16, guarded, sets of shots, calibrated; some rows are rejects, some known."""
     rows = many(40)[0]
@@ -212,6 +214,7 @@ def test_the_bytes_are_those_of_a_run_here(cluster):
         assert Path(f"{name}.csv").read_bytes() == Path("here.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_no_row(cluster):
     """With an adapter, which each worker has to find as well."""
     quick = Tuning(rank=2, epochs=1, learning_rate=1e-2)

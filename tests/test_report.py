@@ -270,6 +270,7 @@ def test_pictures_lie_beside_the_page(written):
     ]
 
 
+@pytest.mark.slow
 def test_pictures_of_an_earlier_report_go_and_those_of_others_stay(tmp_path):
     results, predictions = sample_results()
     write_report(tmp_path, results, predictions, positive="1")

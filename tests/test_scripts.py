@@ -90,6 +90,7 @@ def redirected(*words, **environment):
     return done.returncode, *(Path(name).read_bytes().decode() for name in ("out.txt", "err.txt"))
 
 
+@pytest.mark.slow
 def test_all_is_chinese_and_the_locale_knows_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     chinese_files()
