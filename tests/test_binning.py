@@ -29,6 +29,10 @@ def test_zero_is_a_bin_of_its_own_where_it_is_many():
     assert quantile_edges(np.array([0.0] + [5.0, 6.0, 7.0] * 10), 3)[0] == 0.0
 
 
+def test_no_edge_is_a_zero_below_zero():
+    assert [str(edge) for edge in quantile_edges([-0.0, 1.0, 4.0], 2)] == ["0.0", "1.0", "4.0"]
+
+
 @given(
     st.lists(st.floats(-1e9, 1e9, allow_nan=False), min_size=2, max_size=40),
     st.integers(2, 7),

@@ -57,6 +57,18 @@ def test_log_probabilities_are_those_of_a_softmax_over_the_vocabulary(
     assert found.dtype == torch.float32
 
 
+@torch.inference_mode()
+def test_a_large_matrix_is_not_kept_in_float32_and_gives_the_same(monkeypatch):
+    model, hidden = build_model().to(torch.bfloat16), states(9).bfloat16()
+    kept = Outputs(model)
+    monkeypatch.setattr(outputs, "_KEPT", 0)
+    large = Outputs(model)
+    assert (kept._weight.dtype, large._weight.dtype) == (torch.float32, torch.bfloat16)
+    assert large._weight.data_ptr() == model.get_output_embeddings().weight.data_ptr()
+    assert torch.equal(kept.logprobs(hidden, WANTED), large.logprobs(hidden, WANTED))
+    assert torch.equal(kept.every(hidden), large.every(hidden))
+
+
 @pytest.mark.parametrize("count", [1, 2047, 2048, 2049, 5000])
 @torch.inference_mode()
 def test_states_go_through_in_parts_and_keep_their_places(models, monkeypatch, count):

@@ -84,4 +84,4 @@ def _nearest(value: float) -> float:
 
 def _round(value: float, to: str) -> float:
     """Round an outer edge away from what lies inside, in decimals: no power of ten overflows."""
-    return float(Context(prec=3, rounding=to).create_decimal_from_float(value))
+    return float(Context(prec=3, rounding=to).create_decimal_from_float(value)) + 0.0  # no -0.0

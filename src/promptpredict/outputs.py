@@ -14,9 +14,7 @@ import torch
 from promptpredict.errors import ModelError
 from promptpredict.words import WordTree
 
-_CHUNK = (
-    4_096  # rows of the output matrix that are float32 at once: of 576 numbers, what a cache holds
-)
+_CHUNK = 4_096  # rows of the matrix that go through at once: of 576 numbers, what a cache holds
 _STATES = 2_048  # states whose logits over a chunk are there at once: 32 MB
 _KEPT = 256 << 20  # bytes of a matrix in float32 that is kept so: half of what a pass takes for it
 
@@ -75,7 +73,7 @@ class Outputs:
         bias = getattr(self.matrix, "bias", None)
         part = None if bias is None else bias.float()
         return self._finished(
-            torch.nn.functional.linear(hidden.float(), self.matrix.weight.float(), part)
+            torch.nn.functional.linear(hidden.float(), self._weight.float(), part)
         )
 
     @torch.inference_mode()
