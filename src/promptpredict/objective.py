@@ -8,14 +8,19 @@ values go to every row; scoring attends to them in place, by kernels that have n
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from promptpredict.batching import Fitted, batches
 from promptpredict.lm import CausalLM
 from promptpredict.prefix import read_prefix
+
+_NARROW = 512  # keys up to which products are faster than the kernel with gradients, in bfloat16
 
 
 def with_gradients(lm: CausalLM) -> None:
@@ -35,10 +40,29 @@ def label_logprobs(
     for group in lm.passes.groups(fitted):
         sizes = [len(branches.tree) for branches in group.trees]
         for batch in batches(sizes, lm.batch_tokens, lm.passes.pass_tokens):
-            prefix = read_prefix(lm.model, group.prefix)
-            parts = lm.read([group.trees[at] for at in batch], prefix, fitted, keys)
+            keys_seen = len(group.prefix) + max(sizes[at] for at in batch)
+            with _by_products(lm.model, keys_seen):
+                prefix = read_prefix(lm.model, group.prefix)
+                parts = lm.read([group.trees[at] for at in batch], prefix, fitted, keys)
             rows = [row for part in parts for row in part.rows]
             yield rows, torch.cat([part.logprobs for part in parts])
+
+
+@contextmanager
+def _by_products(model: Any, width: int) -> Iterator[None]:
+    """Let attention to so many keys be products in bfloat16 on a CPU, where its kernel is slow."""
+    if model.device.type != "cpu" or model.dtype != torch.bfloat16 or width > _NARROW:
+        yield
+        return
+    # The switch is that of every device: without it torch makes float32 of the states first.
+    switch = torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp
+    allowed = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()  # type: ignore[no-untyped-call]
+    switch(enabled=True)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        switch(enabled=allowed)
 
 
 def loss_of(

@@ -8,10 +8,9 @@ killed goes on from its checkpoint, on a CPU to the same bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -73,12 +72,11 @@ class Practice:
     ) -> None:
         """Train on all episodes that are left."""
         self.before = self.before or self.judged()
-        with _no_casts(self.trainee.adapted):
-            for some in self._batches():
-                self._learn(some)
-                progress(self.tuning.batch)
-                if self.trainee.due:
-                    self._save()
+        for some in self._batches():
+            self._learn(some)
+            progress(self.tuning.batch)
+            if self.trainee.due:
+                self._save()
         self._save()
 
     @torch.no_grad()
@@ -93,8 +91,7 @@ class Practice:
         for start in range(first, first + HELD, self.tuning.batch):
             end = min(start + self.tuning.batch, first + HELD)
             some = [self.episodes[place] for place in range(start, end)]
-            with _no_casts(self.trainee.adapted):
-                states = self._states(some)
+            states = self._states(some)
             for row, each in enumerate(some):
                 for shots in set(_JUDGED).intersection(range(len(each.decisions))):
                     decision = each.decisions[shots]
@@ -173,17 +170,9 @@ class Practice:
         ids = torch.zeros(len(some), width, dtype=torch.long)
         for row, each in enumerate(some):
             ids[row, : len(each.ids)] = torch.tensor(each.ids)
-        with self._precision():
-            output = self.lm.model.get_decoder()(input_ids=ids.to(self.lm.device), use_cache=False)
+        output = self.lm.model.get_decoder()(input_ids=ids.to(self.lm.device), use_cache=False)
         states: torch.Tensor = output.last_hidden_state
         return states
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        """Products in the dtype of the weights; the adapter's own stay float32."""
-        dtype = self.lm.model.dtype
-        if dtype == torch.float32:
-            return nullcontext()
-        return torch.autocast(self.lm.device.type, dtype=dtype)
 
     def _save(self) -> None:
         before = [each.model_dump() for each in self.before]
@@ -207,11 +196,3 @@ def _workers() -> int:
     import os
 
     return max(1, min(_WORKERS, (os.cpu_count() or 2) - 2))
-
-
-def _no_casts(model: Any) -> AbstractContextManager[Any]:
-    """Leave it to autocast what is cast: peft would make float32 of every state."""
-    from peft.helpers import disable_input_dtype_casting
-
-    found: AbstractContextManager[Any] = disable_input_dtype_casting(model)
-    return found

@@ -16,6 +16,7 @@ import torch
 from promptpredict.episodecards import Lora
 from promptpredict.errors import DataError, ModelError
 from promptpredict.lm import CausalLM
+from promptpredict.lowrank import use_lean
 from promptpredict.merging import adapter_weights, quietly, write_adapter
 from promptpredict.writing import whole
 
@@ -43,6 +44,7 @@ class Trainee:
             torch.manual_seed(seed)  # half of the adapter begins at random, the other at 0
             with quietly():
                 self.adapted = peft.get_peft_model(lm.model, self.config)
+        use_lean(self.adapted)
         self.parameters = [each for each in self.adapted.parameters() if each.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=tuning.learning_rate, weight_decay=_DECAY
