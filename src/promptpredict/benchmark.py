@@ -1,8 +1,7 @@
 """Compares approaches on the same rows: one split, nested label budgets, several seeds.
 
-Knows estimators and splits; knows nothing of files, nor of how figures are made. Test rows are the
-same for every approach, budget and seed; seeds vary the training draw. All prompts are collected
-before the language model reads the first, each once, whoever needs it.
+Knows estimators, and the ground that they stand on; knows nothing of files, nor of how figures are
+made. All prompts are collected before the language model reads the first, each once, whoever needs it.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +18,27 @@ from promptpredict.approach import Probabilities
 from promptpredict.blending import best_of, choices, stacked
 from promptpredict.calibration import columns_of
 from promptpredict.cascading import at_shares, share_rows
-from promptpredict.cases import Comparison, Draw, Key, Outcome, Seen, every_draw, fewer, most, runs
+from promptpredict.cases import Comparison, Draw, Key, Outcome, Seen
 from promptpredict.choices import differences
 from promptpredict.encoders import Embedder
 from promptpredict.errors import DataError, UnscoredError
 from promptpredict.estimating import estimator_of
 from promptpredict.figures import Figures, line, members, reversed_flags
+from promptpredict.ground import Ground
 from promptpredict.heads import moved, shares, spread
-from promptpredict.leaks import find_leaks, repeated
 from promptpredict.memo import Memo
-from promptpredict.placing import unplaced
 from promptpredict.plans import ASKING, BOTH, CASCADE, ENCODED, READING, STACK, TUNED, WITH_LM, Plan
 from promptpredict.prompt import PromptFile
-from promptpredict.rates import Rate, checked_rate, shares_of
+from promptpredict.rates import Rate, shares_of
 from promptpredict.records import Record, groups_of
 from promptpredict.results import Flag
 from promptpredict.scores import Labels
-from promptpredict.shots import content
-from promptpredict.splits import Rows, make_splits
-from promptpredict.times import cell_texts
 
 RATE_ROWS = 1000  # training rows, without their labels, on which a base-rate shift is found
 Say = Callable[[str], object]
 
 
-class Benchmark:
+class Benchmark(Ground):
     """Runs a plan on labelled records.
 
     ``lm`` may be None where no approach needs a language model. ``groups`` and ``times`` are
@@ -68,41 +61,8 @@ class Benchmark:
         adapters: Path | None = None,
     ) -> None:
         """Split the records."""
-        plan.check()
-        rate = prompt_file.front.base_rate if plan.base_rate is None else plan.base_rate
-        count, there = len(prompt_file.words), f"{prompt_file.name} has"
-        if rate is not None:
-            rate = checked_rate(rate, list(prompt_file.words), what="the base rate", there=there)
-        if plan.value_saved is not None and prompt_file.front.positive is None:
-            raise DataError(f"captured value needs two labels; {there} {count}")
-        numbers = [record.row for record in records]
-        if groups is not None:
-            groups = cell_texts(groups, numbers, "group")
-            pairs = zip(records, groups, strict=True)
-            records = [replace(record, group=group) for record, group in pairs]
-        self.records, self.prompt_file, self.table = records, prompt_file, table
-        self.plan = replace(plan, base_rate=rate)
-        self.memo, self.embedder, self.adapters = lm, embedder, adapters
-        self.labels, self.positive = list(prompt_file.words), prompt_file.front.positive
-        self.y = [prompt_file.label_of(record.label) for record in records]
-        splits = make_splits(
-            self.y,
-            folds=plan.folds,
-            max_test=plan.max_test if plan.held is None else plan.held,
-            seed=plan.split_seed,
-            groups=groups,
-            times=times,
-            numbers=numbers,
-        )
-        self.splits = [fewer(split, plan, self.y) for split in splits]
-        # Places of numbers, from all that may train in a fold, whatever the budget, so that every
-        # prompt stays the same and is read once. No leak: no label is looked at and no test row.
-        self.files = [prompt_file.placed(self._rows(split.train)) for split in self.splits]
-        self.most = most(self.splits)
-        columns = list(records[0].values)
-        self.approaches, self._unusable = plan.usable(prompt_file, columns, set(self.y))
-        self.unscored: dict[int, str] = {}  # row of the table → why no approach may use it
-        self._places = {record.row: index for index, record in enumerate(records)}
+        super().__init__(records, prompt_file, plan, groups=groups, times=times)
+        self.memo, self.embedder, self.table, self.adapters = lm, embedder, table, adapters
         self._collected = False
 
     def with_model(self, memo: Memo | None) -> Benchmark:
@@ -113,11 +73,6 @@ class Benchmark:
         other = copy(self)
         other.memo, other._collected = memo, False
         return other
-
-    def check(self) -> None:
-        """Raise DataError where no approach runs at any budget."""
-        if not any(self._runs[draw.budget] for draw in self.draws()):
-            raise DataError(f"nothing is left to compare: {'; '.join(self._left_out())}")
 
     # -- before the first prompt is read ---------------------------------------------------
 
@@ -170,13 +125,6 @@ class Benchmark:
         for row in rows if fault else ():
             if why := fault(file.render(self.records[row]), asked):
                 self.unscored[self.records[row].row] = why
-
-    def draws(self) -> list[Draw]:
-        """Return every draw of labelled rows."""
-        out = {self._places[row] for row in self.unscored}
-        found = every_draw(self.splits, self.y, self.plan, out)
-        self._runs, self._few = runs(self.approaches, found, self.y, self.plan, self.most)
-        return found
 
     # -- the run ---------------------------------------------------------------------------
 
@@ -336,15 +284,6 @@ class Benchmark:
             return self.memo.name if self.memo else ""
         return self.embedder.name if set(approaches) & {*ENCODED} else ""
 
-    @cached_property
-    def leaks(self) -> list[Flag]:
-        """What makes figures look better than they are, in training rows and across the split."""
-        train = self.splits[0].train
-        found = find_leaks(self._rows(train), [self.y[row] for row in train], self.prompt_file)
-        contents = [content(self.prompt_file, record) for record in self.records]
-        same = repeated(self.splits, contents, [record.row for record in self.records])
-        return [*found, *([same] if same else [])]
-
     def _memorised(self) -> list[Flag]:
         if self.memo is None or not self.plan.memory_rows:
             return []
@@ -353,23 +292,6 @@ class Benchmark:
         train = self._rows(self.splits[0].train)
         known = memorised(self.memo, self.prompt_file, train, rows=self.plan.memory_rows)
         return [known] if known else []
-
-    def _left_out(self) -> list[str]:
-        notes = [*self._unusable, *self.plan.left_out(self.approaches, self.most, len(set(self.y)))]
-        notes += self._few
-        notes += [note for file in self.files if (note := unplaced(file))][:1]  # folds are alike
-        if self.unscored:
-            row, reason = min(self.unscored.items())
-            notes.append(
-                f"rows left out for every approach: {len(self.unscored):,} that could not be scored "
-                f"(the first is row {row}: {reason})"
-            )
-        if left := sum(split.left_out for split in self.splits):
-            notes.append(f"rows left out of training, because others of their group test: {left:,}")
-        return notes
-
-    def _rows(self, rows: Rows) -> list[Record]:
-        return [self.records[row] for row in rows]
 
     def _clock(self) -> tuple[float, float, float]:
         """Return the seconds that all that was asked for costs, those really spent, and tokens."""

