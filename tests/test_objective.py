@@ -8,7 +8,7 @@ import torch
 
 from conftest import build_model
 from promptpredict.lm import CausalLM
-from promptpredict.objective import balanced, label_logprobs, loss_of, with_gradients
+from promptpredict.objective import balanced, label_logprobs, levelled, losses_of, with_gradients
 from promptpredict.rendered import Prompt, Turn
 from promptpredict.scores import Labels
 
@@ -79,7 +79,7 @@ def test_loss_and_gradients_equal_the_reference(tokenizers, labels, batch_tokens
     fitted, _ = lm.passes.fit(every, [labels] * len(every))
     total = 0.0
     for rows, logprobs in label_logprobs(lm, fitted, list(labels.words)):
-        loss = loss_of(logprobs, [columns[row] for row in rows], weights)
+        loss = losses_of(logprobs, [columns[row] for row in rows], weights).sum()
         loss.backward()
         total += float(loss.detach())
     assert total == pytest.approx(float(expected), rel=1e-4)
@@ -100,7 +100,7 @@ def test_other_architectures_learn_the_same(tokenizers, kind, changes):
     slow = gradients(parameters)
     fitted, _ = lm.passes.fit(every, [SEVERAL] * 4)
     for rows, logprobs in label_logprobs(lm, fitted, ["1", "0"]):
-        loss_of(logprobs, [columns[row] for row in rows], weights).backward()
+        losses_of(logprobs, [columns[row] for row in rows], weights).sum().backward()
     for found, own in zip(gradients(parameters), slow, strict=True):
         torch.testing.assert_close(found, own, rtol=1e-3, atol=1e-4 * float(own.abs().max()))
 
@@ -121,7 +121,7 @@ def test_prefixes_behind_prefixes_learn_the_same(tokenizers, kind, changes):
     fitted, _ = lm.passes.fit(every, [SINGLE] * 7)
     assert max(len(group.prefix.steps) for group in lm.passes.groups(fitted)) > 2
     for rows, logprobs in label_logprobs(lm, fitted, ["1", "0"]):
-        loss_of(logprobs, [columns[row] for row in rows], weights).backward()
+        losses_of(logprobs, [columns[row] for row in rows], weights).sum().backward()
     for found, own in zip(gradients(parameters), slow, strict=True):
         torch.testing.assert_close(found, own, rtol=1e-3, atol=1e-4 * float(own.abs().max()))
 
@@ -150,3 +150,36 @@ def test_each_label_counts_the_same(columns, labels, expected):
     weights = balanced(columns, labels)
     np.testing.assert_allclose(weights, expected)
     assert weights[columns].mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+@pytest.mark.parametrize("far", [0.0, 5.0, -40.0])
+def test_shifts_have_the_least_cross_entropy(labels, far):
+    """No step of a thousandth in any direction leads below it, wherever the log-probabilities begin."""
+    rng = np.random.default_rng(0)
+    columns = np.arange(60) * labels // 70
+    logprobs = rng.normal(size=(60, labels)) + 2 * np.eye(labels)[columns]
+    logprobs[:, 0] += far
+    weights = balanced(columns, labels)
+
+    def loss(shift):
+        each = losses_of(torch.tensor(logprobs + shift), columns.tolist(), weights)
+        return float(each.sum())
+
+    found = levelled(logprobs, columns, weights)
+    least = loss(found)
+    for at in range(labels):
+        for step in (-1e-3, 1e-3):
+            assert loss(found + step * np.eye(labels)[at]) > least
+    near = logprobs - far * np.eye(labels)[0]
+    np.testing.assert_allclose(
+        np.diff(found + far * np.eye(labels)[0]),
+        np.diff(levelled(near, columns, weights)),
+        atol=1e-4,
+    )
+
+
+def test_the_shift_of_a_label_without_rows_is_none():
+    found = levelled(np.zeros((4, 3)), np.array([0, 0, 0, 1]), np.ones(3))
+    assert found[2] == 0
+    assert found[0] > found[1]

@@ -156,7 +156,7 @@ def test_an_adapter_that_is_no_better_says_so():
         after=adapters.Judged(log_loss=0.5, roc_auc=None),
     )  # fmt: skip
     assert card.describe() == (
-        "tuned on 80 labelled rows; none of 2 epochs was better than the model as it is, which is "
+        "tuned on 80 labelled rows; all 2 epochs were worse than the model as it is, which is "
         "kept\non 20 rows held out: log loss 0.500 before, 0.500 with the adapter"
     )
 

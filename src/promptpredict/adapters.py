@@ -33,9 +33,9 @@ UNFINISHED = ".unfinished"  # what the folder's name ends with until the adapter
 class Tuning(Lora):
     """How an adapter is trained; the defaults were found by experiment (benchmarks/LOG.md).
 
-    ``batch`` counts prompts a step. Training ends after ``epochs``, or once ``patience`` of them have
-    not been better on the ``held_out`` share of the labelled rows. ``balance`` weighs rows so that
-    each label counts the same.
+    ``batch`` counts prompts a step. Training ends after ``epochs``, or once ``patience`` of them in a
+    row have been worse on the ``held_out`` share of the labelled rows than the best, by more than a
+    standard error. ``balance`` weighs rows so that each label counts the same.
     """
 
     epochs: int = Field(default=6, ge=1, le=1000)
@@ -58,8 +58,9 @@ class Card(Saved):
     ``base`` is the name of the language model and ``model`` its fingerprint, ``prompt`` that of the
     prompt file ``prompt_file``; ``data`` is a digest of the labelled records, ``adapter`` one of the
     weights. ``before`` are the figures of the model as it was, ``after`` those with the adapter, both
-    on the ``held_out`` rows and not calibrated; ``calibration`` was found on the same rows, which
-    takes back what balancing has shifted. ``epochs`` were trained, of which ``best`` was kept (0: none).
+    on the ``held_out`` rows and calibrated by no more than the shift that training began with;
+    ``calibration`` was found on the same rows. ``epochs`` were trained, of which ``best`` was kept
+    (0: none): the last that was not worse than any by more than a standard error.
     """
 
     what: ClassVar[str] = "the card of an adapter"
@@ -90,7 +91,7 @@ class Card(Saved):
             aucs = f"; ROC AUC {self.before.roc_auc:.3f} before, {self.after.roc_auc:.3f}"
         kept = f"the {_ordinal(self.best)} of {self.epochs} epochs is kept"
         if not self.best:
-            kept = f"none of {self.epochs} epochs was better than the model as it is, which is kept"
+            kept = f"all {self.epochs} epochs were worse than the model as it is, which is kept"
         trained = self.rows - self.held_out
         return (
             f"tuned on {trained:,} labelled rows; {kept}\n"

@@ -44,6 +44,7 @@ from promptpredict.training import Lessons, Training
 LEAST = 16  # labelled rows, of which half are held out
 HELD = 8  # rows at least that say when to stop, and calibrate
 _TOKENS = 1024  # read at once: the states of more take memory until their gradients are found
+METHOD = 2  # of training: an adapter that was kept from another one is not taken
 _PACKAGES = ("promptpredict", "torch", "transformers", "peft")
 Say = Callable[[str], object]
 Columns = npt.NDArray[np.intp]
@@ -81,7 +82,7 @@ class Asked:
     def key(self) -> str:
         """What tells the adapter from any other; versions apart, which are another machine or day."""
         base, prompt = here(self.source).base, self.prompt_file.fingerprint
-        about = (base, prompt, self.data, self.tuning, self.seed, self.dtype)
+        about = (METHOD, base, prompt, self.data, self.tuning, self.seed, self.dtype)
         return hashlib.sha256(repr(about).encode()).hexdigest()[:16]
 
 
@@ -115,7 +116,8 @@ def make_adapter(asked: Asked, say: Say = lambda _: None, *, quiet: bool = False
             with Progress("tuning", training.left) as progress:
                 training.run(progress.advance)
         training.trainee.write(folder, base=asked.source.name)
-        epochs, best, before = training.epochs, training.best, training.before
+        epochs, best, before = training.epochs, training.kept, training.before
+        shift = training.shift
         del training  # its weights are not needed beside those with the adapter
         lm, logprobs = _merged(asked, folder, judges)
         y = [asked.y[row] for row in judges]
@@ -139,8 +141,8 @@ def make_adapter(asked: Asked, say: Say = lambda _: None, *, quiet: bool = False
             tuning=asked.tuning,
             epochs=epochs,
             best=best,
-            before=judged(before, columns_of(y, asked.labels)),
-            after=judged(logprobs, columns_of(y, asked.labels)),
+            before=judged(before + shift, columns_of(y, asked.labels)),
+            after=judged(logprobs + shift, columns_of(y, asked.labels)),
             calibration=calibration,
             adapter=digest(folder),
             versions={name: version(name) for name in _PACKAGES},

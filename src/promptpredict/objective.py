@@ -65,17 +65,40 @@ def _by_products(model: Any, width: int) -> Iterator[None]:
         switch(enabled=allowed)
 
 
-def loss_of(
+def losses_of(
     logprobs: torch.Tensor, columns: Sequence[int], weights: npt.NDArray[np.float64]
 ) -> torch.Tensor:
-    """Return the cross-entropy of label log-probabilities (m, k), summed over the rows.
+    """Return the cross-entropy (m,) of the label log-probabilities (m, k) of each row.
 
     They are renormalised over the labels, as the probabilities that are given are. ``columns`` (m,)
     are the rows' labels, ``weights`` (k,) what a row of each counts.
     """
     truth = torch.tensor(columns, device=logprobs.device)
     weight = torch.tensor(weights, dtype=logprobs.dtype, device=logprobs.device)
-    return torch.nn.functional.cross_entropy(logprobs, truth, weight=weight, reduction="sum")
+    return torch.nn.functional.cross_entropy(logprobs, truth, weight=weight, reduction="none")
+
+
+def levelled(
+    logprobs: npt.ArrayLike, columns: npt.NDArray[np.intp], weights: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return what to add to label log-probabilities (n, k) so that their cross-entropy is the least: (k,).
+
+    The other parameters are those of ``losses_of``. A label without a row is left as it is.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
+    given, rows = np.asarray(logprobs, dtype=np.float64), np.arange(len(columns))
+    present = np.isin(np.arange(given.shape[1]), columns)
+    counts = weights[columns]  # (n,)
+
+    def loss(shift: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        found = log_softmax(given + shift, axis=1)
+        more = np.exp(found)
+        more[rows, columns] -= 1
+        return -float(counts @ found[rows, columns]), (counts @ more) * present
+
+    return np.asarray(minimize(loss, np.zeros(given.shape[1]), jac=True).x)
 
 
 def balanced(columns: npt.NDArray[np.intp], labels: int) -> npt.NDArray[np.float64]:

@@ -21,7 +21,7 @@ from promptpredict.merging import adapter_weights, quietly, write_adapter
 from promptpredict.writing import whole
 
 EVERY = 60.0  # seconds between checkpoints: what being killed can cost
-_FORMAT = 2  # of a checkpoint
+_FORMAT = 3  # of a checkpoint
 _DECAY = 0.01  # weight decay
 _NORM = 1.0  # longest gradient of a step
 

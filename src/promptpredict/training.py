@@ -1,6 +1,8 @@
 """Trains an adapter of a language model on labelled prompts: steps, epochs, early stopping.
 
 Knows torch and prompts as token ids; knows nothing of tables, prompt files or folders of adapters.
+Label words are not as frequent as labels are, by whole nats: a shift of each label's log-probability
+takes that away before the first step, so that none is spent on it. Calibration finds its own.
 What is trained depends on the prompts, the settings and the seed alone: a run that was killed goes
 on from its checkpoint to the same bytes.
 """
@@ -19,10 +21,11 @@ from promptpredict.adapters import Tuning
 from promptpredict.batching import Fitted
 from promptpredict.errors import ModelError
 from promptpredict.lm import CausalLM
-from promptpredict.objective import balanced, label_logprobs, loss_of, with_gradients
+from promptpredict.objective import balanced, label_logprobs, levelled, losses_of, with_gradients
 from promptpredict.trainee import Trainee
 
 _WARM = 0.1  # share of the steps in which the learning rate rises, before it falls to 0
+_LEVELLED = 128  # rows at most, beside those held out, that tell how frequent label words are
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,18 @@ class Lessons:
 
 @dataclass
 class _State:
-    """How far training is: steps done, held-out losses from before the first epoch on, the best."""
+    """How far training is: steps done, the losses (m,) of the held-out rows from before the first epoch on.
+
+    ``kept`` is the epoch whose ``weights`` are kept, 0 before the first; ``before`` (m, k) are the
+    held-out rows' label log-probabilities then, ``shift`` (k,) what is added to everybody's.
+    """
 
     step: int = 0
-    losses: list[float] = field(default_factory=list)
-    best: list[torch.Tensor] = field(default_factory=list)
+    losses: list[torch.Tensor] = field(default_factory=list)
+    kept: int = 0
+    weights: list[torch.Tensor] = field(default_factory=list)
     before: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    shift: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
 
 class Training:
@@ -87,6 +96,7 @@ class Training:
     def run(self, progress: Callable[[int], object] = lambda _: None) -> None:
         """Train until the held-out rows say that it is enough."""
         if not self._state.losses:
+            self._level()
             self._judge()
         while not self._over():
             progress(self._take_step())
@@ -94,7 +104,7 @@ class Training:
                 self._judge()
             elif self.trainee.due:
                 self._save()
-        self.trainee.put(self._state.best)
+        self.trainee.put(self._state.weights)
 
     @property
     def epochs(self) -> int:
@@ -102,14 +112,19 @@ class Training:
         return len(self._state.losses) - 1
 
     @property
-    def best(self) -> int:
-        """After which epoch the held-out rows were best; 0 is before the first."""
-        return int(np.argmin(self._state.losses))
+    def kept(self) -> int:
+        """Which epoch is kept: the last that was no worse on the held-out rows; 0 is before the first."""
+        return self._state.kept
 
     @property
     def before(self) -> npt.NDArray[np.float64]:
         """The label log-probabilities (m, k) of the held-out rows before the first step."""
         return np.asarray(self._state.before.numpy(), dtype=np.float64)
+
+    @property
+    def shift(self) -> npt.NDArray[np.float64]:
+        """What is added to label log-probabilities (k,) while training, for how frequent the words are."""
+        return np.asarray(self._state.shift.numpy(), dtype=np.float64)
 
     # -- an epoch --------------------------------------------------------------------------
 
@@ -119,7 +134,7 @@ class Training:
         self.trainee.begin_step(self._state.step, self._steps * self.tuning.epochs, warm=_WARM)
         fitted = {row: self.lessons.fitted[row] for row in rows}
         for some, logprobs in label_logprobs(self.lm, fitted, self.lessons.labels):
-            (self._loss(some, logprobs) / len(rows)).backward()  # type: ignore[no-untyped-call]
+            (self._losses(some, logprobs).sum() / len(rows)).backward()  # type: ignore[no-untyped-call]
         self.trainee.end_step()
         self._state.step += 1
         return len(rows)
@@ -131,34 +146,54 @@ class Training:
         chosen = order[at * self.tuning.batch : (at + 1) * self.tuning.batch]
         return [self.lessons.train[place] for place in chosen]
 
-    def _loss(self, rows: Sequence[int], logprobs: torch.Tensor) -> torch.Tensor:
-        return loss_of(logprobs, [self.lessons.columns[row] for row in rows], self._weights)
+    def _losses(self, rows: Sequence[int], logprobs: torch.Tensor) -> torch.Tensor:
+        shifted = logprobs + self._state.shift.to(logprobs)
+        return losses_of(shifted, [self.lessons.columns[row] for row in rows], self._weights)
 
     @torch.no_grad()
-    def _judge(self) -> None:
-        """Find the loss of the held-out rows, and keep the weights where it is the least so far."""
-        held = self.lessons.held
+    def _read(self, rows: Sequence[int]) -> torch.Tensor:
+        """Return the label log-probabilities (m, k) of rows."""
         found: dict[int, torch.Tensor] = {}
-        fitted = {row: self.lessons.fitted[row] for row in held}
-        for rows, logprobs in label_logprobs(self.lm, fitted, self.lessons.labels):
-            found |= dict(zip(rows, logprobs.float().cpu(), strict=True))
-        logprobs = torch.stack([found[row] for row in held])
-        loss = float(self._loss(held, logprobs)) / len(held)
-        state = self._state
-        if not np.isfinite(loss):
+        fitted = {row: self.lessons.fitted[row] for row in rows}
+        for some, logprobs in label_logprobs(self.lm, fitted, self.lessons.labels):
+            found |= dict(zip(some, logprobs.float().cpu(), strict=True))
+        return torch.stack([found[row] for row in rows])
+
+    def _level(self) -> None:
+        """Find the shift of each label, before the first step."""
+        rows = [*self.lessons.held, *self.lessons.train[:_LEVELLED]]
+        columns = np.array([self.lessons.columns[row] for row in rows])
+        self._state.shift = torch.from_numpy(levelled(self._read(rows), columns, self._weights))
+
+    def _judge(self) -> None:
+        """Find the losses of the held-out rows, and keep the weights where these are no worse."""
+        state, logprobs = self._state, self._read(self.lessons.held)
+        losses = self._losses(self.lessons.held, logprobs.double())
+        if not losses.isfinite().all():
             raise ModelError(
                 f"{self.lm.name}: the loss is not finite after epoch {len(state.losses)}; possible: "
                 "a smaller --learning-rate"
             )
         if not state.losses:
             state.before = logprobs
-        if loss < min(state.losses, default=np.inf):
-            state.best = [each.detach().clone() for each in self.trainee.parameters]
-        state.losses.append(loss)
+        state.losses.append(losses)
+        if no_worse(losses, min(state.losses, key=torch.mean)):
+            state.kept = self.epochs
+            state.weights = [each.detach().clone() for each in self.trainee.parameters]
         self._save()
 
     def _over(self) -> bool:
-        return self.epochs >= self.tuning.epochs or self.epochs - self.best >= self.tuning.patience
+        return self.epochs >= self.tuning.epochs or self.epochs - self.kept >= self.tuning.patience
 
     def _save(self) -> None:
         self.trainee.save(**vars(self._state))
+
+
+def no_worse(losses: torch.Tensor, best: torch.Tensor) -> bool:
+    """Whether losses (m,) are no higher than the ``best`` (m,) by more than a standard error.
+
+    Few rows cannot tell epochs apart. Of those that they cannot, the last has learned the most, at the
+    lowest learning rate.
+    """
+    more = losses - best
+    return bool(more.mean() <= more.std() / len(more) ** 0.5)
