@@ -176,6 +176,14 @@ def test_where_nothing_is_known_it_holds_everybody_unless_it_holds_nobody():
     assert not band.holds(said, 0.0).any()
 
 
+@pytest.mark.parametrize("around", ["ranking", "probability"])
+def test_of_rows_that_are_all_sure_the_band_is_a_number(around):
+    own = np.tile([[0.0, 1.0]], (5, 1))
+    band = Band(own, around)
+    assert np.isfinite(band.undecided_).all()
+    assert np.isfinite(band.undecided(np.array([[0.3, 0.7], [0.0, 1.0]]))).all()
+
+
 # -- against the slow twin -------------------------------------------------------------------------
 
 

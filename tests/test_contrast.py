@@ -173,6 +173,23 @@ def test_a_record_that_cannot_be_scored_when_it_is_changed_is_told():
     assert [(each.row, each.reached) for each in found] == [(2, True), (3, True), (4, True)]
 
 
+def test_what_others_have_and_the_prompt_cannot_show_is_no_choice():
+    """One cell says "unknown" where others have a price: a format, or the text itself, may refuse it."""
+    dirty = [*TABLE, *records(("monthly", "no", "unknown"))]
+    expected = [TABLE[at].values["paid"] for at in (1, 2, 3)]
+    for text in (
+        PROMPT.replace("unit: EUR", 'unit: EUR, format: ".2f"'),
+        PROMPT.replace("{{ customer.feedback }}", "{{ customer.paid + 1 }}"),
+    ):
+        approach = Weighing(lambda values: 1.0)
+        approach.prompt_file_ = PromptFile.from_text(text, name="p.jinja")
+        choices = choices_of(approach.prompt_file_, dirty, ["paid"])
+        found, faults = contrast(approach, dirty[:1], choices, below=LINE, label="1")
+        assert faults == {}
+        assert not found[0].reached
+        assert [record.values["paid"] for record in approach.asked[1:]] == expected
+
+
 def test_what_a_field_may_be_changed_to():
     numbers = Choices.of([*range(1000), None])
     assert numbers.values == (0, 100, 200, 300, 400, 500, 599, 699, 799, 899, 999)
@@ -184,6 +201,10 @@ def test_what_a_field_may_be_changed_to():
     assert words.apart("a", "b") == 1.0
     days = Choices.of([date(2024, 1, day) for day in range(1, 5)])
     assert days.apart(date(2024, 1, 1), date(2024, 1, 3)) == 0.5
+    assert days.apart(7.5, date(2024, 1, 3)) == days.apart("soon", date(2024, 1, 3)) == 1.0
+    assert numbers.apart(date(2024, 1, 1), 350) == 1.0
+    dirty = Choices.of([*range(1000), "unknown"])
+    assert (dirty.values, dirty.apart(100, 350)) == (numbers.values, 0.25)
     many = Choices.of([f"w{at}" for at in range(30)])
     assert len(many.values) == 11
 

@@ -4,10 +4,16 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fakes import FakeEncoder, FakeLM
-from promptpredict.baselines import EmbeddingClassifier, FusionClassifier
+from promptpredict.baselines import (
+    EmbeddingClassifier,
+    FusionClassifier,
+    StructuredClassifier,
+    TextClassifier,
+)
 from promptpredict.errors import DataError
 from promptpredict.estimators import ProbeClassifier, PromptClassifier
 from promptpredict.explain import explain, log_odds
@@ -15,6 +21,7 @@ from promptpredict.importance import Spread, faithfulness, importances
 from promptpredict.parts import parts_of, taken_out, typical_values
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
+from promptpredict.regressors import MedianRegressor
 
 PROMPT = """---
 task: binary
@@ -133,7 +140,7 @@ def test_the_random_three_are_the_same_for_a_seed_and_row_alone():
 
 def test_a_typical_value_in_place_of_none():
     typical = typical_values(RECORDS)
-    assert typical["mood"] in ("angry", "happy", "calm", "sad")
+    assert typical["mood"] == "angry"  # the first of those that are as frequent
     first = found(typical=typical | {"mood": "happy"})[0]
     assert effects(first)["Mood: angry"] == 2.0  # one angry less, one happy more
     assert effects(first)["“I am angry.”"] == 1.0
@@ -215,6 +222,38 @@ def test_every_approach_has_reasons(kind):
     assert any(abs(reason.effect) > 1e-3 for reason in first.reasons)
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [(StructuredClassifier, {"field"}), (TextClassifier, {"sentence", "text"})],
+)
+def test_what_an_approach_does_not_read_is_no_part(kind, expected):
+    labelled = [replace(record, row=row) for row, record in enumerate(RECORDS * 3, 1)]
+    approach = kind(FILE).fit(labelled, ["1", "0"] * 6)
+    first = found(RECORDS[:1], approach)[0]
+    assert {reason.part.kind for reason in first.reasons} == expected
+
+
+def test_a_table_is_explained_as_records_are():
+    frame = pd.DataFrame([record.values for record in RECORDS])
+    approach = PromptClassifier(FILE, model=FakeLM(), calibration="none").fit(frame, None)
+    as_table, as_records = found(frame, approach), found()
+    assert [each.reasons for each in as_table] == [each.reasons for each in as_records]
+    assert [each.id for each in as_table] == ["c1", "c2", "c3", "c4"]
+
+
+def test_an_approach_to_amounts_has_no_log_odds():
+    with pytest.raises(DataError) as caught:
+        explain(MedianRegressor(FILE), RECORDS)
+    assert str(caught.value) == "MedianRegressor predicts amounts; explain is for labels"
+
+
+def test_what_a_customer_wrote_is_no_order_to_a_terminal():
+    written = replace(
+        RECORDS[1], values={**RECORDS[1].values, "feedback": "All\x1b[31m\u202e bad\nand red."}
+    )
+    assert "“All[31m bad”" in effects(found([written])[0])
+
+
 def test_log_odds_of_probabilities_near_one_keep_their_digits():
     said = np.array([[1 - 1e-9, 1e-9], [1.0, 0.0], [0.25, 0.75]])
     odds = log_odds(said)
@@ -239,9 +278,19 @@ def test_how_much_columns_matter():
     assert mood.adds.mean == pytest.approx(0.0)
     # Student's t with 3 degrees of freedom, as a table has it
     half = 3.18245 * np.std([1, 1, 0, 0], ddof=1) / 2
-    assert mood.moves.low == pytest.approx(0.5 - half, abs=1e-4)
+    assert mood.moves.low == 0.0  # as far as an effect's size can fall
     assert mood.moves.high == pytest.approx(0.5 + half, abs=1e-4)
+    half = 3.18245 * np.std([1, -1, 0, 0], ddof=1) / 2
+    assert mood.adds.low == pytest.approx(-half, abs=1e-4)
     assert importances(found()[2:3])[0].moves == Spread(mean=0.0)
+
+
+def test_effects_on_several_labels_are_not_added_up():
+    explanations = found(approach=zero_shot(THREE))
+    assert len({each.label for each in explanations}) > 1
+    assert {each.adds for each in importances(explanations)} == {None}
+    one = importances(found(approach=zero_shot(THREE), label="2"))
+    assert all(each.adds is not None for each in one)
 
 
 def test_whether_the_strongest_move_more_than_any():

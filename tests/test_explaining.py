@@ -43,7 +43,7 @@ def test_one_customer(fakes):
         "  +2.00  ████████      “Angry angry.”\n"
         "  +1.00  ████          “Sad!”\n"
         "  +0.00                amount: 1.00 EUR\n"
-        "  +0.00                the first two together, beyond both alone\n"
+        "  +0.00 beyond both alone: “Angry angry.” and “Sad!” together\n"
         "\n"
         "An effect is what a field or a sentence adds to the log-odds of the label: what they lose when "
         "the field is not shown, or the sentence is cut.\n"
@@ -94,6 +94,68 @@ def test_rows_without_an_explanation_are_told(fakes):
     ]
     assert text.startswith("row 1 (007)")
     assert "row 2: it cannot be scored" in Path("why/explanations.html").read_text(encoding="utf-8")
+
+
+def test_where_no_row_can_be_explained_that_is_an_error(fakes):
+    table("customers.csv", walked.HEADER, ["9,2,[unscorable]", "10,2,[unscorable]"])
+    with pytest.raises(DataError) as caught:
+        run(fakes, out=Path("why"))
+    assert str(caught.value) == (
+        "no customer could be explained; the first is row 1: it cannot be scored"
+    )
+    assert not Path("why").exists()
+
+
+def test_a_column_that_some_have_says_so(fakes):
+    text, _ = run(fakes)
+    assert re.search(r"^  feedback  .* \(the 3 that have it\)$", text, re.M)
+    assert re.search(r"^  amount    .*, adds [+−]\d\.\d\d$", text, re.M)
+
+
+@pytest.mark.parametrize("approach", ["few-shot", "few-shot-random", "probe-shots"])
+def test_shots_are_drawn_by_the_seed_and_not_the_first_rows(fakes, approach):
+    """Of a table that is sorted by its outcome, and of which the first rows say the same."""
+    rows = [f"t{n},{n},told {n} {walked.FEELS[n >= 300]},{int(n >= 300)}" for n in range(600)]
+    table("train.csv", walked.TRAIN_HEADER, rows)
+    shown = set()
+    for seed in (0, 0, 7):
+        fakes.lm.asked.clear()
+        text, _ = run(fakes, row=1, train="train.csv", approach=approach, shots=4, seed=seed)
+        shown.add(tuple(turn.user for turn in fakes.lm.asked[-1].shots))
+        assert "not calibrated" not in text
+    assert len(shown) == 2
+    numbers = [int(re.search(r"told (\d+)", text)[1]) for shots in shown for text in shots]
+    assert max(numbers) > 50
+
+
+def test_shots_of_explain_are_those_of_score(fakes):
+    """The calibration differs: `explain` has the labelled rows of `--train` alone."""
+    rows = [f"t{n},{n},told {n} {walked.FEELS[n >= 30]},{int(n >= 30)}" for n in range(60)]
+    table("train.csv", walked.TRAIN_HEADER, rows)
+    run(fakes, row=1, train="train.csv", approach="few-shot", shots=4, seed=3)
+    explained = fakes.lm.asked[-1].shots
+    fakes.lm.asked.clear()
+    walked.score(fakes, train="train.csv", shots=4, seed=3)
+    assert fakes.lm.asked[-1].shots == explained
+
+
+def test_labelled_records_that_are_all_shots_calibrate_nothing(fakes):
+    table("train.csv", walked.TRAIN_HEADER, walked.TRAIN[:4])
+    text, _ = run(fakes, row=1, train="train.csv", approach="few-shot", shots=4)
+    assert "Probabilities are not calibrated" in text
+
+
+def test_a_text_that_an_encoder_cuts_is_told(fakes):
+    long = " ".join(["fine"] * 40)
+    table("customers.csv", walked.HEADER, [f"1,2,{long}. Angry.", "2,3,happy"])
+    _, said = run(fakes, train="train.csv", approach="embedding")
+    assert any(
+        re.match(
+            r"\d+ of \d+ texts are longer than the .*: a sentence behind that has no effect of its own$",
+            line,
+        )
+        for line in said
+    ), said
 
 
 def test_what_would_have_to_change(fakes):

@@ -94,11 +94,12 @@ def test_what_is_typical():
         "mixed": [1, "x", "x", 2],
         "half": [4, 9, None, None],
         "rare": [1, None, None, None],
+        "dirty": [7, 5, "unknown", 9],
     }
     records = [
         Record(row, "", {name: values[row] for name, values in columns.items()}) for row in range(4)
     ]
     assert typical_values(records) == {
-        "number": 2, "date": date(2024, 1, 2), "word": "a", "mixed": "x", "half": 4, "rare": None
+        "number": 2, "date": date(2024, 1, 2), "word": "a", "mixed": "x", "half": 4, "rare": None, "dirty": 7
     }  # fmt: skip
     assert typical_values([]) == {}

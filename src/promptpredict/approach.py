@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -89,7 +89,12 @@ class OnRecords(BaseEstimator):  # type: ignore[misc]
 
 
 class Approach(ClassifierMixin, OnRecords):  # type: ignore[misc]
-    """What all approaches share: X to records, y to labels, classes to columns."""
+    """What all approaches share: X to records, y to labels, classes to columns.
+
+    ``reads`` says which kinds of columns bear on what is predicted: fields, texts, or both.
+    """
+
+    reads: tuple[Literal["field", "text"], ...] = ("field", "text")
 
     def begin(self, X: Any, y: Any) -> list[Record]:
         """Check X and y, set ``classes_`` and ``prompt_file_``, and return labelled records."""

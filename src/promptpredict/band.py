@@ -37,7 +37,8 @@ class Band:
         self.undecided_ = self.undecided(own)  # (m,), each row without itself
         if around == "ranking" and len(own) > 1:
             # With one other less, or of few rows all would look more decided than those to come.
-            itself = own * (1 - own) / (own.sum(axis=0) * (1 - own).sum(axis=0))
+            pairs = own.sum(axis=0) * (1 - own).sum(axis=0)  # (k,)
+            itself = np.divide(own * (1 - own), pairs, out=np.zeros_like(own), where=pairs > 0)
             self.undecided_ -= itself.sum(axis=1)
             self.undecided_ *= len(own) / (len(own) - 1)
 
@@ -82,7 +83,8 @@ def _wrong(mine: Floats, others: Floats) -> Floats:
     left, right = (np.searchsorted(ordered, mine, side) for side in ("left", "right"))
     above = misses[-1] - (misses[left] + misses[right]) / 2
     below = (hits[left] + hits[right]) / 2
-    return np.asarray((mine * above + (1 - mine) * below) / (hits[-1] * misses[-1]))
+    pairs = hits[-1] * misses[-1]  # none where everybody is sure to have the label, or nobody
+    return np.asarray((mine * above + (1 - mine) * below) / pairs if pairs else np.zeros(len(mine)))
 
 
 def check_band(share: float, around: str) -> None:

@@ -49,6 +49,8 @@ class StructuredClassifier(Approach):
     and slow enough for few rows. Raises DataError where a prompt shows no such column.
     """
 
+    reads = ("field",)
+
     def __init__(
         self,
         prompt: Prompted = None,
@@ -93,6 +95,8 @@ class TextClassifier(Approach):
     Reads the text columns that a prompt shows. Raises DataError where there is none; without a
     prompt file it reads the customer as a language model would.
     """
+
+    reads = ("text",)
 
     def __init__(self, prompt: Prompted = None, *, random_state: int = 0) -> None:
         """Keep the parameters."""

@@ -11,15 +11,16 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from itertools import islice
 
 import numpy as np
 from pydantic import BaseModel
 
-from promptpredict.errors import DataError, UnscoredError, nearest
+from promptpredict.errors import DataError, PromptPredictError, UnscoredError, nearest
 from promptpredict.explain import Fitted, log_odds
 from promptpredict.frontmatter import Column
-from promptpredict.parts import is_ordered, order_of
+from promptpredict.parts import order_of, ordered_of
 from promptpredict.passes import BLOCK_ROWS
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
@@ -69,20 +70,29 @@ class Choices:
     def of(cls, values: Sequence[Value]) -> Choices:
         """Return the choices among what occurs in a column."""
         known = [value for value in values if value is not None]
-        if not is_ordered(known):
+        ordered = ordered_of(known)
+        if not ordered:
             return cls(tuple(value for value, _ in Counter(known).most_common(MOST_VALUES)))
-        known.sort(key=order_of)
-        places = np.linspace(0, len(known) - 1, MOST_VALUES).round().astype(int).tolist()
-        return cls(tuple(dict.fromkeys(known[at] for at in places)), tuple(map(order_of, known)))
+        places = np.linspace(0, len(ordered) - 1, MOST_VALUES).round().astype(int).tolist()
+        return cls(
+            tuple(dict.fromkeys(ordered[at] for at in places)), tuple(map(order_of, ordered))
+        )
 
     def apart(self, one: Value, other: Value) -> float:
         """Return how far two values are apart, 0 to 1."""
         if one == other:
             return 0.0
-        if not self.ordered or not (is_ordered([one]) and is_ordered([other])):
+        if not self._is_one_of(one) or not self._is_one_of(other):
             return 1.0
         first, second = (bisect_left(self.ordered, order_of(each)) for each in (one, other))
         return abs(first - second) / len(self.ordered)
+
+    def _is_one_of(self, value: Value) -> bool:
+        """Whether a value has a place among the numbers, or the dates."""
+        if not self.ordered:
+            return False
+        kinds = (int, float) if isinstance(self.ordered[0], float) else (date,)
+        return isinstance(value, kinds)
 
 
 def choices_of(
@@ -90,7 +100,8 @@ def choices_of(
 ) -> dict[str, Choices]:
     """Return what each of the columns may be changed to, by what occurs in records.
 
-    Raises DataError for a column that is no field of the prompt, or that holds one value alone.
+    A value that the file's format does not suit is no choice. Raises DataError for a column that is no
+    field of the prompt, or that holds one value alone.
     """
     shown = [column for column in records[0].values if prompt_file.shows(column)]
     fields = [column for column in shown if column not in prompt_file.front.text]
@@ -101,10 +112,20 @@ def choices_of(
                 f"'{column}' is no field that {prompt_file.name} shows{nearest(column, fields)}; "
                 f"possible: {', '.join(fields)}"
             )
-        found[column] = Choices.of([record.values.get(column) for record in records])
+        look = prompt_file.front.fields.get(column, Column())
+        values = [record.values.get(column) for record in records]
+        found[column] = Choices.of([value for value in values if _has_look(value, look)])
         if len(found[column].values) < 2:
             raise DataError(f"'{column}' has one value in all records: there is nothing to change")
     return found
+
+
+def _has_look(value: Value, look: Column) -> bool:
+    try:
+        show(value, format=look.format, unit=look.unit)
+    except DataError:
+        return False
+    return True
 
 
 @dataclass
@@ -158,16 +179,35 @@ def _searched(
         _Search(record, odds, [(odds, {})], done=odds < line)
         for record, [odds] in _scored(approach, begun, label, faults)
     ]
+    file = approach.prompt_file_
     for _ in choices:
         open_ = {search.record.row: search for search in searches if not search.done}
-        tried = [(search.record, list(_further(search, choices))) for search in open_.values()]
+        tried = [
+            (
+                search.record,
+                [
+                    each
+                    for each in _further(search, choices)
+                    if _can_show(file, search.record, each)
+                ],
+            )
+            for search in open_.values()
+        ]
         changes = {record.row: own for record, own in tried}
         for record, odds in _scored(approach, tried, label, faults):
             pairs = list(zip(odds, changes[record.row], strict=True))
             _take(open_[record.row], pairs, choices, line)
-    file = approach.prompt_file_
     kept = [search for search in searches if search.record.row not in faults]
     return [_contrast(file, search, label, line) for search in kept]
+
+
+def _can_show(prompt_file: PromptFile, record: Record, changes: Mapping[str, Value]) -> bool:
+    """Whether the prompt of a changed record can be written: what others have may not suit its text."""
+    try:
+        prompt_file.render(replace(record, values={**record.values, **changes}))
+    except PromptPredictError:
+        return False
+    return True
 
 
 def _further(search: _Search, choices: Mapping[str, Choices]) -> Iterator[dict[str, Value]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,9 @@ class Fitted(Protocol):
 
     def predict_proba(self, X: list[Record]) -> Floats:
         """Return the probability of each label (n, k), columns as ``keys_``."""
+
+    def records(self, X: Any) -> list[Record]:
+        """Return the records of a table."""
 
 
 class Reason(BaseModel, frozen=True):
@@ -92,8 +95,13 @@ def explain(
     each record. A part is taken out; with ``typical``, a field gets that value instead
     (``promptpredict.parts.typical_values``). At most ``checked`` records, spread over all, have their
     three strongest reasons taken out, and any three. Nearest shots would change with the text: an approach that
-    chooses them explains its choice of shots as well. Raises DataError for an unknown label.
+    chooses them explains its choice of shots as well. ``records`` may be whatever the approach was fitted
+    on, a table too. Raises DataError for an unknown label, and for an approach that predicts amounts.
     """
+    if not hasattr(approach, "predict_proba"):
+        raise DataError(f"{type(approach).__name__} predicts amounts; explain is for labels")
+    if not all(isinstance(each, Record) for each in records):
+        records = approach.records(records)
     step = max(-(-len(records) // checked), 1) if checked else None
     rows = frozenset(record.row for record in records[::step]) if step else frozenset()
     told = _Telling(approach, _label_key(approach, label), typical, rows, seed)
@@ -154,10 +162,12 @@ class _Telling:
     def opened(self, records: Sequence[Record], faults: dict[int, str]) -> list[_Opened]:
         """Return records with their parts; one that cannot be shown, whole or without a part, is a fault."""
         file = self.approach.prompt_file_
+        # A part that nobody reads would be among three drawn at random, and move nothing.
+        reads = getattr(self.approach, "reads", ("field", "text"))
         found = []
         for record in records:
             try:
-                parts = parts_of(file, record)
+                parts = [part for part in parts_of(file, record) if part.of in reads]
                 for out in ([], *([part] for part in parts)):
                     file.render(taken_out(file, record, out, self.typical))
             except PromptPredictError as error:

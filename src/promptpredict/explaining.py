@@ -5,6 +5,7 @@ Knows the order of things; how reasons are found, counted and shown is elsewhere
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from promptpredict.writing import check_folder
 if TYPE_CHECKING:
     from promptpredict.approach import Approach
     from promptpredict.contrast import Contrast
+    from promptpredict.encoders import Embedder
 
 Say = Callable[[str], object]
 # Nearest shots change with the text, so that a sentence would have the effect of other shots; a tuned
@@ -63,6 +65,7 @@ def explain_table(asked: ExplainOptions, say: Say = lambda _: None) -> str:
 
     Raises PromptPredictError for whatever is wrong with the files, the options or the model.
     """
+    from promptpredict.encoders import Embedder
     from promptpredict.told import Told
 
     prompt_file = PromptFile.load(asked.prompt)
@@ -77,18 +80,25 @@ def explain_table(asked: ExplainOptions, say: Say = lambda _: None) -> str:
     for note in [*(f"warning: {warning}" for warning in prompt_file.warnings), *notes, *unplaced]:
         say(note)
     choices = _choices(asked, prompt_file, known)
-    approach = _fitted(asked, prompt_file, labelled, records, say)
+    embedder = Embedder(asked.encoder, device=asked.device)
+    approach = _fitted(asked, prompt_file, labelled, records, embedder, say)
+    found = _found(asked, approach, records, known, choices, rejects)
+    if cut := embedder.describe():
+        say(f"{cut}: a sentence behind that has no effect of its own")
+    for row, reason in found["faults"].items():
+        say(f"left out: row {row}: {reason}")
+    if not found["explanations"]:
+        row, reason = next(iter(found["faults"].items()))
+        raise DataError(f"no customer could be explained; the first is row {row}: {reason}")
     told = Told(
         table=table_name(asked.customers),
         prompt=prompt_file.name,
         target=prompt_file.front.target,
         approach=asked.approach,
         typical=asked.typical,
-        calibrated=bool(labelled or asked.calibration),
-        **_found(asked, approach, records, known, choices, rejects),
+        calibrated=_is_calibrated(approach, labelled),
+        **found,
     )
-    for row, reason in told.faults.items():
-        say(f"left out: row {row}: {reason}")
     if asked.out is not None:
         from promptpredict.toldpage import write_told
 
@@ -198,13 +208,13 @@ def _fitted(
     prompt_file: PromptFile,
     labelled: Sequence[Record],
     records: Sequence[Record],
+    embedder: Embedder,
     say: Say,
 ) -> Approach:
     """Return the approach, fitted on the labelled records, or without any on none."""
     import numpy as np
 
     from promptpredict.cases import Draw
-    from promptpredict.encoders import Embedder
     from promptpredict.estimating import estimator_of
     from promptpredict.plans import Plan
 
@@ -228,15 +238,25 @@ def _fitted(
         Draw(budget=len(labelled), seed=asked.seed, fold=0, rows=rows, train=rows, test=none),
         shots=asked.shots or PROBE_SHOTS,
         model=lm,
-        encoder=Embedder(asked.encoder, device=asked.device),
+        encoder=embedder,
     )
+    if "random_state" in approach.get_params():
+        approach.set_params(random_state=asked.seed)  # a table may be sorted; a draw is not
     if not labelled:
-        approach.fit(list(records[:1]), None)
+        with warnings.catch_warnings():  # numbers have been placed, or that was said
+            warnings.simplefilter("ignore", UserWarning)
+            approach.fit(list(records[:1]), None)
         if saved is not None:
             approach.calibration_ = saved  # which zero-shot has
         return approach
     y = [label_of(prompt_file, record, str(asked.train)) for record in labelled]
     return approach.fit(list(labelled), y)
+
+
+def _is_calibrated(approach: Approach, labelled: Sequence[Record]) -> bool:
+    """Whether probabilities are; labelled records may have been too few, or all of them shots."""
+    calibration = getattr(approach, "calibration_", None)
+    return bool(labelled) if calibration is None else calibration.method != "none"
 
 
 def _found(
@@ -294,5 +314,5 @@ def _contrasts(
         found, left_out = contrast(
             approach, some, choices, below=asked.below, label=label, progress=progress.advance
         )
-    faults |= left_out
+    faults |= {row: f"no change was tried: {reason}" for row, reason in left_out.items()}
     return found

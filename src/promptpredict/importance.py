@@ -26,7 +26,8 @@ class Spread(BaseModel, frozen=True):
 class Importance(BaseModel, frozen=True):
     """How much a column matters: ``moves`` is the mean of its absolute effects on the log-odds.
 
-    ``adds`` is the mean of the effects with their signs, over the ``n`` records that have a value there.
+    ``adds`` is the mean of the effects with their signs; both are over the ``n`` records that have a
+    value there. None where records were explained by several labels: what adds to one takes from others.
     A text counts as a whole.
     """
 
@@ -34,7 +35,7 @@ class Importance(BaseModel, frozen=True):
     name: str
     n: int
     moves: Spread
-    adds: Spread
+    adds: Spread | None
 
 
 class Faithfulness(BaseModel, frozen=True):
@@ -55,6 +56,7 @@ class Faithfulness(BaseModel, frozen=True):
 def importances(explanations: Sequence[Explanation]) -> list[Importance]:
     """Return how much each column matters, the most first."""
     effects: dict[tuple[str, str], list[float]] = {}
+    one_label = len({explanation.label for explanation in explanations}) == 1
     for explanation in explanations:
         whole = {each.part.column for each in explanation.reasons if each.part.kind == "text"}
         for reason in explanation.reasons:
@@ -66,8 +68,8 @@ def importances(explanations: Sequence[Explanation]) -> list[Importance]:
             column=column,
             name=name,
             n=len(own),
-            moves=_spread(np.abs(own).tolist()),
-            adds=_spread(own),
+            moves=_spread(np.abs(own).tolist(), least=0.0),
+            adds=_spread(own) if one_label else None,
         )
         for (column, name), own in effects.items()
     ]
@@ -93,7 +95,8 @@ def faithfulness(explanations: Sequence[Explanation]) -> Faithfulness | None:
     )
 
 
-def _spread(values: Sequence[float]) -> Spread:
+def _spread(values: Sequence[float], least: float = -np.inf) -> Spread:
+    """Return the mean of values, with an interval that ends at the ``least`` that there can be."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return Spread(mean=mean)
@@ -101,4 +104,4 @@ def _spread(values: Sequence[float]) -> Spread:
 
     half = float(t.ppf((1 + LEVEL) / 2, len(values) - 1) * np.std(values, ddof=1))
     half /= float(np.sqrt(len(values)))
-    return Spread(mean=mean, low=mean - half, high=mean + half)
+    return Spread(mean=mean, low=max(mean - half, least), high=mean + half)

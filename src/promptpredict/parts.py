@@ -37,9 +37,14 @@ class Part(BaseModel, frozen=True):
     text: str
     span: Span | None = None
 
+    @property
+    def of(self) -> Literal["field", "text"]:
+        """Whether it is a field, or of a text."""
+        return "field" if self.kind == "field" else "text"
+
     def describe(self, most: int = 60) -> str:
         """Return it in words: ``contract: monthly``, or a sentence in quotes, cut to ``most`` letters."""
-        text = " ".join(self.text.split())
+        text = " ".join("".join(filter(_is_shown, self.text)).split())
         if len(text) > most:
             text = f"{text[: most - 1].rstrip()}…"
         if self.kind == "text":
@@ -116,20 +121,30 @@ def typical_values(records: Sequence[Record]) -> dict[str, Value]:
         known = [value for value in values if value is not None]
         if 2 * len(known) < len(values) or not known:
             found[column] = None
-        elif is_ordered(known):
-            ordered = sorted(known, key=order_of)
+        elif ordered := ordered_of(known):
             found[column] = ordered[(len(ordered) - 1) // 2]
         else:
             found[column] = Counter(known).most_common(1)[0][0]
     return found
 
 
-def is_ordered(values: Sequence[Value]) -> bool:
-    """Whether values are all numbers, or all dates."""
-    numbers = [isinstance(value, int | float) for value in values]
-    return all(numbers) or all(isinstance(value, date) for value in values)
+def ordered_of(values: Sequence[Value]) -> list[Value]:
+    """Return the numbers among values, or the dates, in order, where most values are such.
+
+    A word or two among numbers, "unknown" or "3 or more", make no words of them.
+    """
+    for kind in ((int, float), (date,)):
+        found = [value for value in values if isinstance(value, kind)]
+        if 2 * len(found) > len(values):
+            return sorted(found, key=order_of)
+    return []
 
 
 def order_of(value: Value) -> float | str:
     """Return what numbers, or dates, are sorted by: days and moments have one order as text."""
     return float(value) if isinstance(value, int | float) else str(value)
+
+
+def _is_shown(letter: str) -> bool:
+    """Whether a letter is one, or a space: what customers write is no order to a terminal."""
+    return letter.isprintable() or letter.isspace()

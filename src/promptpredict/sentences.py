@@ -1,7 +1,7 @@
 """Sentences of what customers wrote, in any script: where each begins and ends.
 
 Knows texts alone. A sentence ends at a full stop, a question or an exclamation mark with a space
-behind it, at its Chinese, Japanese, Indian or Arabic kin, and at the end of a line. Customers begin
+behind it, at its kin in other scripts, and at the end of a line, <br> as well. Customers begin
 sentences with small letters, so a small letter says nothing.
 """
 
@@ -15,18 +15,21 @@ Span = tuple[int, int]  # from, up to
 
 _END = re.compile(
     r"""
-    [.!?…]+ ["'”’»)\]]* (?= \s )
-    | [。！？｡।॥؟۔]+ ["'”’»」』）)\]]*
-    | \n+
+    [.!?…]+ ["'”’»)\]]* [\u2600-\u27BF\uFE0F\U0001F300-\U0001FAFF]* (?= \s ) (?: \s* <[bB][rR]\s*/?> )*
+    | [。！？｡।॥؟۔။។።]+ ["'”’»」』）)\]]*
+    | [\r\n]+
+    | (?: <[bB][rR]\s*/?> \s* )+
     """,
     re.VERBOSE,
 )
 # A dot behind these ends no sentence, nor one between a number and a small letter: "3. of May".
 _SHORT = re.compile(
-    r"(?: \b(?: [a-z] | e\.g | i\.e | mr | mrs | ms | dr | prof | st | no | nr | vs | approx | ca | inc | ltd ) )\.$",
+    r"(?: \b(?: [a-z] | e\.g | i\.e | mr | mrs | ms | dr | prof | st | vs | approx | ca | inc | ltd ) )\.$",
     re.IGNORECASE | re.VERBOSE,
 )
 _COUNTED = re.compile(r"(?:^|\s)\d+\.$")
+_LISTED = re.compile(r"\s*\d+\.$")  # "1. Late. 2. Open.": a number alone is no sentence
+_NUMBER = re.compile(r"\b(?:no|nr)\.$", re.IGNORECASE)  # of something, if digits follow
 
 
 def sentences(text: str, most: int | None = None) -> list[Span]:
@@ -55,7 +58,12 @@ def _goes_on(piece: str, rest: str) -> bool:
     if not rest.strip():
         return False
     following = rest.lstrip()[:1]
-    return bool(_SHORT.search(piece)) or (following.islower() and bool(_COUNTED.search(piece)))
+    return bool(
+        _SHORT.search(piece)
+        or _LISTED.fullmatch(piece)
+        or (following.islower() and _COUNTED.search(piece))
+        or (following.isdigit() and _NUMBER.search(piece))
+    )
 
 
 def without(text: str, spans: Sequence[Span]) -> str:

@@ -86,15 +86,17 @@ class Told(BaseModel, frozen=True):
         for reason in strongest:
             bar = "█" * round(_BAR * abs(reason.effect) / most) if most else ""
             yield f"  {signed(reason.effect)}  {bar:<{_BAR}}  {reason.part.describe()}"
-        if each.together is not None:
-            yield f"  {signed(each.together)}  {'':<{_BAR}}  the first two together, beyond both alone"
+        if (both := together_text(each)) is not None:
+            yield f"  {both}"
 
     def _columns(self) -> Iterator[str]:
         shown = self.importances[:COLUMNS]
         width = max((len(each.name) for each in shown), default=0)
         yield f"How much each column moves the log-odds of {len(self.explanations):,} customers (mean, 95 %):"
         for each in shown:
-            yield f"  {each.name:<{width}}  {spread(each.moves)}, adds {signed(each.adds.mean)}"
+            adds = "" if each.adds is None else f", adds {signed(each.adds.mean)}"
+            some = "" if each.n == len(self.explanations) else f" (the {each.n:,} that have it)"
+            yield f"  {each.name:<{width}}  {spread(each.moves)}{adds}{some}"
         if more := len(self.importances) - len(shown):
             yield f"  and {more} more"
 
@@ -119,6 +121,14 @@ def contrast_text(found: Contrast) -> str:
         )
     nearest = f"; the nearest is {changes}: {moved}" if changes else ""
     return f"no change that was tried brings it under the threshold{nearest}"
+
+
+def together_text(each: Explanation) -> str | None:
+    """Return in words what the two strongest reasons add together beyond both; None for fewer."""
+    if each.together is None:
+        return None
+    one, other = (reason.part.describe(40) for reason in each.strongest[:2])
+    return f"{signed(each.together)} beyond both alone: {one} and {other} together"
 
 
 def signed(value: float) -> str:

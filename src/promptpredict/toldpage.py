@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from promptpredict.explain import Explanation, Reason
-from promptpredict.told import COLUMNS, Told, contrast_text, signed, spread
+from promptpredict.told import COLUMNS, Told, contrast_text, signed, spread, together_text
 from promptpredict.writing import make_folder, whole, writable
 
 TEMPLATE = Path(__file__).parent / "data" / "explanations.html"
@@ -85,6 +85,7 @@ def _card(each: Explanation, contrasts: dict[int, str]) -> dict[str, Any]:
         ],
         "hidden": max(len(each.reasons) - REASONS, 0),
         "texts": {column: _pieces(own, most) for column, own in _texts(each).items()},
+        "together": together_text(each),
         "contrast": contrasts.get(each.row),
     }
 
