@@ -158,6 +158,15 @@ def test_a_text_that_an_encoder_cuts_is_told(fakes):
     ), said
 
 
+def test_prompts_that_were_cut_are_told(fakes):
+    table("customers.csv", walked.HEADER, ["1,2,[long] Angry. Bye.", "2,3,happy"])
+    _, said = run(fakes)
+    # whole, without the amount, without the second sentence; the marked one is in no other
+    assert said == [
+        "3 of 10 prompts were cut to fit the model: a sentence behind that has no effect of its own"
+    ]
+
+
 def test_what_would_have_to_change(fakes):
     table("customers.csv", "id,amount,plan,feedback", ["1,1,angry,Sad", "2,5,happy,Fine", "3,9,fine,Fine"])  # fmt: skip
     text, _ = run(fakes, actionable=["plan"], below=0.6)

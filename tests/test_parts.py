@@ -2,9 +2,6 @@
 
 from datetime import date, datetime
 
-import pytest
-
-from promptpredict.errors import DataError
 from promptpredict.parts import MOST_SENTENCES, Part, parts_of, taken_out, typical_values
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
@@ -59,9 +56,10 @@ def test_one_sentence_is_its_text_and_long_texts_have_joined_sentences():
     assert kinds.count("text") == 1
 
 
-def test_a_value_that_its_format_does_not_suit_is_a_fault():
-    with pytest.raises(DataError, match=r"the format '\.2f' does not suit the value 'much'"):
-        parts_of(FILE, Record(1, "7", VALUES | {"amount": "much"}))
+def test_a_value_that_its_format_does_not_suit_is_shown_without():
+    """A block may show it in its own way; where the fields show it the prompt cannot be written anyway."""
+    much = Record(1, "7", VALUES | {"amount": "much"})
+    assert parts_of(FILE, much)[0].describe() == "Paid: much EUR"
 
 
 def test_what_is_out_is_not_shown():

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from promptpredict.approach import Approach
     from promptpredict.contrast import Contrast
     from promptpredict.encoders import Embedder
+    from promptpredict.rendered import Prompt
+    from promptpredict.scores import LanguageModel, Scores
 
 Say = Callable[[str], object]
 # Nearest shots change with the text, so that a sentence would have the effect of other shots; a tuned
@@ -81,9 +83,12 @@ def explain_table(asked: ExplainOptions, say: Say = lambda _: None) -> str:
         say(note)
     choices = _choices(asked, prompt_file, known)
     embedder = Embedder(asked.encoder, device=asked.device)
-    approach = _fitted(asked, prompt_file, labelled, records, embedder, say)
+    lm, saved = _language_model(asked, prompt_file, say)
+    approach = _fitted(asked, prompt_file, labelled, records, lm, embedder)
+    if saved is not None:
+        approach.calibration_ = saved  # which zero-shot has
     found = _found(asked, approach, records, known, choices, rejects)
-    if cut := embedder.describe():
+    for cut in filter(None, (lm and lm.describe(), embedder.describe())):
         say(f"{cut}: a sentence behind that has no effect of its own")
     for row, reason in found["faults"].items():
         say(f"left out: row {row}: {reason}")
@@ -203,13 +208,54 @@ def _choices(asked: ExplainOptions, prompt_file: PromptFile, known: Sequence[Rec
 # -- with it -----------------------------------------------------------------------------------
 
 
+class _Watched:
+    """A language model, and how many of the prompts that it read were cut."""
+
+    def __init__(self, lm: LanguageModel) -> None:
+        self.name, self._lm, self._read, self._cut = lm.name, lm, 0, 0
+
+    def __sklearn_clone__(self) -> _Watched:
+        return self
+
+    def score(self, prompts: Sequence[Prompt], labels: Any, **given: Any) -> Scores:
+        found = self._lm.score(prompts, labels, **given)
+        self._read += len(prompts)
+        self._cut += int(found.truncated.sum())
+        return found
+
+    def describe(self) -> str:
+        """Return in words how many were cut, nothing where none was."""
+        if not self._cut:
+            return ""
+        return f"{self._cut:,} of {self._read:,} prompts were cut to fit the model"
+
+
+def _language_model(
+    asked: ExplainOptions, prompt_file: PromptFile, say: Say
+) -> tuple[_Watched | None, Any]:
+    """Return the language model and the calibration that was saved, as far as they are needed."""
+    if asked.approach not in WITH_LM:
+        return None, None
+    from promptpredict.loading import load_language_model
+    from promptpredict.models import here, pick
+
+    saved, source = None, pick(asked.model, say)
+    if asked.calibration:
+        from promptpredict.calibrating import load_saved
+
+        own = {"prompt": prompt_file.fingerprint, "model": here(source).fingerprint}
+        saved = load_saved(asked.calibration, [prompt_file], own)
+    lm = load_language_model(source, dtype=asked.dtype, device=asked.device, say=say)
+    return _Watched(lm), saved
+
+
 def _fitted(
     asked: ExplainOptions,
     prompt_file: PromptFile,
     labelled: Sequence[Record],
     records: Sequence[Record],
+    lm: _Watched | None,
     embedder: Embedder,
-    say: Say,
 ) -> Approach:
     """Return the approach, fitted on the labelled records, or without any on none."""
     import numpy as np
@@ -218,18 +264,6 @@ def _fitted(
     from promptpredict.estimating import estimator_of
     from promptpredict.plans import Plan
 
-    lm, saved = None, None
-    if asked.approach in WITH_LM:
-        from promptpredict.loading import load_language_model
-        from promptpredict.models import here, pick
-
-        source = pick(asked.model, say)
-        if asked.calibration:
-            from promptpredict.calibrating import load_saved
-
-            own = {"prompt": prompt_file.fingerprint, "model": here(source).fingerprint}
-            saved = load_saved(asked.calibration, [prompt_file], own)
-        lm = load_language_model(source, dtype=asked.dtype, device=asked.device, say=say)
     rows, none = np.arange(len(labelled)), np.arange(0)
     approach = estimator_of(
         asked.approach,
@@ -246,8 +280,6 @@ def _fitted(
         with warnings.catch_warnings():  # numbers have been placed, or that was said
             warnings.simplefilter("ignore", UserWarning)
             approach.fit(list(records[:1]), None)
-        if saved is not None:
-            approach.calibration_ = saved  # which zero-shot has
         return approach
     y = [label_of(prompt_file, record, str(asked.train)) for record in labelled]
     return approach.fit(list(labelled), y)

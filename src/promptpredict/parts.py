@@ -15,6 +15,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from promptpredict.columns import shown_columns, shown_texts
+from promptpredict.errors import DataError
 from promptpredict.frontmatter import Column
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
@@ -53,20 +54,25 @@ class Part(BaseModel, frozen=True):
 
 
 def parts_of(prompt_file: PromptFile, record: Record) -> list[Part]:
-    """Return the parts of a record, as the prompt shows them; what is missing is no part.
-
-    Raises DataError for a value that the file's format does not suit.
-    """
+    """Return the parts of a record, as the prompt shows them; what is missing is no part."""
     found = []
     for column in shown_columns(prompt_file, record.values):
         value = record.values[column]
         if value is not None:
             look = prompt_file.front.fields.get(column, Column())
-            text = show(value, format=look.format, unit=look.unit)
+            text = _shown(value, look)
             found.append(Part(kind="field", column=column, name=look.name or column, text=text))
     for column in shown_texts(prompt_file):
         found += _of_text(column, record.values.get(column))
     return found
+
+
+def _shown(value: Value, look: Column) -> str:
+    """Return a value as ``customer.fields`` shows it; one that a text shows itself may not suit that."""
+    try:
+        return show(value, format=look.format, unit=look.unit)
+    except DataError:
+        return show(value, unit=look.unit)
 
 
 def _of_text(column: str, value: Value) -> list[Part]:
