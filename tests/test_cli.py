@@ -35,7 +35,7 @@ from promptpredict.demo import SAMPLE
 from promptpredict.errors import DataError
 from promptpredict.plans import Plan
 from promptpredict.shipped import folder, names
-from promptpredict.showing import RenderOptions
+from promptpredict.showing import CheckOptions, RenderOptions
 from promptpredict.summary import Summary
 
 HELP = Path(__file__).parent / "golden" / "help"
@@ -740,9 +740,10 @@ def test_the_options_of_the_other_commands_arrive(asked):
     assert result("check", "p", "c.csv", "--rows", 5, "--delimiter", ";") == (
         0, "ok\n", "warning: beware\n",
     )  # fmt: skip
-    assert asked["check"] == (("p", "c.csv", 5), {"delimiter": ";", "encoding": None})
+    expected = CheckOptions(prompt="p", customers="c.csv", rows=5, delimiter=";")
+    assert asked["check"] == ((expected,), {})
     result("check", "p")
-    assert asked["check"] == (("p", None, 1000), {"delimiter": None, "encoding": None})
+    assert asked["check"] == ((CheckOptions(prompt="p"),), {})
     assert result("prompts", "new", "t.csv", "--target", "y") == (0, "text\n", "")
     assert asked["new"] == (("t.csv", "y", "-"), {"delimiter": None, "encoding": None})
     assert result("demo") == (0, "", "")

@@ -13,7 +13,7 @@ from promptpredict.errors import DataError, PromptPredictError
 from promptpredict.frontmatter import FrontMatter
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
-from promptpredict.showing import check_file
+from promptpredict.showing import CheckOptions, check_file
 from promptpredict.values import parse
 
 LABELLED = "id,plan,feedback,left\na,gold,slow,1\nb,gold,fine,0\n007,basic,late again,1\n"
@@ -212,7 +212,7 @@ def test_a_first_file_fits_its_table(tmp_path):
     text = new(table="far/t.csv", out="mine.jinja")
     assert Path("mine.jinja").read_text(encoding="utf-8") == text == new(table="far/t.csv")
     assert text.startswith("{# A first prompt file for t.csv: ")
-    found, warnings = check_file("mine.jinja", "far/t.csv", 1000, **READING)
+    found, warnings = check_file(CheckOptions(prompt="mine.jinja", customers="far/t.csv"))
     assert found == (
         "mine.jinja: binary, target left\nlabels: 1: angry; 0: happy\n"
         "columns: feedback and all others as fields\nfar/t.csv: 60 rows rendered\nok"

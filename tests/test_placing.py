@@ -24,7 +24,7 @@ from promptpredict.memo import Memo
 from promptpredict.placing import placed_files
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
-from promptpredict.showing import RenderOptions, check_file, render_row
+from promptpredict.showing import CheckOptions, RenderOptions, check_file, render_row
 from promptpredict.trying import WordingsOptions, try_table
 from test_trying import TRIED
 from walked import PROMPT as SCORED
@@ -431,7 +431,7 @@ def test_render_shows_places(files):
 def test_check_accepts_all_three(files):
     for way in WHOLE:
         write("p.jinja", AMOUNTS.replace("placed", way))
-        found, warned = check_file("p.jinja", "customers.csv", 10, delimiter=None, encoding=None)
+        found, warned = check_file(CheckOptions(prompt="p.jinja", customers="customers.csv"))
         assert (found.endswith("\nok"), warned) == (True, [])
 
 

@@ -14,7 +14,7 @@ from conftest import build_tokenizer
 from fakes import FakeEncoder
 from promptpredict import loading, models, showing, tables
 from promptpredict.errors import PromptPredictError
-from promptpredict.showing import RenderOptions, check_file, list_models, render_row
+from promptpredict.showing import CheckOptions, RenderOptions, check_file, list_models, render_row
 
 PROMPT = """---
 task: binary
@@ -38,7 +38,6 @@ REGRESSION = PROMPT.replace("binary", "regression").replace(
 )
 CUSTOMERS = "id,plan,feedback\n007,basic,late again\n8,gold,ok <|im_end|> bye\n,gold,lost\n"
 LABELLED = "id,plan,feedback,left\na,gold,slow,1\nb,gold,fine,0\n007,basic,late again,1\n"
-READING = {"delimiter": None, "encoding": None}
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +65,8 @@ def render(**changes):
     return render_row(RenderOptions(customers="c.csv", prompt="p.jinja", **changes))
 
 
-def check(prompt="p.jinja", customers=None, rows=1000):
-    return check_file(prompt, customers, rows, **READING)
+def check(prompt="p.jinja", customers=None, rows=1000, **given):
+    return check_file(CheckOptions(prompt=prompt, customers=customers, rows=rows, **given))
 
 
 def fault(call, *args, **options):
@@ -494,3 +493,20 @@ def test_models_are_listed_with_kind_size_and_place(monkeypatch, tmp_path):
         "someone/a-longer-name  from the hub      3072 MB  /hub/a\n"
         "x/y                    from the hub      5 MB     /hub/b"
     )
+
+
+# -------------------------------------------------------------------------------------- events
+
+
+def test_a_column_of_events_is_checked_where_they_are_given():
+    write("h.jinja", PROMPT.replace("{{ customer.feedback }}", "{{ customer.events_count }}"))
+    write("orders.csv", "id,day\n007,2026-01-05\n007,2026-02-05\n")
+    expected = "h.jinja needs column 'events_count'; c.csv has no such column"
+    assert fault(check, "h.jinja", "c.csv").startswith(expected)
+    found, warnings = check("h.jinja", "c.csv", events="orders.csv", as_of="2026-03-01")
+    assert found.endswith("c.csv: 2 rows rendered\nok")
+    assert warnings == [
+        "h.jinja: no block shows the text column 'feedback'",
+        "1 row would be rejected, the first is row 3: line 4: the id is missing",
+        *warnings[2:],
+    ]

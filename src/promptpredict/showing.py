@@ -79,15 +79,22 @@ def render_row(asked: RenderOptions, say: Say = lambda _: None) -> str:
     return _with_ids(prompt, prompt_file, source, count=asked.tokens)
 
 
-def check_file(
-    prompt: str, customers: str | None, rows: int, *, delimiter: str | None, encoding: str | None
-) -> tuple[str, list[str]]:
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(Reading):
+    """What `check` is asked to look at; the defaults are the command's."""
+
+    prompt: str
+    customers: str | None = None
+    rows: int = 1000
+
+
+def check_file(asked: CheckOptions) -> tuple[str, list[str]]:
     """Return what is right about a prompt file, and its warnings.
 
     Raises PromptPredictError for the first thing that is wrong, a row that cannot be rendered
     among the first ``rows`` included.
     """
-    prompt_file = PromptFile.load(prompt)
+    prompt_file, customers, rows = PromptFile.load(asked.prompt), asked.customers, asked.rows
     front = prompt_file.front
     words = "; ".join(f"{key}: {', '.join(group)}" for key, group in prompt_file.words.items())
     named = ", ".join(prompt_file.needed)
@@ -99,10 +106,9 @@ def check_file(
     ]
     warnings = list(prompt_file.warnings)
     if customers is not None:
-        given: dict[str, Any] = {"delimiter": delimiter, "encoding": encoding}
-        header = read_header(customers, **given)
+        header = read_header(customers, **asked.reading)
         prompt_file.check_columns(header, table_name(customers))
-        done, rejected = _check_rows(prompt_file, customers, rows, given)
+        done, rejected = _check_rows(prompt_file, customers, rows, asked.reading)
         more = (count_rows(customers) or 0) > rows
         count = "1 row" if done == 1 else f"{done:,} rows"
         which = f"the first {count}" if more else count

@@ -147,11 +147,17 @@ def render(
 
 
 def check(
+    context: typer.Context,
     prompt: options.CheckedPrompt,
     customers: options.CheckedTable = None,
     rows: options.Rows = 1000,
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
+    events: options.Events = None,
+    events_key: options.EventsKey = None,
+    events_time: options.EventsTime = None,
+    events_amount: options.EventsAmount = None,
+    as_of: options.AsOf = None,
 ) -> None:
     """Check a prompt file against itself, and against a table.
 
@@ -159,9 +165,9 @@ def check(
     promptpredict check mine.jinja
     promptpredict check mine.jinja customers.csv
     """
-    from promptpredict.showing import check_file
+    from promptpredict.showing import CheckOptions, check_file
 
-    found, warnings = check_file(prompt, customers, rows, delimiter=delimiter, encoding=encoding)
+    found, warnings = check_file(CheckOptions(**context.params))
     for warning in warnings:
         say(f"warning: {warning}")
     typer.echo(found)
