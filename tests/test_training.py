@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -99,6 +101,28 @@ def test_an_epoch_is_worse_by_more_than_a_standard_error(losses, expected):
     assert no_worse(torch.tensor(losses, dtype=torch.float64), best) is expected
 
 
+def test_the_rows_that_tell_how_frequent_words_are_are_drawn(tokenizers, tmp_path, monkeypatch):
+    """Of a table that is sorted by its labels the first rows have one alone."""
+    found = training_of(tokenizers, tmp_path)
+    found._level()
+    ordered = sorted(found.lessons.train, key=found.lessons.columns.__getitem__)
+    found.lessons = dataclasses.replace(found.lessons, train=ordered)
+    everybody = found.shift
+    monkeypatch.setattr(training, "_LEVELLED", 24)
+    found._level()
+    np.testing.assert_allclose(np.diff(found.shift), np.diff(everybody), atol=0.4)
+    monkeypatch.setattr(np.random, "default_rng", lambda _: Unmoved())
+    found._level()  # what the first 24 would say
+    assert abs(np.diff(found.shift) - np.diff(everybody)) > 0.8
+
+
+class Unmoved:
+    """A generator that leaves everything where it is."""
+
+    def permutation(self, rows):
+        return np.array(rows)
+
+
 def test_how_frequent_label_words_are_is_not_learned(tokenizers, whole, tmp_path, monkeypatch):
     """Label words that are 5 nats more frequent train the same adapter."""
     found = training_of(tokenizers, tmp_path)
@@ -176,8 +200,7 @@ def test_another_seed_is_another_adapter(tokenizers, whole, tmp_path):
 def test_training_that_is_no_better_ends_early_and_keeps_the_model(tokenizers, tmp_path):
     tuning = Tuning(learning_rate=1.0, batch=8, epochs=9, patience=2)
     found = training_of(tokenizers, tmp_path, tuning=tuning)
-    found._level()
-    found._judge()
+    found._judge(found._level())
     found._state.losses[0] -= 9.0  # as if nothing could be better than the model as it is
     found.run()
     assert (found.epochs, found.kept) == (2, 0)

@@ -96,12 +96,11 @@ class Training:
     def run(self, progress: Callable[[int], object] = lambda _: None) -> None:
         """Train until the held-out rows say that it is enough."""
         if not self._state.losses:
-            self._level()
-            self._judge()
+            self._judge(self._level())
         while not self._over():
             progress(self._take_step())
             if self._state.step % self._steps == 0:
-                self._judge()
+                self._judge(self._read(self.lessons.held))
             elif self.trainee.due:
                 self._save()
         self.trainee.put(self._state.weights)
@@ -159,23 +158,26 @@ class Training:
             found |= dict(zip(some, logprobs.float().cpu(), strict=True))
         return torch.stack([found[row] for row in rows])
 
-    def _level(self) -> None:
-        """Find the shift of each label, before the first step."""
-        rows = [*self.lessons.held, *self.lessons.train[:_LEVELLED]]
-        columns = np.array([self.lessons.columns[row] for row in rows])
-        self._state.shift = torch.from_numpy(levelled(self._read(rows), columns, self._weights))
+    def _level(self) -> torch.Tensor:
+        """Find the shift of each label; return the log-probabilities (m, k) of the held-out rows."""
+        held = self.lessons.held
+        # A table may be sorted by its labels.
+        some = np.random.default_rng(self._seed).permutation(self.lessons.train)[:_LEVELLED]
+        rows = [*held, *some.tolist()]
+        columns, found = np.array([self.lessons.columns[row] for row in rows]), self._read(rows)
+        self._state.shift = torch.from_numpy(levelled(found, columns, self._weights))
+        self._state.before = found[: len(held)].clone()
+        return self._state.before
 
-    def _judge(self) -> None:
-        """Find the losses of the held-out rows, and keep the weights where these are no worse."""
-        state, logprobs = self._state, self._read(self.lessons.held)
+    def _judge(self, logprobs: torch.Tensor) -> None:
+        """Keep the weights that gave the held-out rows these log-probabilities, if they are no worse."""
+        state = self._state
         losses = self._losses(self.lessons.held, logprobs.double())
         if not losses.isfinite().all():
             raise ModelError(
                 f"{self.lm.name}: the loss is not finite after epoch {len(state.losses)}; possible: "
                 "a smaller --learning-rate"
             )
-        if not state.losses:
-            state.before = logprobs
         state.losses.append(losses)
         if no_worse(losses, min(state.losses, key=torch.mean)):
             state.kept = self.epochs
