@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -113,6 +115,31 @@ def test_given_tables_are_drawn_from_by_their_share(tokenizers):
     assert 4 < sum(own) < 16
     none = Episodes(encoder, width=3000, seed=0, own=1.0)
     assert "Plan: plan" not in encoder.tokenizer.decode(none[0].ids)
+
+
+def test_a_fifth_of_a_given_table_is_held_out(tokenizers):
+    encoder = Encoder(tokenizers["chatml"], name="tiny")
+    table = EpisodeTable(PromptFile.from_text(TEXT), records(40))
+    drawn = Episodes(encoder, width=900, seed=0, tables=[table], own=1.0, held_from=20)
+
+    def shown(places):
+        texts = " ".join(encoder.tokenizer.decode(drawn[at].ids) for at in places)
+        return set(re.findall(r"Plan: plan (\d+)", texts))
+
+    trained, held = shown(range(20)), shown(range(20, 40))
+    assert not trained & held
+    assert (len(held), len(trained)) == (8, 32)
+
+
+def test_rows_that_are_dealt_and_all_too_long_are_followed_by_the_others(tokenizers):
+    """Among short rows of one label there is a long one of another: half of the deals begin with it."""
+    encoder = Encoder(tokenizers["chatml"], name="tiny")
+    rows = records(40)
+    rare = [replace(each, label="0") for each in rows[:39]]
+    long = replace(rows[39], label="1", values={"plan": "late " * 400})
+    table = EpisodeTable(PromptFile.from_text(TEXT), [*rare, long])
+    drawn = Episodes(encoder, width=400, seed=0, tables=[table], own=1.0)
+    assert min(len(drawn[at].decisions) for at in range(24)) > 0
 
 
 def test_labels_that_came_before_do_not_tell_the_next_one():

@@ -25,6 +25,9 @@ def adapted(tokenizers, kind, dtype, *, lean):
         for parameter in found.parameters():
             if parameter.requires_grad:
                 parameter.normal_(std=0.2)
+        for name, parameter in found.named_parameters():
+            if name.endswith("bias"):  # 0 in a model that was not trained
+                parameter.normal_()
     if lean:
         use_lean(found)
     return found
@@ -57,6 +60,19 @@ def test_in_bfloat16_gradients_are_as_near_to_float32_as_those_of_peft(tokenizer
     error = sum(float((one - two).square().sum()) for one, two in zip(own, exact, strict=True))
     theirs = sum(float((one - two).square().sum()) for one, two in zip(slow, exact, strict=True))
     assert error < 1.5 * theirs
+
+
+def test_what_a_product_gives_may_be_changed_in_place(tokenizers):
+    """As by models that clamp queries, keys and values."""
+    found = []
+    for lean in (False, True):
+        model = adapted(tokenizers, "llama", torch.float32, lean=lean)
+        wide = model.config.hidden_size
+        states = torch.linspace(-3, 3, 3 * wide).reshape(1, 3, wide)
+        layer = model.get_base_model().model.layers[0].self_attn.q_proj
+        layer(states).clamp_(-0.5, 0.5).sum().backward()
+        found.append([layer.lora_A["default"].weight.grad, layer.lora_B["default"].weight.grad])
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_an_adapter_in_training_multiplies_lean(tokenizers, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from conftest import build_model
+from promptpredict import objective
 from promptpredict.lm import CausalLM
 from promptpredict.objective import balanced, label_logprobs, levelled, losses_of, with_gradients
 from promptpredict.rendered import Prompt, Turn
@@ -85,6 +86,42 @@ def test_loss_and_gradients_equal_the_reference(tokenizers, labels, batch_tokens
     assert total == pytest.approx(float(expected), rel=1e-4)
     for found, own in zip(gradients(parameters), slow, strict=True):
         torch.testing.assert_close(found, own, rtol=1e-3, atol=1e-4 * float(own.abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "narrow", "expected"),
+    [(torch.bfloat16, 512, True), (torch.bfloat16, 8, False), (torch.float32, 512, False)],
+)
+def test_narrow_rows_of_bfloat16_attend_by_products(
+    tokenizers, monkeypatch, dtype, narrow, expected
+):
+    """The gradients stay near those of float32, and torch's switches are as they were."""
+    switch = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed
+    monkeypatch.setattr(objective, "_NARROW", narrow)
+    seen, plain = [], objective.sdpa_kernel
+
+    def watched(*given):
+        seen.append((given, switch()))
+        return plain(*given)
+
+    monkeypatch.setattr(objective, "sdpa_kernel", watched)
+    every, columns = prompts(shots=1), [n % 2 for n in range(9)]
+    found = {}
+    for kind in (torch.float32, dtype):
+        lm = CausalLM(build_model().to(kind), tokenizers["chatml"], name="tiny")
+        with_gradients(lm)
+        parameters = trainable(lm)
+        seen.clear()
+        fitted, _ = lm.passes.fit(every, [SINGLE] * 9)
+        for rows, logprobs in label_logprobs(lm, fitted, ["1", "0"]):
+            losses_of(logprobs, [columns[row] for row in rows], np.ones(2)).sum().backward()
+        found[kind] = torch.cat([each.float().flatten() for each in gradients(parameters)])
+    assert bool(seen) is expected
+    assert all(given == (objective.SDPBackend.MATH,) and on for given, on in seen)
+    assert switch() is False
+    assert torch.backends.cuda.flash_sdp_enabled()
+    exact = found[torch.float32]
+    assert (found[dtype] - exact).norm() < 0.1 * exact.norm()
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ def test_what_is_kept_is_the_last_epoch_that_was_no_worse(whole):
         ([0.7, 0.4, 0.5, 0.6], True),  # .05 and .065
         ([0.6, 0.6, 0.5, 0.5], False),  # .05 and .029
         ([0.6, 0.6, 0.6, 0.6], False),
+        ([0.4, 0.4, 0.4, 99.0], False),  # one far astray makes the standard error as large
     ],
 )
 def test_an_epoch_is_worse_by_more_than_a_standard_error(losses, expected):
@@ -175,6 +176,15 @@ def test_a_run_that_was_killed_after_the_last_epoch_trains_nothing(tokenizers, w
     assert same(again.trainee.weights(), whole.trainee.weights())
 
 
+def test_a_damaged_checkpoint_is_told_in_a_line(tokenizers, tmp_path):
+    for content in (b"", b"PK and the rest"):
+        (tmp_path / "c.pt").write_bytes(content)
+        with pytest.raises(DataError) as caught:
+            training_of(tokenizers, tmp_path)
+        expected = f"{tmp_path / 'c.pt'} is damaged; possible: remove {tmp_path}, and begin again"
+        assert str(caught.value) == expected
+
+
 @pytest.mark.parametrize("other", ["run", "version"])
 def test_a_checkpoint_of_another_run_or_version_is_refused(
     tokenizers, tmp_path, monkeypatch, other
@@ -200,7 +210,8 @@ def test_another_seed_is_another_adapter(tokenizers, whole, tmp_path):
 def test_training_that_is_no_better_ends_early_and_keeps_the_model(tokenizers, tmp_path):
     tuning = Tuning(learning_rate=1.0, batch=8, epochs=9, patience=2)
     found = training_of(tokenizers, tmp_path, tuning=tuning)
-    found._judge(found._level())
+    found._level()
+    found._judge()
     found._state.losses[0] -= 9.0  # as if nothing could be better than the model as it is
     found.run()
     assert (found.epochs, found.kept) == (2, 0)

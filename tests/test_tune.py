@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -206,9 +207,43 @@ def test_a_share_of_each_label_is_held_out(tiny_folder, count, labels, expected)
     assert parted(tiny_folder, count, labels, seed=1)[2] != held
 
 
-def test_rows_of_a_group_stand_on_one_side(tiny_folder):
-    from dataclasses import replace
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("largest", [1, 3, 12])
+def test_groups_are_parted_so_that_every_label_stands_on_both_sides(tiny_folder, seed, largest):
+    """Or there is an error: never a label that is not held out, nor fewer than 8 rows."""
+    asked, *_ = parted(tiny_folder, 48)
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, largest + 1, size=len(asked.records))
+    names = np.repeat(np.arange(len(sizes)), sizes)[: len(asked.records)]
+    grouped = [
+        replace(each, group=f"g{name}") for each, name in zip(asked.records, names, strict=True)
+    ]
+    given = replace(asked, records=grouped)
+    train, held = making.part(given)
+    assert not set(names[train]) & set(names[held])
+    assert sorted([*train, *held]) == list(range(len(grouped)))
+    for rows in (train, held):
+        assert len(rows) >= making.HELD
+        assert {given.y[row] for row in rows} == set(given.labels)
 
+
+def test_a_group_of_most_rows_trains(tiny_folder):
+    asked, *_ = parted(tiny_folder, 48)
+    grouped = [
+        replace(each, group="one" if at < 32 else f"g{at}") for at, each in enumerate(asked.records)
+    ]
+    train, held = making.part(replace(asked, records=grouped))
+    assert set(range(32)) <= set(train)
+    assert len(held) >= making.HELD
+
+
+def test_the_same_rows_in_groups_are_other_data(tiny_folder):
+    asked, *_ = parted(tiny_folder, 48)
+    grouped = replace(asked, records=[replace(each, group="g") for each in asked.records])
+    assert grouped.key != asked.key
+
+
+def test_rows_of_a_group_stand_on_one_side(tiny_folder):
     asked, *_ = parted(tiny_folder, 60)
     grouped = [replace(each, group=f"g{at // 4}") for at, each in enumerate(asked.records)]
     train, held = making.part(replace(asked, records=grouped))

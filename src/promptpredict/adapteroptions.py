@@ -27,7 +27,7 @@ TunedPrompts = Annotated[
     ),
 ]
 Rank = Annotated[int, option("R", "Rank of the adapter (LoRA).", min=1, max=256)]
-Alpha = Annotated[float, option("A", "How much it counts, by its rank.")]
+Alpha = Annotated[float, option("A", "How much it counts, by its rank.", min=0.001)]
 Layers = Annotated[
     float, option("SHARE", "Share of the layers that get one, the last ones.", callback=part)
 ]

@@ -115,7 +115,11 @@ def digest(folder: Path) -> str:
 
 def data_digest(records: Sequence[Record]) -> str:
     """Return what tells labelled records from any others."""
-    rows = [(record.id, record.label, record.values) for record in records]
+    # Rows of a group stand on one side of what is held out.
+    rows = [
+        (each.id, each.label, each.values, *([each.group] if each.group is not None else []))
+        for each in records
+    ]
     return hashlib.sha256(repr(rows).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

@@ -84,8 +84,10 @@ class EpisodeCard(Saved):
         own = f"of {len(self.tables)} given and of" if self.tables else "of"
         lines = [
             f"tuned on {self.episodes:,} episodes {own} synthetic tables, {self.tokens:,} tokens",
-            f"on {self.before[0].episodes} episodes held out:",
         ]
+        if not self.before:  # the label words of every table begin alike
+            return lines[0]
+        lines.append(f"on {self.before[0].episodes} episodes held out:")
         lines += [
             f"  {one.shots} shots: log loss {one.log_loss:.3f} before, {other.log_loss:.3f} with the "
             f"adapter; right {one.accuracy:.2f} before, {other.accuracy:.2f}"

@@ -8,7 +8,7 @@ records before it as shots, so one sequence teaches from no shot to as many as f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -56,7 +56,8 @@ class Episodes:
 
     They are of ``tables`` by the share ``own``, of synthetic tables otherwise, and have at most
     ``width`` tokens. In half of them each label is as frequent as any other, in the others as in the
-    table.
+    table. From the place ``held_from`` on they are of a fifth of each table's records, which stands in
+    none before.
     """
 
     def __init__(
@@ -67,25 +68,50 @@ class Episodes:
         seed: int,
         tables: Sequence[EpisodeTable] = (),
         own: float = 0.5,
+        held_from: int | None = None,
     ) -> None:
-        """Keep what is given."""
+        """Part the records of each table."""
         self.encoder, self.width, self.seed = encoder, width, seed
-        self.tables, self.own = tables, own if tables else 0.0
+        self.own, self._held_from = own if tables else 0.0, held_from
+        parts = [_parted(table, seed) for table in tables]
+        self.tables, self._held = [part[0] for part in parts], [part[1] for part in parts]
 
     def __getitem__(self, place: int) -> Episode:
         """Return the episode of a place. Raises DataError where no record of its table fits."""
         rng = np.random.default_rng([self.seed, place, 1])
         if rng.random() < self.own:
-            table = self.tables[int(rng.integers(len(self.tables)))]
+            is_held = self._held_from is not None and place >= self._held_from
+            tables = self._held if is_held else self.tables
+            table = tables[int(rng.integers(len(tables)))]
         else:
             made = synthetic_table([self.seed, place], _ROWS)
             table = EpisodeTable(made.prompt_file, made.records)
         order = rng.permutation(len(table.records)).tolist()
         if rng.random() < 0.5:
-            order = _dealt(rng, order, [table.records[at].label for at in order])
-        return episode(
-            self.encoder, table.prompt_file, [table.records[at] for at in order], width=self.width
-        )
+            # Those that are dealt may be few, and all too long; the others follow.
+            dealt = _dealt(rng, order, [table.records[at].label for at in order])
+            try:
+                return self._of(table, dealt)
+            except DataError:
+                pass
+        return self._of(table, order)
+
+    def _of(self, table: EpisodeTable, rows: Sequence[int]) -> Episode:
+        records = [table.records[at] for at in rows]
+        return episode(self.encoder, table.prompt_file, records, width=self.width)
+
+
+def _parted(table: EpisodeTable, seed: int) -> tuple[EpisodeTable, EpisodeTable]:
+    """Return a table without a fifth of its records, and these; all of it twice where it has few."""
+    count = len(table.records)
+    order = np.random.default_rng([seed, count]).permutation(count).tolist()
+    held = set(order[: count // 5])
+    if not held:
+        return table, table
+    return (
+        replace(table, records=[each for at, each in enumerate(table.records) if at not in held]),
+        replace(table, records=[each for at, each in enumerate(table.records) if at in held]),
+    )
 
 
 def episode(

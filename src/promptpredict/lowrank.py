@@ -51,9 +51,12 @@ class _Product(torch.autograd.Function):
     ) -> torch.Tensor:
         flat = states.flatten(0, -2)  # (n, d)
         low = flat @ down.T  # (n, rank)
-        found = torch.nn.functional.linear(flat, weight, bias).addmm_(low, up.T)
+        found = torch.nn.functional.linear(
+            states, weight, bias
+        )  # no view: some models clamp it in place
+        found.view(-1, len(up)).addmm_(low, up.T)
         ctx.save_for_backward(flat, weight, down, up, low)
-        return found.view(*states.shape[:-1], -1)
+        return found
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Gradients:
@@ -62,5 +65,7 @@ class _Product(torch.autograd.Function):
         own = wide @ up  # (n, rank)
         of_states = None
         if ctx.needs_input_grad[0]:  # the first layer's states are nobody's
-            of_states = (wide @ weight).addmm_(own, down).view(*gradients[0].shape[:-1], -1)
+            of_states = (
+                (wide @ weight).addmm_(own, down).view(*gradients[0].shape[:-1], down.shape[1])
+            )
         return of_states, None, None, own.T @ flat, wide.T @ low

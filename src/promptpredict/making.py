@@ -180,15 +180,28 @@ def part(asked: Asked) -> tuple[list[int], list[int]]:
     if groups is None:
         held = _drawn(columns, counts, asked.tuning.held_out, asked.seed)
     else:
-        folds = stratified(columns, asked.seed, groups)
-        if folds is None:
-            raise DataError(
-                "the groups of the labelled rows cannot be parted so that every label both trains "
-                "and is held out; possible: more groups, or none"
-            )
-        held = set(folds[0][1].tolist())
+        held = _drawn_groups(columns, groups, asked.seed)
     every = range(len(columns))
     return [row for row in every if row not in held], [row for row in every if row in held]
+
+
+def _drawn_groups(columns: Columns, groups: Sequence[str], seed: int) -> set[int]:
+    """Draw groups to be held out: a fifth of the rows, and more until these are 8 and of every label.
+
+    Raises DataError where no groups do that and leave every label to train on.
+    """
+    held: set[int] = set()
+    # The smallest first: a group of most rows is to train.
+    for _, fold in sorted(stratified(columns, seed, groups) or (), key=lambda each: len(each[1])):
+        held |= set(fold.tolist())
+        left = [row for row in range(len(columns)) if row not in held]
+        sides = [set(columns[sorted(held)].tolist()), set(columns[left].tolist())]
+        if len(held) >= HELD and len(left) >= HELD and sides == [set(columns.tolist())] * 2:
+            return held
+    raise DataError(
+        "the groups of the labelled rows cannot be parted so that every label both trains "
+        f"and is held out, with {HELD} rows or more on both sides; possible: more groups, or none"
+    )
 
 
 def _drawn(columns: Columns, counts: Columns, share: float, seed: int) -> set[int]:

@@ -76,8 +76,9 @@ def _practice(asked: EpisodesAsked, say: Say) -> Practice:
     )
     width = min(asked.tuning.width, lm.context)
     episodes = Episodes(
-        lm.encoder, width=width, seed=asked.seed, tables=asked.tables, own=asked.tuning.own
-    )
+        lm.encoder, width=width, seed=asked.seed, tables=asked.tables, own=asked.tuning.own,
+        held_from=-(-asked.tuning.episodes // asked.tuning.batch) * asked.tuning.batch,
+    )  # fmt: skip
     tables = [digest_of(table) for table in asked.tables]
     about = (here(asked.source).base, tables, asked.tuning, str(lm.model.dtype))
     key = hashlib.sha256(repr((about, asked.seed)).encode()).hexdigest()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from time import monotonic
 from typing import Any
 
@@ -98,8 +99,11 @@ class Trainee:
             "weights": [each.detach() for each in self.parameters],
             "optimizer": self.optimizer.state_dict(),
         }
-        with whole(self._checkpoint) as draft:
-            torch.save(kept, draft)
+        try:
+            with whole(self._checkpoint) as draft:
+                torch.save(kept, draft)
+        except RuntimeError as error:  # torch's own of a full disk
+            raise DataError(f"{self._checkpoint} cannot be written ({error})") from None
         self._saved = monotonic()
 
     def take_up(self, of: str) -> dict[str, Any]:
@@ -110,7 +114,15 @@ class Trainee:
         """
         if not self._checkpoint.exists():
             return {}
-        kept: dict[str, Any] = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
+        try:
+            kept: dict[str, Any] = torch.load(
+                self._checkpoint, map_location="cpu", weights_only=True
+            )
+        except (RuntimeError, EOFError, UnpicklingError):
+            raise DataError(
+                f"{self._checkpoint} is damaged; possible: remove {self._checkpoint.parent}, and "
+                "begin again"
+            ) from None
         if kept["key"] != self._key:
             raise DataError(
                 f"{self._checkpoint.parent} holds an adapter that is not finished, of other {of}, or of "

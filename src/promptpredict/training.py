@@ -25,7 +25,8 @@ from promptpredict.objective import balanced, label_logprobs, levelled, losses_o
 from promptpredict.trainee import Trainee
 
 _WARM = 0.1  # share of the steps in which the learning rate rises, before it falls to 0
-_LEVELLED = 128  # rows at most, beside those held out, that tell how frequent label words are
+_LEVELLED = 128  # rows at most that tell how frequent label words are
+_ASTRAY = np.log(2)  # nats: of one row gone far astray the mean is a standard error, however far
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,7 @@ class Training:
         self.lm, self.lessons, self.tuning, self._seed = lm, lessons, tuning, seed
         self.trainee = Trainee(lm, tuning, seed=seed, checkpoint=checkpoint, key=key)
         with_gradients(lm)
-        columns = np.array([lessons.columns[row] for row in lessons.train])
-        k = len(lessons.labels)
-        self._weights = balanced(columns, k) if tuning.balance else np.ones(k)
+        self._weights = self._weights_of(lessons.train)
         self._steps = -(-len(lessons.train) // tuning.batch)  # of an epoch
         self._state = _State(**self.trainee.take_up("rows, another prompt file, model or options"))
 
@@ -96,11 +95,12 @@ class Training:
     def run(self, progress: Callable[[int], object] = lambda _: None) -> None:
         """Train until the held-out rows say that it is enough."""
         if not self._state.losses:
-            self._judge(self._level())
+            self._level()
+            self._judge()
         while not self._over():
             progress(self._take_step())
             if self._state.step % self._steps == 0:
-                self._judge(self._read(self.lessons.held))
+                self._judge()
             elif self.trainee.due:
                 self._save()
         self.trainee.put(self._state.weights)
@@ -145,6 +145,12 @@ class Training:
         chosen = order[at * self.tuning.batch : (at + 1) * self.tuning.batch]
         return [self.lessons.train[place] for place in chosen]
 
+    def _weights_of(self, rows: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Return what a row of each label counts (k,) among some."""
+        k = len(self.lessons.labels)
+        columns = np.array([self.lessons.columns[row] for row in rows])
+        return balanced(columns, k) if self.tuning.balance else np.ones(k)
+
     def _losses(self, rows: Sequence[int], logprobs: torch.Tensor) -> torch.Tensor:
         shifted = logprobs + self._state.shift.to(logprobs)
         return losses_of(shifted, [self.lessons.columns[row] for row in rows], self._weights)
@@ -158,26 +164,26 @@ class Training:
             found |= dict(zip(some, logprobs.float().cpu(), strict=True))
         return torch.stack([found[row] for row in rows])
 
-    def _level(self) -> torch.Tensor:
-        """Find the shift of each label; return the log-probabilities (m, k) of the held-out rows."""
-        held = self.lessons.held
-        # A table may be sorted by its labels.
-        some = np.random.default_rng(self._seed).permutation(self.lessons.train)[:_LEVELLED]
-        rows = [*held, *some.tolist()]
-        columns, found = np.array([self.lessons.columns[row] for row in rows]), self._read(rows)
-        self._state.shift = torch.from_numpy(levelled(found, columns, self._weights))
-        self._state.before = found[: len(held)].clone()
-        return self._state.before
+    def _level(self) -> None:
+        """Find the shift of each label, on rows that train."""
+        # Drawn: a table may be sorted by its labels.
+        drawn = np.random.default_rng(self._seed).permutation(self.lessons.train)[:_LEVELLED]
+        rows: list[int] = drawn.tolist()
+        columns = np.array([self.lessons.columns[row] for row in rows])
+        shift = levelled(self._read(rows), columns, self._weights_of(rows))
+        self._state.shift = torch.from_numpy(shift)
 
-    def _judge(self, logprobs: torch.Tensor) -> None:
-        """Keep the weights that gave the held-out rows these log-probabilities, if they are no worse."""
-        state = self._state
+    def _judge(self) -> None:
+        """Find the losses of the held-out rows, and keep the weights where these are no worse."""
+        state, logprobs = self._state, self._read(self.lessons.held)
         losses = self._losses(self.lessons.held, logprobs.double())
         if not losses.isfinite().all():
             raise ModelError(
                 f"{self.lm.name}: the loss is not finite after epoch {len(state.losses)}; possible: "
                 "a smaller --learning-rate"
             )
+        if not state.losses:
+            state.before = logprobs
         state.losses.append(losses)
         if no_worse(losses, min(state.losses, key=torch.mean)):
             state.kept = self.epochs
@@ -198,4 +204,4 @@ def no_worse(losses: torch.Tensor, best: torch.Tensor) -> bool:
     lowest learning rate.
     """
     more = losses - best
-    return bool(more.mean() <= more.std() / len(more) ** 0.5)
+    return bool(more.mean() <= min(more.std() / len(more) ** 0.5, _ASTRAY))

@@ -90,6 +90,11 @@ class EpisodeOptions(Reading):
     tuning: EpisodeTuning = field(default_factory=EpisodeTuning)
     seed: int = 0
 
+    @property
+    def first_prompt(self) -> str:
+        """The prompt file that says how tables are read."""
+        return self.prompt[0]
+
 
 def tune_episodes(options: EpisodeOptions, say: Say = lambda _: None) -> str:
     """Train an adapter on episodes, and return what it is worth as text.
@@ -102,6 +107,8 @@ def tune_episodes(options: EpisodeOptions, say: Say = lambda _: None) -> str:
             f"{len(options.labelled)} tables and {len(options.prompt)} prompt files are given; "
             "possible: a --prompt for each table, in the order of the tables"
         )
+    if options.events is not None and not options.labelled:
+        raise DataError("--events is of the customers of a table; --episodes is given none")
     check_new(options.out)
     tables = [
         _episode_table(options, table, name, say)
