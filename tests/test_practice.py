@@ -208,7 +208,18 @@ def test_a_table_of_three_labels_teaches_and_is_scored(tiny_folder):
     assert {each.shots for each in card.after} == {0, 1, 4}  # of 600 tokens
     given = {"customers": "customers.csv", "prompt": "three.jinja", "out": "s.csv", "shots": 3}
     given |= {"train": "three.csv", "adapter": Path("adapter"), "model": str(tiny_folder)}
-    score_table(ScoreOptions(**given, stop_mass=0.0, dtype="float32"), lambda _: None)
+    said = []
+    score_table(ScoreOptions(**given, stop_mass=0.0, dtype="float32"), said.append)
+    warning = (
+        "warning: adapter was trained on episodes of three.csv: calibrated on it, probabilities are "
+        "surer than they are right; possible: other labelled records"
+    )
+    assert warning in said
+    table("others.csv", "id,amount,feedback,left", rows[:-1])
+    said.clear()
+    others = given | {"train": "others.csv", "out": "t.csv"}
+    score_table(ScoreOptions(**others, stop_mass=0.0, dtype="float32"), said.append)
+    assert not any("trained on episodes" in line for line in said)
     found = np.array([column(f"p_{label}", "s.csv") for label in (2, 1, 0)], dtype=float)
     np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-5)
 

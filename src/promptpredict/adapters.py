@@ -182,6 +182,13 @@ def fitting_card(folder: Path, files: Sequence[PromptFile], shots: int) -> Card 
     return card
 
 
+def has_learned(card: Card | EpisodeCard, records: Sequence[Record]) -> bool:
+    """Whether an adapter was trained on episodes of these labelled records."""
+    if not isinstance(card, EpisodeCard):
+        return False
+    return any(table.endswith(f"-{data_digest(records)}") for table in card.tables)
+
+
 def check_base(folder: Path, card: Card | EpisodeCard, source: Source) -> None:
     """Raise DataError where an adapter is not one of this language model.
 

@@ -142,9 +142,15 @@ def check(options: ScoreOptions) -> Given:
     notes += unplaced
     card = None
     if options.adapter is not None:
-        from promptpredict.adapters import fitting_card
+        from promptpredict.adapters import fitting_card, has_learned
 
         card = fitting_card(options.adapter, files, options.shots)
+        if has_learned(card, labelled):
+            notes.append(
+                f"warning: {options.adapter} was trained on episodes of {table_name(str(options.train))}: "
+                "calibrated on it, probabilities are surer than they are right; possible: other "
+                "labelled records"
+            )
     warnings = [f"warning: {warning}" for file in files for warning in file.warnings]
     if options.private.redact and options.private.redact.note:
         notes.append(options.private.redact.note)
