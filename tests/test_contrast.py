@@ -187,7 +187,24 @@ def test_what_others_have_and_the_prompt_cannot_show_is_no_choice():
         found, faults = contrast(approach, dirty[:1], choices, below=LINE, label="1")
         assert faults == {}
         assert not found[0].reached
+        assert found[0].changes == ()  # none lowers it
         assert [record.values["paid"] for record in approach.asked[1:]] == expected
+
+
+def test_a_value_that_its_format_does_not_suit_is_changed_from():
+    """The prompt shows the column in its own way, so that it is no fault of the customer."""
+    text = PROMPT.replace("unit: EUR", 'unit: EUR, format: ".2f"').replace(
+        "{% for field in customer.fields %}{{ field.name }}: {{ field.value }}\n{% endfor %}",
+        "{{ customer.paid }}",
+    )
+    approach = Weighing(lambda values: 1.0 if values["paid"] == "unknown" else -1.0)
+    approach.prompt_file_ = PromptFile.from_text(text, name="p.jinja")
+    dirty = [*TABLE, *records(("monthly", "no", "unknown"))]
+    choices = choices_of(approach.prompt_file_, dirty, ["paid"])
+    found, _ = contrast(approach, dirty[-1:], choices, below=LINE, label="1")
+    assert [(each.before, each.after) for each in found[0].changes] == [
+        ("unknown EUR", "10.00 EUR")
+    ]
 
 
 def test_what_a_field_may_be_changed_to():

@@ -214,9 +214,3 @@ def test_shifts_have_the_least_cross_entropy(labels, far):
         np.diff(levelled(near, columns, weights)),
         atol=1e-4,
     )
-
-
-def test_the_shift_of_a_label_without_rows_is_none():
-    found = levelled(np.zeros((4, 3)), np.array([0, 0, 0, 1]), np.ones(3))
-    assert found[2] == 0
-    assert found[0] > found[1]

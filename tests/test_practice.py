@@ -224,6 +224,19 @@ def test_a_table_of_three_labels_teaches_and_is_scored(tiny_folder):
     np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-5)
 
 
+def test_a_second_table_of_events_is_read_and_needs_a_table(tiny_folder):
+    write("h.jinja", PROMPT.replace("{{ customer.feedback }}", "{{ customer.events_count }}"))
+    table("orders.csv", "id,day", ["t1,2026-01-05", "t1,2026-02-05", "t2,2026-01-09"])
+    events = {"events": "orders.csv", "as_of": "2026-03-01"}
+    text, _ = tune(tiny_folder, prompt=["h.jinja"], **events)
+    assert "of 1 given and of synthetic tables" in text
+    with pytest.raises(DataError) as caught:
+        tune(tiny_folder, labelled=(), prompt=(), out=Path("other"), **events)
+    assert str(caught.value) == (
+        "--events is of the customers of a table; --episodes is given none"
+    )
+
+
 def test_a_card_that_is_no_text_is_no_card(tiny_folder):
     tune(tiny_folder, labelled=(), prompt=())
     Path("adapter/card.json").write_bytes(b"\xff\xfe\x00")

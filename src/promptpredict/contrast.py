@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from promptpredict.errors import DataError, PromptPredictError, UnscoredError, nearest
 from promptpredict.explain import Fitted, log_odds
 from promptpredict.frontmatter import Column
-from promptpredict.parts import order_of, ordered_of
+from promptpredict.parts import order_of, ordered_of, shown
 from promptpredict.passes import BLOCK_ROWS
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
@@ -182,17 +182,7 @@ def _searched(
     file = approach.prompt_file_
     for _ in choices:
         open_ = {search.record.row: search for search in searches if not search.done}
-        tried = [
-            (
-                search.record,
-                [
-                    each
-                    for each in _further(search, choices)
-                    if _can_show(file, search.record, each)
-                ],
-            )
-            for search in open_.values()
-        ]
+        tried = [(each.record, list(_further(each, choices, file))) for each in open_.values()]
         changes = {record.row: own for record, own in tried}
         for record, odds in _scored(approach, tried, label, faults):
             pairs = list(zip(odds, changes[record.row], strict=True))
@@ -210,8 +200,10 @@ def _can_show(prompt_file: PromptFile, record: Record, changes: Mapping[str, Val
     return True
 
 
-def _further(search: _Search, choices: Mapping[str, Choices]) -> Iterator[dict[str, Value]]:
-    """Yield the kept sets of changes with one field more, each set once."""
+def _further(
+    search: _Search, choices: Mapping[str, Choices], prompt_file: PromptFile
+) -> Iterator[dict[str, Value]]:
+    """Yield the kept sets of changes with one field more that the prompt can show, each set once."""
     for _, changes in search.kept:
         for column, possible in choices.items():
             for value in possible.values if column not in changes else ():
@@ -219,7 +211,8 @@ def _further(search: _Search, choices: Mapping[str, Choices]) -> Iterator[dict[s
                 key = frozenset(more.items())
                 if value != search.record.values.get(column) and key not in search.seen:
                     search.seen.add(key)
-                    yield more
+                    if _can_show(prompt_file, search.record, more):
+                        yield more
 
 
 def _take(
@@ -266,10 +259,7 @@ def _contrast(prompt_file: PromptFile, search: _Search, label: str, line: float)
 def _change(prompt_file: PromptFile, column: str, before: Value, after: Value) -> Change:
     front = prompt_file.front
     look = front.fields.get(column, Column())
-    texts = [
-        front.missing if value is None else show(value, format=look.format, unit=look.unit)
-        for value in (before, after)
-    ]
+    texts = [front.missing if value is None else shown(value, look) for value in (before, after)]
     return Change(column=column, name=look.name or column, before=texts[0], after=texts[1])
 
 

@@ -83,20 +83,19 @@ def levelled(
 ) -> npt.NDArray[np.float64]:
     """Return what to add to label log-probabilities (n, k) so that their cross-entropy is the least: (k,).
 
-    The other parameters are those of ``losses_of``. A label without a row is left as it is.
+    The other parameters are those of ``losses_of``; of a label without a row there would be no least.
     """
     from scipy.optimize import minimize
     from scipy.special import log_softmax
 
     given, rows = np.asarray(logprobs, dtype=np.float64), np.arange(len(columns))
-    present = np.isin(np.arange(given.shape[1]), columns)
     counts = weights[columns]  # (n,)
 
     def loss(shift: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         found = log_softmax(given + shift, axis=1)
         more = np.exp(found)
         more[rows, columns] -= 1
-        return -float(counts @ found[rows, columns]), (counts @ more) * present
+        return -float(counts @ found[rows, columns]), counts @ more
 
     return np.asarray(minimize(loss, np.zeros(given.shape[1]), jac=True).x)
 

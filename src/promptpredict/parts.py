@@ -60,14 +60,14 @@ def parts_of(prompt_file: PromptFile, record: Record) -> list[Part]:
         value = record.values[column]
         if value is not None:
             look = prompt_file.front.fields.get(column, Column())
-            text = _shown(value, look)
+            text = shown(value, look)
             found.append(Part(kind="field", column=column, name=look.name or column, text=text))
     for column in shown_texts(prompt_file):
         found += _of_text(column, record.values.get(column))
     return found
 
 
-def _shown(value: Value, look: Column) -> str:
+def shown(value: Value, look: Column) -> str:
     """Return a value as ``customer.fields`` shows it; one that a text shows itself may not suit that."""
     try:
         return show(value, format=look.format, unit=look.unit)

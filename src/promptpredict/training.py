@@ -81,7 +81,9 @@ class Training:
         self.lm, self.lessons, self.tuning, self._seed = lm, lessons, tuning, seed
         self.trainee = Trainee(lm, tuning, seed=seed, checkpoint=checkpoint, key=key)
         with_gradients(lm)
-        self._weights = self._weights_of(lessons.train)
+        columns = np.array([lessons.columns[row] for row in lessons.train])
+        k = len(lessons.labels)
+        self._weights = balanced(columns, k) if tuning.balance else np.ones(k)
         self._steps = -(-len(lessons.train) // tuning.batch)  # of an epoch
         self._state = _State(**self.trainee.take_up("rows, another prompt file, model or options"))
 
@@ -145,12 +147,6 @@ class Training:
         chosen = order[at * self.tuning.batch : (at + 1) * self.tuning.batch]
         return [self.lessons.train[place] for place in chosen]
 
-    def _weights_of(self, rows: Sequence[int]) -> npt.NDArray[np.float64]:
-        """Return what a row of each label counts (k,) among some."""
-        k = len(self.lessons.labels)
-        columns = np.array([self.lessons.columns[row] for row in rows])
-        return balanced(columns, k) if self.tuning.balance else np.ones(k)
-
     def _losses(self, rows: Sequence[int], logprobs: torch.Tensor) -> torch.Tensor:
         shifted = logprobs + self._state.shift.to(logprobs)
         return losses_of(shifted, [self.lessons.columns[row] for row in rows], self._weights)
@@ -165,12 +161,15 @@ class Training:
         return torch.stack([found[row] for row in rows])
 
     def _level(self) -> None:
-        """Find the shift of each label, on rows that train."""
-        # Drawn: a table may be sorted by its labels.
-        drawn = np.random.default_rng(self._seed).permutation(self.lessons.train)[:_LEVELLED]
-        rows: list[int] = drawn.tolist()
-        columns = np.array([self.lessons.columns[row] for row in rows])
-        shift = levelled(self._read(rows), columns, self._weights_of(rows))
+        """Find the shift of each label, on rows that train: of each as many, as one may be rare."""
+        train, k = np.array(self.lessons.train), len(self.lessons.labels)
+        columns = np.array([self.lessons.columns[row] for row in self.lessons.train])
+        order = np.random.default_rng(self._seed).permutation(len(train))
+        each = [order[columns[order] == label][: max(_LEVELLED // k, 1)] for label in range(k)]
+        drawn = np.concatenate(each)
+        counts, found = (np.bincount(some, minlength=k) for some in (columns, columns[drawn]))
+        weights = self._weights * counts / found  # those drawn stand for all of their label
+        shift = levelled(self._read(train[drawn].tolist()), columns[drawn], weights)
         self._state.shift = torch.from_numpy(shift)
 
     def _judge(self) -> None:
