@@ -3,9 +3,9 @@
     python benchmarks/report.py [--check]
 
 Reads benchmarks/results/NAME/results.json and those of its folders bare, stack, selection, classes,
-amounts and tuned, which benchmarks/tables.py wrote, and NAME/wordings.json of benchmarks/wordings.py. What stands between the
-markers `<!-- results -->` and `<!-- /results -->` is replaced; with --check it is only compared, and
-the exit code is 1 where it differs.
+amounts and tuned-64 to tuned-1024, which benchmarks/tables.py wrote, and NAME/wordings.json of
+benchmarks/wordings.py. What stands between the markers `<!-- results -->` and `<!-- /results -->` is
+replaced; with --check it is only compared, and the exit code is 1 where it differs.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from cells import hangs, short, signed, signed_word, spread, table
 from pages import prompts_part
 from promptpredict.results import LEADING, Difference, Results, Row, Spread, leading, summarise
 from promptpredict.sentence import sentence
+from tunedpart import RUNS as TUNED_RUNS
 from tunedpart import tuned_part
 
 HERE = Path(__file__).parent
@@ -43,7 +44,7 @@ OF_AMOUNTS = {
 OF_LABEL = (("roc_auc", "ROC AUC"), ("f1", "F1"))
 MONEY = ("mae", "rmse")  # in the unit of the amounts
 COSTS = {"seconds_per_1000": "s per 1,000", "tokens_per_1000": "tokens per 1,000"}
-RUNS = ("main", "bare", "stack", "selection", "classes", "amounts", "tuned")
+RUNS = ("main", "bare", "stack", "selection", "classes", "amounts", *TUNED_RUNS)
 REGRETS = ("regret", "regret_of_highest", "regret_of_ensemble")
 WORDINGS = "results/*/wordings.json"
 HELPERS = ("zero-shot", "few-shot", "probe", "probe-shots", "panel", "chosen-with-lm", "stack")

@@ -3,7 +3,7 @@
     python benchmarks/tables.py --data DIR --jobs 2 [--table NAME ...] [--plan | --cost]
 
 Reads DIR/NAME.csv.gz (sources and SHA-256: benchmarks/DATA.md) and the prompt files beside this
-script, and runs what `promptpredict benchmark` runs, up to seven times a table on the same training rows:
+script, and runs what `promptpredict benchmark` runs, up to nine times a table on the same training rows:
 
 * main: every approach but few-shot-random, few-shot-sets, few-shot-nearest, tuned and cascade, budgets 0 to 1,024 and all labels
   for those without a language model, three seeds, 400 test rows; few-shot with 4 or 8 shots,
@@ -15,17 +15,17 @@ script, and runs what `promptpredict benchmark` runs, up to seven times a table 
   out of 64 labels, 200 test rows
 * classes: as main, on tables that have more than two classes too (NAME-classes.jinja)
 * amounts: approaches to an amount, 16 to 1,024 labels, on tables that have one (NAME-amounts.jinja)
-* tuned: an adapter trained on 64, 256 and 1,024 labels against probe, few-shot (4 shots), embedding and
-  stack, on the draws and test rows of main; on six tables, as nine adapters are trained for each, or on
-  those that --table names
+* tuned-64, tuned-256, tuned-1024: an adapter trained on so many labels against probe, few-shot (4
+  shots), embedding and stack, on the draws and test rows of main; on six tables, as three adapters are
+  trained for each run, or on those that --table names
 
 What the language model has read stands in WORK/NAME.sqlite, and what was trained in WORK/adapters,
 so an interrupted campaign goes on where it was; a run whose results are there already is left alone
-unless --again. --labels N, once or more, runs those budgets alone. --jobs N works on N tables at a
-time, with as large a part of the cores each: on two cores two tables with a thread each are read faster
-than one with two (LOG.md). --plan says how many prompts and tokens are left to read, and how long that
-takes: some of the prompts are read to know, as many at a time as --jobs, and training is not counted;
---cost says what was read and how long it took. Predictions are not kept: the ids of some tables are those of real people.
+unless --again. --jobs N works on N tables at a time, with as large a part of the cores each: on two
+cores two tables with a thread each are read faster than one with two (LOG.md). --plan says how many
+prompts and tokens are left to read, and how long that takes: some of the prompts are read to know, as
+many at a time as --jobs, and training is not counted; --cost says what was read and how long it took.
+Predictions are not kept: the ids of some tables are those of real people.
 """
 
 from __future__ import annotations
@@ -112,23 +112,26 @@ RUNS = {
         budgets_of={},
         memory_rows=0,
     ),
-    "tuned": replace(
+}
+TUNED_RUNS = {
+    f"{TUNED}-{budget}": replace(
         MAIN,
         approaches=(*AGAINST_TUNED, TUNED),
         shots=4,
         budgets=BUDGETS,  # the draws of main, so that what it has read is not read again
-        budgets_of=dict.fromkeys((*AGAINST_TUNED, *STACKED, TUNED), (64, 256, 1024)),
+        budgets_of=dict.fromkeys((*AGAINST_TUNED, *STACKED, TUNED), (budget,)),
         against={TUNED: AGAINST_TUNED},
         memory_rows=0,
-    ),
-}
-# Dear runs stand on some tables; on the others where --table names them.
-TABLES_OF = {
-    "tuned": (
-        "telecom_nps_verbatims", "womens_clothing_reviews", "ryanair_reviews", "cfpb_complaints_2019",
-        "telco_churn_ibm", "bank_churn_modelling",
     )
-}  # fmt: skip
+    for budget in (64, 256, 1024)  # a run each, as one of more labels takes hours
+}
+RUNS |= TUNED_RUNS
+TUNED_TABLES = (
+    "telecom_nps_verbatims", "womens_clothing_reviews", "ryanair_reviews", "cfpb_complaints_2019",
+    "telco_churn_ibm", "bank_churn_modelling",
+)  # fmt: skip
+# Dear runs stand on some tables; on the others where --table names them.
+TABLES_OF = dict.fromkeys(TUNED_RUNS, TUNED_TABLES)
 
 
 def main() -> None:
@@ -143,9 +146,6 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=HERE / "work", help="folder of the ledgers")
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--jobs", type=int, default=1, help="tables at a time")
-    parser.add_argument(
-        "--labels", type=int, action="append", choices=BUDGETS, help="all budgets, if not given"
-    )
     parser.add_argument("--plan", action="store_true", help="say what is left to read, and stop")
     parser.add_argument("--again", action="store_true", help="also what has results already")
     parser.add_argument("--cost", action="store_true", help="say what reading took, and stop")
@@ -243,8 +243,6 @@ def prepared(
     prompt_file.name = file  # the folder is this machine's
     if not prompt_file.front.text:
         plan = replace(plan, approaches=[name for name in plan.approaches if name != NEAREST])
-    if options.labels:
-        plan = at_budgets(plan, options.labels)
     records, notes = read_labelled(str(options.data / f"{name}.csv.gz"), prompt_file, {})
     for note in notes:
         print(name, note, flush=True)
@@ -253,14 +251,6 @@ def prepared(
         records, prompt_file, plan, lm=memo, embedder=embedder, table=name,
         adapters=options.work / ADAPTERS,
     )  # fmt: skip
-
-
-def at_budgets(plan: Plan, budgets: Sequence[int]) -> Plan:
-    """Return a plan at some of its label budgets, for every approach."""
-    names = dict.fromkeys((*plan.wanted, *plan.budgets_of))
-    taken = {name: plan.budgets_of.get(name, plan.budgets) for name in names}
-    every = {name: [each for each in own if each in budgets] for name, own in taken.items()}
-    return replace(plan, budgets_of=every)
 
 
 def file_of(name: str, run: str) -> str:
