@@ -62,6 +62,19 @@ def test_a_value_that_its_format_does_not_suit_is_shown_without():
     assert parts_of(FILE, much)[0].describe() == "Paid: much EUR"
 
 
+def test_numbers_are_rounded_and_placed_as_in_the_prompt():
+    text = PROMPT.replace("id: id", "id: id\nnumbers: placed").replace(', format: ".2f"', "")
+    records = [
+        Record(row, str(row), VALUES | {"amount": 1000 / (row + 1), "plan": "basic"})
+        for row in range(30)
+    ]
+    file = PromptFile.from_text(text)
+    assert parts_of(file, records[2])[0].describe() == "Paid: 333 EUR"
+    placed = file.placed(records)
+    [line, *_] = placed.render_customer(records[2]).splitlines()
+    assert parts_of(placed, records[2])[0].describe() == line == "Paid: 333 EUR (in the top 10 %)"
+
+
 def test_what_is_out_is_not_shown():
     paid, plan, late, bad, whole = parts_of(FILE, RECORD)
     assert shown(RECORD) == ["Paid: 3.50 EUR", "plan: basic", "age: not recorded", "Plan basic. Late. Bad box!"]  # fmt: skip

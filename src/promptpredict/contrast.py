@@ -19,12 +19,11 @@ from pydantic import BaseModel
 
 from promptpredict.errors import DataError, PromptPredictError, UnscoredError, nearest
 from promptpredict.explain import Fitted, log_odds
-from promptpredict.frontmatter import Column
 from promptpredict.parts import order_of, ordered_of, shown
 from promptpredict.passes import BLOCK_ROWS
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
-from promptpredict.values import Value, show
+from promptpredict.values import Value
 
 MOST_VALUES = 11  # of one field: the most frequent words, or the deciles of numbers and dates
 KEPT = 8  # sets of changes that are changed further, those with the lowest log-odds
@@ -112,17 +111,17 @@ def choices_of(
                 f"'{column}' is no field that {prompt_file.name} shows{nearest(column, fields)}; "
                 f"possible: {', '.join(fields)}"
             )
-        look = prompt_file.front.fields.get(column, Column())
         values = [record.values.get(column) for record in records]
-        found[column] = Choices.of([value for value in values if _has_look(value, look)])
+        possible = [value for value in values if _suits(prompt_file, column, value)]
+        found[column] = Choices.of(possible)
         if len(found[column].values) < 2:
             raise DataError(f"'{column}' has one value in all records: there is nothing to change")
     return found
 
 
-def _has_look(value: Value, look: Column) -> bool:
+def _suits(prompt_file: PromptFile, column: str, value: Value) -> bool:
     try:
-        show(value, format=look.format, unit=look.unit)
+        prompt_file.shown(column, value)
     except DataError:
         return False
     return True
@@ -257,10 +256,12 @@ def _contrast(prompt_file: PromptFile, search: _Search, label: str, line: float)
 
 
 def _change(prompt_file: PromptFile, column: str, before: Value, after: Value) -> Change:
-    front = prompt_file.front
-    look = front.fields.get(column, Column())
-    texts = [front.missing if value is None else shown(value, look) for value in (before, after)]
-    return Change(column=column, name=look.name or column, before=texts[0], after=texts[1])
+    texts = [
+        prompt_file.front.missing if value is None else shown(prompt_file, column, value)
+        for value in (before, after)
+    ]
+    name = prompt_file.look(column).name or column
+    return Change(column=column, name=name, before=texts[0], after=texts[1])
 
 
 def _scored(

@@ -16,7 +16,6 @@ from pydantic import BaseModel
 
 from promptpredict.columns import shown_columns, shown_texts
 from promptpredict.errors import DataError
-from promptpredict.frontmatter import Column
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.sentences import Span, sentences, without
@@ -59,20 +58,19 @@ def parts_of(prompt_file: PromptFile, record: Record) -> list[Part]:
     for column in shown_columns(prompt_file, record.values):
         value = record.values[column]
         if value is not None:
-            look = prompt_file.front.fields.get(column, Column())
-            text = shown(value, look)
-            found.append(Part(kind="field", column=column, name=look.name or column, text=text))
+            name, text = prompt_file.look(column).name or column, shown(prompt_file, column, value)
+            found.append(Part(kind="field", column=column, name=name, text=text))
     for column in shown_texts(prompt_file):
         found += _of_text(column, record.values.get(column))
     return found
 
 
-def shown(value: Value, look: Column) -> str:
+def shown(prompt_file: PromptFile, column: str, value: Value) -> str:
     """Return a value as ``customer.fields`` shows it; one that a text shows itself may not suit that."""
     try:
-        return show(value, format=look.format, unit=look.unit)
+        return prompt_file.shown(column, value)
     except DataError:
-        return show(value, unit=look.unit)
+        return show(value, unit=prompt_file.look(column).unit)
 
 
 def _of_text(column: str, value: Value) -> list[Part]:

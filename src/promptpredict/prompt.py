@@ -24,7 +24,7 @@ from promptpredict.sandbox import Cell, Customer, Environment, Missing
 from promptpredict.spacing import WORD, joiner
 from promptpredict.standing import Standing, learned
 from promptpredict.template import PARTS, Blocks, Source, file_source, load_chain, text_source
-from promptpredict.values import show, spelling
+from promptpredict.values import Value, show, spelling
 
 
 class PromptFile:
@@ -144,7 +144,7 @@ class PromptFile:
         edges = self.front.bins.edges if edges is None else edges
         if edges is None:
             return ()
-        look = self.front.fields.get(self.front.target, Column())
+        look = self.look(self.front.target)
         whole = [int(edge) if float(edge).is_integer() else float(edge) for edge in edges]
         marks = [(edge, show(edge, format=look.format, unit=look.unit)) for edge in whole]
         spans = zip(self.front.bins.words, pairwise(marks), strict=True)
@@ -226,6 +226,19 @@ class PromptFile:
         if column == self.front.id:
             return False
         return column in self.needed or (self.uses_fields and column not in self._apart)
+
+    def look(self, column: str) -> Column:
+        """Return how ``customer.fields`` shows a column."""
+        return self.front.fields.get(column, Column())
+
+    def shown(self, column: str, value: Value) -> str:
+        """Return a value, which is not missing, as ``customer.fields`` shows it, its place behind it.
+
+        Raises DataError where the format of the column does not suit it.
+        """
+        look = self.look(column)
+        text = show(value, format=look.format, unit=look.unit, rounded=self._rounds)
+        return text + (self.standing.behind(column, value) if self.standing else "")
 
     def render(
         self,
@@ -331,12 +344,8 @@ class PromptFile:
         for column, value in values.items():
             if column in self._apart:
                 continue
-            look = self.front.fields.get(column, Column())
-            shown = value
             try:
-                if not isinstance(value, Missing):
-                    shown = show(value, format=look.format, unit=look.unit, rounded=self._rounds)
-                    shown += self.standing.behind(column, value) if self.standing else ""
+                shown = value if isinstance(value, Missing) else self.shown(column, value)
             except DataError as error:
                 raise DataError(f"{self.name}, row {row}, column '{column}': {error}") from None
-            yield Cell(look.name or column, column, shown, value)
+            yield Cell(self.look(column).name or column, column, shown, value)
