@@ -11,19 +11,20 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache, reduce
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from promptpredict import shipped
+from promptpredict.chain import Source, file_source, load_chain, text_source
 from promptpredict.errors import DataError, PromptError, nearest
 from promptpredict.frontmatter import Column, FrontMatter, merge, validate
 from promptpredict.records import Record, Roles, check_hidden
 from promptpredict.rendered import Bin, Prompt, Same, Turn
 from promptpredict.sandbox import Cell, Customer, Environment, Missing
-from promptpredict.spacing import WORD, joiner
+from promptpredict.spacing import WORD, joiner, without_first
 from promptpredict.standing import Standing, learned
-from promptpredict.template import PARTS, Blocks, Source, file_source, load_chain, text_source
+from promptpredict.template import PARTS, Blocks
 from promptpredict.values import Value, show, spelling
 
 
@@ -97,9 +98,8 @@ class PromptFile:
     @property
     def words(self) -> dict[str, list[str]]:
         """Label key, as the file writes it, to its words; of a regression, each bin's word."""
-        if self.front.bins:
-            return {word: [word] for word in self.front.bins.words}
-        return self.front.labels
+        bins = self.front.bins
+        return {word: [word] for word in bins.words} if bins else self.front.labels
 
     @property
     def roles(self) -> Roles:
@@ -139,15 +139,14 @@ class PromptFile:
 
         Empty where the edges are not known, and for other tasks.
         """
-        if self.front.bins is None:
-            return ()
-        edges = self.front.bins.edges if edges is None else edges
-        if edges is None:
+        own = self.front.bins
+        edges = own.edges if own and edges is None else edges
+        if own is None or edges is None:
             return ()
         look = self.look(self.front.target)
         whole = [int(edge) if float(edge).is_integer() else float(edge) for edge in edges]
         marks = [(edge, show(edge, format=look.format, unit=look.unit)) for edge in whole]
-        spans = zip(self.front.bins.words, pairwise(marks), strict=True)
+        spans = zip(own.words, pairwise(marks), strict=True)
         return tuple(
             Bin(word, low, high, f"{first} to {last}")
             for word, ((low, first), (high, last)) in spans
@@ -336,9 +335,7 @@ class PromptFile:
         for column in self.front.text:
             text = values.get(column)
             if drop_words and isinstance(text, str) and not isinstance(text, Missing):
-                kept = next(islice(WORD.finditer(text), drop_words, None), None)
-                values[column] = text[kept.start() :] if kept else ""
-                drop_words -= drop_words if kept else len(WORD.findall(text))
+                values[column], drop_words = without_first(text, drop_words)
 
     def _cells(self, values: Mapping[str, Any], row: int) -> Iterator[Cell]:
         for column, value in values.items():

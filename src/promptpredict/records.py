@@ -16,9 +16,10 @@ from typing import Any
 
 from promptpredict.csvrows import RawRow
 from promptpredict.errors import DataError, nearest
+from promptpredict.frames import table_of
 from promptpredict.histories import History, folded
 from promptpredict.redaction import Private
-from promptpredict.tables import Table, check_columns, new_key, open_table, table_name
+from promptpredict.tables import Table, check_columns, open_table, table_name
 from promptpredict.values import Value, spelling, typed, written
 
 OPEN = Private()  # nothing is kept out
@@ -219,7 +220,7 @@ def records_from_frame(X: Any, roles: Roles, *, y: Any = None) -> list[Record]:
 def _records_of(X: Any, roles: Roles) -> list[Record]:
     if isinstance(X, list) and X and all(isinstance(row, Record) for row in X):
         return X
-    columns, rows = _frame(X)
+    columns, rows = table_of(X)
     check_columns("X", columns)
     reading = _Reading("X", columns, replace(roles, id=roles.id if roles.id in columns else None))
     reading.require(roles.text)
@@ -345,27 +346,3 @@ def _raw(value: Any) -> str:
         return written(value) or ""
     except DataError:  # nested, in a column that is ignored
         return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _frame(X: Any) -> tuple[list[str], Sequence[Sequence[Any]]]:
-    """Return columns and rows of whatever scikit-learn may hand over."""
-    if hasattr(X, "columns"):
-        names = [str(column) for column in X.columns]
-        check_columns("X", names)  # before X[column], which would give every column of that name
-        # to_numpy column by column keeps each type; pandas' own iteration widens float32
-        return names, list(zip(*(X[column].to_numpy() for column in X.columns), strict=True))
-    if isinstance(X, list | tuple) and X and all(isinstance(row, Mapping) for row in X):
-        names = list(X[0])
-        for number, row in enumerate(X, 1):
-            if fault := new_key(row, X[0]):
-                raise DataError(f"X, row {number}: {fault}")
-        return names, [[row.get(column) for column in names] for row in X]
-    import numpy
-
-    array = X if isinstance(X, numpy.ndarray) else numpy.array(X, dtype=object)
-    if array.ndim != 2:
-        raise DataError(
-            "X must be a table: a pandas DataFrame, a numpy array of two dimensions "
-            f"or a list of dicts, got {type(X).__name__}"
-        )
-    return [f"x{number}" for number in range(array.shape[1])], list(array)

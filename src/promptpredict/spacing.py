@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import islice
 
 # CJK, kana, Hangul and Thai, with their punctuation and full-width forms
 _UNSPACED = (
@@ -15,6 +16,12 @@ _UNSPACED = (
 )
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 WORD = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}]+")
+
+
+def without_first(text: str, count: int) -> tuple[str, int]:
+    """Return a text without its first words, and how many of ``count`` it did not have."""
+    kept = next(islice(WORD.finditer(text), count, None), None)
+    return (text[kept.start() :], 0) if kept else ("", count - len(WORD.findall(text)))
 
 
 def joiner(answer: str, word: str, join: str | None) -> str:
