@@ -222,6 +222,9 @@ def test_what_a_field_may_be_changed_to():
     assert numbers.apart(date(2024, 1, 1), 350) == 1.0
     dirty = Choices.of([*range(1000), "unknown"])
     assert (dirty.values, dirty.apart(100, 350)) == (numbers.values, 0.25)
+    # Most have the same: the smallest that differs is a choice, not the largest alone.
+    shared = Choices.of([0] * 190 + list(range(5, 55, 5)))
+    assert shared.values == (0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50)
     many = Choices.of([f"w{at}" for at in range(30)])
     assert len(many.values) == 11
 

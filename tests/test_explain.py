@@ -139,7 +139,7 @@ def test_the_random_three_are_the_same_for_a_seed_and_row_alone():
 
 
 def test_a_typical_value_in_place_of_none():
-    typical = typical_values(RECORDS)
+    typical = typical_values(FILE, RECORDS)
     assert typical["mood"] == "angry"  # the first of those that are as frequent
     first = found(typical=typical | {"mood": "happy"})[0]
     assert effects(first)["Mood: angry"] == 2.0  # one angry less, one happy more
@@ -178,7 +178,7 @@ def test_a_row_that_cannot_be_shown_without_a_part_is_a_fault():
     assert faults[1].endswith(
         "'visits' is missing and cannot be compared or calculated with; test it first"
     )
-    typical = typical_values(records)
+    typical = typical_values(file, records)
     assert len(explain(approach, records, typical=typical)[0]) == 1
 
 
@@ -231,6 +231,14 @@ def test_what_an_approach_does_not_read_is_no_part(kind, expected):
     approach = kind(FILE).fit(labelled, ["1", "0"] * 6)
     first = found(RECORDS[:1], approach)[0]
     assert {reason.part.kind for reason in first.reasons} == expected
+
+
+def test_who_reads_texts_alone_reads_the_whole_customer_where_no_text_is_named():
+    frame = pd.DataFrame([record.values for record in RECORDS * 3])
+    approach = TextClassifier().fit(frame, ["1", "0"] * 6)
+    reasons = found(frame.head(2), approach)[0].reasons
+    assert {reason.part.column for reason in reasons} == {"id", "mood", "visits", "feedback"}
+    assert any(abs(reason.effect) > 0.01 for reason in reasons)
 
 
 def test_a_table_is_explained_as_records_are():

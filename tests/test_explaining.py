@@ -31,7 +31,8 @@ def fakes(tmp_path, monkeypatch):
 def run(fakes, **changes):
     said = []
     given = {"customers": "customers.csv", "prompt": "p.jinja"} | changes
-    given = {"model": fakes.model_folder, "encoder": fakes.encoder_folder} | given
+    given = {"encoder": fakes.encoder_folder, "dtype": "float32"} | given
+    given = {"model": fakes.model_folder} | given
     return explain_table(ExplainOptions(**given), said.append), said
 
 
@@ -46,7 +47,7 @@ def test_one_customer(fakes):
         "  +0.00 beyond both alone: “Angry angry.” and “Sad!” together\n"
         "\n"
         "An effect is what a field or a sentence adds to the log-odds of the label: what they lose when "
-        "the field is not shown, or the sentence is cut.\n"
+        "the field is not shown, or shown as missing, or the sentence is cut.\n"
         "Probabilities are not calibrated (--calibration of a score, or --train). Effects need no calibration."
     )
     assert said == []
@@ -163,8 +164,35 @@ def test_prompts_that_were_cut_are_told(fakes):
     _, said = run(fakes)
     # whole, without the amount, without the second sentence; the marked one is in no other
     assert said == [
-        "3 of 10 prompts were cut to fit the model: a sentence behind that has no effect of its own"
+        "3 of 10 prompts were cut to fit the model, shots first, then the first words of texts: what is "
+        "not read has no effect, and comes back where another part is out"
     ]
+    # What was read to learn from it is not what is explained.
+    table("train.csv", walked.TRAIN_HEADER, [f"t{n},1,[long] {n},{n % 2}" for n in range(12)])
+    table("customers.csv", walked.HEADER, ["2,3,happy"])
+    assert run(fakes, train="train.csv")[1] == []
+
+
+def test_numbers_of_16_bits_are_told(fakes):
+    _, said = run(fakes, dtype="bfloat16")
+    assert said == [
+        "with numbers of 16 bits effects are rounded by .1 or so, and small ones say little; possible: "
+        "--dtype float32"
+    ]
+    assert run(fakes, dtype="bfloat16", approach="structured", train="train.csv")[1] == []
+
+
+def test_shots_stay_where_a_part_is_out(fakes):
+    """Without its feedback the customer is as another one, whose row is among the shots."""
+    rows = [f"t{n},{1 if n % 2 else 5},,{n % 2}" for n in range(12)]
+    table("train.csv", walked.TRAIN_HEADER, rows)
+    table("customers.csv", walked.HEADER, ["c1,1,angry"])
+    for approach in ("few-shot", "few-shot-nearest", "probe-shots"):
+        fakes.lm.asked.clear()
+        run(fakes, row=1, train="train.csv", approach=approach, shots=2)
+        shown = [prompt.shots for prompt in fakes.lm.asked[-3:]]  # whole, two parts, both
+        assert shown == [shown[0]] * 3
+        assert len(shown[0]) == 2
 
 
 def test_what_would_have_to_change(fakes):
@@ -202,6 +230,36 @@ def test_the_calibration_of_a_score_gives_its_probabilities(fakes):
     assert str(caught.value).startswith("c.json was found with another prompt (file or shots): ")
 
 
+def test_a_saved_calibration_of_placed_numbers_needs_the_records_that_placed_them(fakes):
+    write("p.jinja", walked.PROMPT.replace("positive: 1", "positive: 1\nnumbers: placed"))
+    rows, _ = walked.many(300)
+    table("customers.csv", walked.HEADER, rows)
+    table("train.csv", walked.TRAIN_HEADER, [f"t{n},{n},told,{n % 2}" for n in range(40)])
+    walked.score(fakes, train="train.csv", base_rate=0.2, save_calibration="c.json")
+    text, _ = run(fakes, limit=3, train="train.csv", calibration="c.json")
+    shown = re.findall(r"probability (\d\.\d+)", text)
+    assert shown == [f"{float(each):.3f}" for each in walked.column("p_1")[:3]]
+
+
+def test_a_label_that_no_labelled_row_has(fakes):
+    """Zero-shot tells it all the same, as `score` does; who learns from labels cannot."""
+    write("p.jinja", THREE)
+    table("customers.csv", walked.HEADER, ["1,1,fine fine fine happy"])
+    rows = [f"t{n},1,told {('happy', 'angry')[n % 2]},{(0, 2)[n % 2]}" for n in range(24)]
+    table("two.csv", walked.TRAIN_HEADER, rows)
+    alone, _ = run(fakes)
+    text, said = run(fakes, train="two.csv")
+    assert text == alone
+    assert text.startswith("row 1 (1): left 1 has")
+    assert said == ["not calibrated on labels: two.csv has no row of the label '1'"]
+    text, said = run(fakes, train="two.csv", approach="embedding")
+    assert said == [
+        "warning: two.csv has no row of the label '1': probabilities are those of the other labels, "
+        "without it"
+    ]
+    assert not text.startswith("row 1 (1): left 1 has")
+
+
 def test_a_label_of_several(fakes):
     write("p.jinja", THREE)
     text, _ = run(fakes, row=2)
@@ -218,7 +276,7 @@ def test_a_label_of_several(fakes):
         ({"approach": "stack", "train": "train.csv"}, f"the approach 'stack' joins others, which can be explained; possible: {', '.join(EXPLAINED)}"),
         ({"approach": "prior", "train": "train.csv"}, f"the approach 'prior' has no reasons; possible: {', '.join(EXPLAINED)}"),
         ({"approach": "probe"}, "probe learns from labelled records; give them with --train"),
-        ({"shots": 4}, "zero-shot shows no shots; possible: few-shot, few-shot-sets, few-shot-random, probe-shots"),
+        ({"shots": 4}, "zero-shot shows no shots; possible: few-shot, few-shot-sets, few-shot-random, few-shot-nearest, probe-shots"),
         ({"train": "train.csv", "calibration": "c.json"}, "--calibration goes with zero-shot, without --train, which calibrates anew"),
         ({"approach": "probe", "train": "train.csv", "calibration": "c.json"}, "--calibration goes with zero-shot, without --train, which calibrates anew"),
         ({"calibration": "c.json"}, "c.json: the calibration cannot be read (No such file or directory)"),
@@ -253,7 +311,7 @@ def test_other_tasks_and_several_labels_without_one(fakes):
     )
     table("two.csv", walked.TRAIN_HEADER, ["t1,1,told,2", "t2,1,told,0"] * 4)
     with pytest.raises(DataError) as lacking:
-        run(fakes, label="1", train="two.csv")
+        run(fakes, label="1", train="two.csv", approach="probe")
     assert str(lacking.value) == ("two.csv has no row of the label '1', which is to be explained")
     write("p.jinja", walked.NO_ID)
     with pytest.raises(PromptError) as itself:
@@ -269,6 +327,26 @@ def test_other_tasks_and_several_labels_without_one(fakes):
         "p.jinja has task: regression, which explain cannot do; possible: binary, multiclass"
     )
     assert fakes.loaded == []
+
+
+def test_what_a_table_holds_is_no_order_to_a_terminal(fakes):
+    red = "\x1b[31mangry\x07"
+    table("customers.csv", "id,amount,plan,feedback", [f"1\x1b[1m,1,{red},Sad", "2,5,happy,Fine"])
+    text, _ = run(fakes, actionable=["plan"], below=0.6)
+    assert "\x1b" not in text
+    assert "row 1 (1[1m): " in text
+    assert "with plan [31mangry → happy: " in text
+
+
+def test_what_missing_means_to_an_approach_of_columns(fakes):
+    text, _ = run(fakes, approach="structured", train="train.csv")
+    assert (
+        "when the field is missing, or the sentence is cut. That a field is missing may tell something "
+        "itself; --typical gives it its usual value." in text
+    )
+    usual, _ = run(fakes, approach="structured", train="train.csv", typical=True)
+    assert "when the field has its typical value, or the sentence is cut." in usual
+    assert "may tell something itself" not in usual
 
 
 def test_a_bar_for_no_effect_at_all(fakes):

@@ -1,5 +1,6 @@
 """The parts of a record, and records without some of them."""
 
+from dataclasses import replace
 from datetime import date, datetime
 
 from promptpredict.parts import MOST_SENTENCES, Part, parts_of, taken_out, typical_values
@@ -110,7 +111,9 @@ def test_what_is_typical():
     records = [
         Record(row, "", {name: values[row] for name, values in columns.items()}) for row in range(4)
     ]
-    assert typical_values(records) == {
+    assert typical_values(FILE, records) == {
         "number": 2, "date": date(2024, 1, 2), "word": "a", "mixed": "x", "half": 4, "rare": None, "dirty": 7
     }  # fmt: skip
-    assert typical_values([]) == {}
+    assert typical_values(FILE, []) == {}
+    words = [replace(RECORD, values={**VALUES, "amount": each}) for each in ("none", "none", 2.0)]
+    assert typical_values(FILE, words)["amount"] == 2.0  # the format is for numbers

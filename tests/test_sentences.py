@@ -33,6 +33,8 @@ def cut(text, most=None):
         ("Great!😀 Never again.👎🏽", ["Great!😀", "Never again.👎🏽"]),
         ("one\rtwo\r\nthree", ["one", "two", "three"]),
         ("နောက်ကျတယ်။ မဝယ်တော့ဘူး။", ["နောက်ကျတယ်။", "မဝယ်တော့ဘူး။"]),
+        ("They didn't. I can’t. J. Smith can.", ["They didn't.", "I can’t.", "J. Smith can."]),
+        ("Order 12345678901234567890123456. may.", ["Order 12345678901234567890123456.", "may."]),
         ("No end", ["No end"]),
         ("Dr.", ["Dr."]),
         (" \n ", []),
@@ -78,3 +80,10 @@ def test_spans_are_in_order_and_hold_every_letter(text, most):
         assert "".join(inside.split()) == "".join(text.split())
     assert len(sentences(text, most)) <= most
     assert without(text, sentences(text)).strip() == ""
+
+
+@pytest.mark.parametrize("many", ["a. ", "!", "1. ", "<br> ", "?! ", " \n", "e.g. "])
+def test_hostile_texts_are_read_in_passing(many):
+    """Each of these took time by its length squared, or would: minutes for as many."""
+    text = many * 60_000 + "x"
+    assert sentences(text, 20)[-1][1] == len(text)

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from promptpredict import logs
 from promptpredict.errors import PromptPredictError
+from promptpredict.spacing import printable
 
 # What typer raises for a slip on the command line; it exports only this one of its kinds.
 UsageError: Any = typer.BadParameter.__bases__[0]
@@ -34,7 +35,7 @@ class Commands(TyperGroup):
             if not text.startswith("Usage: "):  # the help, which a group without a command shows
                 text = f"error: {text[:1].lower()}{' '.join(text[1:].split())}"
                 text += f"\nsee {error.ctx.command_path if error.ctx else self.name} --help"
-            say(text)
+            logs.write(text, "error" if text.startswith("error: ") else "note")
             code = 2
         sys.exit(code)
 
@@ -51,8 +52,8 @@ class Commands(TyperGroup):
 
 
 def say(line: str) -> None:
-    """Write a line for people to stderr."""
-    logs.write(line, "error" if line.startswith("error: ") else "note")
+    """Write a line for people to stderr; it may tell what a table holds."""
+    logs.write(printable(line), "error" if line.startswith("error: ") else "note")
 
 
 def needs_train(option: str) -> Exception:

@@ -19,13 +19,14 @@ from pydantic import BaseModel
 
 from promptpredict.errors import DataError, PromptPredictError, UnscoredError, nearest
 from promptpredict.explain import Fitted, log_odds
-from promptpredict.parts import order_of, ordered_of, shown
+from promptpredict.parts import order_of, ordered_of, shown, suits
 from promptpredict.passes import BLOCK_ROWS
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.values import Value
 
-MOST_VALUES = 11  # of one field: the most frequent words, or the deciles of numbers and dates
+# Of one field: the most frequent words, or the deciles of numbers and dates, and of those that differ.
+MOST_VALUES = 11
 KEPT = 8  # sets of changes that are changed further, those with the lowest log-odds
 _TOGETHER = 32  # records whose changes are tried in one go
 
@@ -72,10 +73,9 @@ class Choices:
         ordered = ordered_of(known)
         if not ordered:
             return cls(tuple(value for value, _ in Counter(known).most_common(MOST_VALUES)))
-        places = np.linspace(0, len(ordered) - 1, MOST_VALUES).round().astype(int).tolist()
-        return cls(
-            tuple(dict.fromkeys(ordered[at] for at in places)), tuple(map(order_of, ordered))
-        )
+        # Most customers may share one number, which all deciles are then.
+        chosen = {*_deciles(ordered), *_deciles(list(dict.fromkeys(ordered)))}
+        return cls(tuple(sorted(chosen, key=order_of)), tuple(map(order_of, ordered)))
 
     def apart(self, one: Value, other: Value) -> float:
         """Return how far two values are apart, 0 to 1."""
@@ -92,6 +92,11 @@ class Choices:
             return False
         kinds = (int, float) if isinstance(self.ordered[0], float) else (date,)
         return isinstance(value, kinds)
+
+
+def _deciles(ordered: Sequence[Value]) -> list[Value]:
+    places = np.linspace(0, len(ordered) - 1, min(len(ordered), MOST_VALUES)).round().astype(int)
+    return [ordered[at] for at in places.tolist()]
 
 
 def choices_of(
@@ -112,19 +117,11 @@ def choices_of(
                 f"possible: {', '.join(fields)}"
             )
         values = [record.values.get(column) for record in records]
-        possible = [value for value in values if _suits(prompt_file, column, value)]
+        possible = [value for value in values if suits(prompt_file, column, value)]
         found[column] = Choices.of(possible)
         if len(found[column].values) < 2:
             raise DataError(f"'{column}' has one value in all records: there is nothing to change")
     return found
-
-
-def _suits(prompt_file: PromptFile, column: str, value: Value) -> bool:
-    try:
-        prompt_file.shown(column, value)
-    except DataError:
-        return False
-    return True
 
 
 @dataclass
@@ -190,10 +187,14 @@ def _searched(
     return [_contrast(file, search, label, line) for search in kept]
 
 
+def _changed(record: Record, changes: Mapping[str, Value]) -> Record:
+    return replace(record, values={**record.values, **changes}, whole=record.whole or record)
+
+
 def _can_show(prompt_file: PromptFile, record: Record, changes: Mapping[str, Value]) -> bool:
     """Whether the prompt of a changed record can be written: what others have may not suit its text."""
     try:
-        prompt_file.render(replace(record, values={**record.values, **changes}))
+        prompt_file.render(_changed(record, changes))
     except PromptPredictError:
         return False
     return True
@@ -276,11 +277,7 @@ def _scored(
     """
     column = approach.keys_.index(label)
     left = [each for each in asked if each[0].row not in faults]
-    changed = [
-        replace(record, values={**record.values, **changes})
-        for record, own in left
-        for changes in own
-    ]
+    changed = [_changed(record, changes) for record, own in left for changes in own]
     found: list[float] = []
     try:
         for start in range(0, len(changed), BLOCK_ROWS):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from promptpredict import guard
+from promptpredict.columns import shown_texts
 from promptpredict.errors import DataError, PromptPredictError, UnscoredError, nearest
 from promptpredict.parts import Part, parts_of, taken_out
 from promptpredict.passes import BLOCK_ROWS
@@ -94,9 +95,8 @@ def explain(
     ``label`` is a label key; by default the positive one, and of several labels the most probable of
     each record. A part is taken out; with ``typical``, a field gets that value instead
     (``promptpredict.parts.typical_values``). At most ``checked`` records, spread over all, have their
-    three strongest reasons taken out, and any three. Nearest shots would change with the text: an approach that
-    chooses them explains its choice of shots as well. ``records`` may be whatever the approach was fitted
-    on, a table too. Raises DataError for an unknown label, and for an approach that predicts amounts.
+    three strongest reasons taken out, and any three. Without a part a record is shown the shots that it
+    has whole. ``records`` may be whatever the approach was fitted on, a table too. Raises DataError for an unknown label, and for an approach that predicts amounts.
     """
     if not hasattr(approach, "predict_proba"):
         raise DataError(f"{type(approach).__name__} predicts amounts; explain is for labels")
@@ -114,9 +114,9 @@ def explain(
 
 
 def _label_key(approach: Fitted, label: str | None) -> str | None:
-    front = approach.prompt_file_.front
+    label = approach.prompt_file_.front.positive if label is None else label
     if label is None:
-        return front.positive
+        return None
     known = {spelling(key): key for key in approach.keys_}
     if spelling(label) not in known:
         raise DataError(
@@ -164,6 +164,8 @@ class _Telling:
         file = self.approach.prompt_file_
         # A part that nobody reads would be among three drawn at random, and move nothing.
         reads = getattr(self.approach, "reads", ("field", "text"))
+        if "field" not in reads and not shown_texts(file):
+            reads = ("field",)  # it reads the whole customer then
         found = []
         for record in records:
             try:

@@ -28,14 +28,16 @@ if TYPE_CHECKING:
     from promptpredict.scores import LanguageModel, Scores
 
 Say = Callable[[str], object]
-# Nearest shots change with the text, so that a sentence would have the effect of other shots; a tuned
-# model is trained first.
 EXPLAINED = tuple(
-    name for name in (*WITH_LM, *WITHOUT_LM) if name not in ("few-shot-nearest", TUNED)
-)
-SHOWING = ("few-shot", "few-shot-sets", "few-shot-random", "probe-shots")
+    name for name in (*WITH_LM, *WITHOUT_LM) if name != TUNED
+)  # which is trained first
+SHOWING = ("few-shot", "few-shot-sets", "few-shot-random", "few-shot-nearest", "probe-shots")
 LEARNED_FROM = 10_000  # first rows: what is typical, and which values occur
 ZERO_SHOT = "zero-shot"
+ROUNDED = (
+    "with numbers of 16 bits effects are rounded by .1 or so, and small ones say little; possible: "
+    "--dtype float32"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +86,13 @@ def explain_table(asked: ExplainOptions, say: Say = lambda _: None) -> str:
     choices = _choices(asked, prompt_file, known)
     embedder = Embedder(asked.encoder, device=asked.device)
     lm, saved = _language_model(asked, prompt_file, say)
-    approach = _fitted(asked, prompt_file, labelled, records, lm, embedder)
+    learned = _learned(asked, prompt_file, labelled, say)
+    approach = _fitted(asked, prompt_file, learned, records, lm, embedder)
     if saved is not None:
         approach.calibration_ = saved  # which zero-shot has
     found = _found(asked, approach, records, known, choices, rejects)
-    for cut in filter(None, (lm and lm.describe(), embedder.describe())):
-        say(f"{cut}: a sentence behind that has no effect of its own")
+    for cut in filter(None, (lm.describe() if lm else "", _cut_by(embedder))):
+        say(cut)
     for row, reason in found["faults"].items():
         say(f"left out: row {row}: {reason}")
     if not found["explanations"]:
@@ -101,7 +104,7 @@ def explain_table(asked: ExplainOptions, say: Say = lambda _: None) -> str:
         target=prompt_file.front.target,
         approach=asked.approach,
         typical=asked.typical,
-        calibrated=_is_calibrated(approach, labelled),
+        calibrated=_is_calibrated(approach, learned),
         **found,
     )
     if asked.out is not None:
@@ -148,7 +151,8 @@ def _check_approach(asked: ExplainOptions, prompt_file: PromptFile) -> None:
             f"{prompt_file.name} names no id: a customer without one of its parts could be shown itself "
             "as a shot; possible: id in the front matter, or an approach without shots"
         )
-    if asked.calibration and (asked.approach != ZERO_SHOT or asked.train):
+    places = prompt_file.front.numbers == "placed"  # which are learned from labelled records
+    if asked.calibration and (asked.approach != ZERO_SHOT or (asked.train and not places)):
         raise DataError("--calibration goes with zero-shot, without --train, which calibrates anew")
     if asked.approach == "panel" and not prompt_file.front.panel:
         raise PromptError(f"{prompt_file.name} has no panel, which the approach panel asks")
@@ -163,10 +167,11 @@ def _check_labelled(
     if len(found) < 2:
         what = f"rows of the label '{min(found)}' alone" if found else "no usable row"
         raise DataError(f"{table} has {what}; {asked.approach} learns from two labels or more")
-    if asked.label is not None and prompt_file.label_of(asked.label) not in found:
-        raise DataError(
-            f"{table} has no row of the label '{asked.label}', which is to be explained"
-        )
+    if asked.approach == ZERO_SHOT:
+        return  # which tells every label without labelled records
+    label = prompt_file.front.positive if asked.label is None else asked.label
+    if label is not None and prompt_file.label_of(label) not in found:
+        raise DataError(f"{table} has no row of the label '{label}', which is to be explained")
 
 
 def _records(
@@ -212,7 +217,12 @@ class _Watched:
     """A language model, and how many of the prompts that it read were cut."""
 
     def __init__(self, lm: LanguageModel) -> None:
-        self.name, self._lm, self._read, self._cut = lm.name, lm, 0, 0
+        self.name, self._lm = lm.name, lm
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was read."""
+        self._read, self._cut = 0, 0
 
     def __sklearn_clone__(self) -> _Watched:
         return self
@@ -227,7 +237,16 @@ class _Watched:
         """Return in words how many were cut, nothing where none was."""
         if not self._cut:
             return ""
-        return f"{self._cut:,} of {self._read:,} prompts were cut to fit the model"
+        return (
+            f"{self._cut:,} of {self._read:,} prompts were cut to fit the model, shots first, then the "
+            "first words of texts: what is not read has no effect, and comes back where another part is out"
+        )
+
+
+def _cut_by(embedder: Embedder) -> str:
+    """Return in words how many texts a sentence encoder cut, nothing where none was."""
+    cut = embedder.describe()
+    return f"{cut}: a sentence behind that has no effect of its own" if cut else ""
 
 
 def _language_model(
@@ -236,7 +255,7 @@ def _language_model(
     """Return the language model and the calibration that was saved, as far as they are needed."""
     if asked.approach not in WITH_LM:
         return None, None
-    from promptpredict.loading import load_language_model
+    from promptpredict.loading import choose_device, choose_dtype, load_language_model
     from promptpredict.models import here, pick
 
     saved, source = None, pick(asked.model, say)
@@ -245,8 +264,28 @@ def _language_model(
 
         own = {"prompt": prompt_file.fingerprint, "model": here(source).fingerprint}
         saved = load_saved(asked.calibration, [prompt_file], own)
+    if choose_dtype(asked.dtype, choose_device(asked.device)[0])[0].itemsize < 4:
+        say(ROUNDED)
     lm = load_language_model(source, dtype=asked.dtype, device=asked.device, say=say)
     return _Watched(lm), saved
+
+
+def _learned(
+    asked: ExplainOptions, prompt_file: PromptFile, labelled: Sequence[Record], say: Say
+) -> Sequence[Record]:
+    """Return the labelled records that an approach learns from, and say what it cannot learn."""
+    found = {prompt_file.label_of(record.label) for record in labelled}
+    lacking = [key for key in prompt_file.words if key not in found]
+    if asked.calibration:
+        return []  # numbers are placed among them
+    if not labelled or not lacking:
+        return labelled
+    none = f"{table_name(str(asked.train))} has no row of the label '{lacking[0]}'"
+    if asked.approach == ZERO_SHOT:
+        say(f"not calibrated on labels: {none}")
+        return []
+    say(f"warning: {none}: probabilities are those of the other labels, without it")
+    return labelled
 
 
 def _fitted(
@@ -276,13 +315,16 @@ def _fitted(
     )
     if "random_state" in approach.get_params():
         approach.set_params(random_state=asked.seed)  # a table may be sorted; a draw is not
-    if not labelled:
+    if labelled:
+        y = [label_of(prompt_file, record, str(asked.train)) for record in labelled]
+        approach.fit(list(labelled), y)
+    else:
         with warnings.catch_warnings():  # numbers have been placed, or that was said
             warnings.simplefilter("ignore", UserWarning)
             approach.fit(list(records[:1]), None)
-        return approach
-    y = [label_of(prompt_file, record, str(asked.train)) for record in labelled]
-    return approach.fit(list(labelled), y)
+    if lm is not None:
+        lm.begin()  # what it read so far is not what is explained
+    return approach
 
 
 def _is_calibrated(approach: Approach, labelled: Sequence[Record]) -> bool:
@@ -305,7 +347,7 @@ def _found(
     from promptpredict.parts import typical_values
     from promptpredict.progress import Progress
 
-    typical = typical_values(known) if asked.typical else None
+    typical = typical_values(approach.prompt_file_, known) if asked.typical else None
     with Progress("explaining", len(records)) as progress:
         explanations, faults = explain(
             approach,

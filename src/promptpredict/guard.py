@@ -8,7 +8,7 @@ have texts that decide alone, and those a person can look at.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -46,33 +46,9 @@ def text_moves(
     """
     columns = prompt_file.front.text
     bare = [
-        replace(record, values=dict(record.values) | dict.fromkeys(columns)) for record in records
+        replace(record, values=dict(record.values) | dict.fromkeys(columns), whole=record)
+        for record in records
     ]
-    shown = _Fixed([_Shown(each.choose(records)) for each in shots.sets]) if shots else None
-    found = score_records(lm, prompt_file, bare, shown, others=others)
+    found = score_records(lm, prompt_file, bare, shots, others=others)
     moved: Floats = np.abs(log_odds(logprobs) - log_odds(found.logprobs)).max(axis=1)
     return moved
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """Shots that have been chosen already: nearest ones are nearest to the text."""
-
-    shots: Sequence[tuple[Record, ...]]
-
-    @property
-    def sets(self) -> Sequence[Choosing]:
-        return [self]
-
-    def choose(self, records: Sequence[Record]) -> Sequence[tuple[Record, ...]]:
-        return self.shots[: len(records)]
-
-
-@dataclass(frozen=True)
-class _Fixed:
-    """Several sets of them."""
-
-    sets: Sequence[Choosing]
-
-    def choose(self, records: Sequence[Record]) -> Sequence[tuple[Record, ...]]:
-        return self.sets[0].choose(records)

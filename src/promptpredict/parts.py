@@ -19,6 +19,7 @@ from promptpredict.errors import DataError
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.sentences import Span, sentences, without
+from promptpredict.spacing import plain
 from promptpredict.values import Value, show
 
 MOST_SENTENCES = 20  # of one text; neighbours are joined where there are more
@@ -44,9 +45,7 @@ class Part(BaseModel, frozen=True):
 
     def describe(self, most: int = 60) -> str:
         """Return it in words: ``contract: monthly``, or a sentence in quotes, cut to ``most`` letters."""
-        text = " ".join("".join(filter(_is_shown, self.text)).split())
-        if len(text) > most:
-            text = f"{text[: most - 1].rstrip()}…"
+        text = plain(self.text, most)
         if self.kind == "text":
             return f"all of {self.name}"
         return f"“{text}”" if self.kind == "sentence" else f"{self.name}: {text}"
@@ -71,6 +70,15 @@ def shown(prompt_file: PromptFile, column: str, value: Value) -> str:
         return prompt_file.shown(column, value)
     except DataError:
         return show(value, unit=prompt_file.look(column).unit)
+
+
+def suits(prompt_file: PromptFile, column: str, value: Value) -> bool:
+    """Whether ``customer.fields`` can show a value in a column: not where its format is for others."""
+    try:
+        prompt_file.shown(column, value)
+    except DataError:
+        return False
+    return True
 
 
 def _of_text(column: str, value: Value) -> list[Part]:
@@ -111,17 +119,19 @@ def taken_out(
     for column, spans in cuts.items():
         if values[column] is not None:
             values[column] = without(str(values[column]), spans) or None
-    return replace(record, values=values)
+    return replace(record, values=values, whole=record.whole or record)
 
 
-def typical_values(records: Sequence[Record]) -> dict[str, Value]:
+def typical_values(prompt_file: PromptFile, records: Sequence[Record]) -> dict[str, Value]:
     """Return what is typical of each column: the median of numbers and dates, else the most frequent.
 
-    The median is a value that occurs. None where most records have none.
+    The median is a value that occurs, and all are such as the prompt can show. None where most
+    records have none.
     """
     found: dict[str, Value] = {}
     for column in dict.fromkeys(name for record in records for name in record.values):
-        values = [record.values.get(column) for record in records]
+        every = [record.values.get(column) for record in records]
+        values = [value for value in every if value is None or suits(prompt_file, column, value)]
         known = [value for value in values if value is not None]
         if 2 * len(known) < len(values) or not known:
             found[column] = None
@@ -147,8 +157,3 @@ def ordered_of(values: Sequence[Value]) -> list[Value]:
 def order_of(value: Value) -> float | str:
     """Return what numbers, or dates, are sorted by: days and moments have one order as text."""
     return float(value) if isinstance(value, int | float) else str(value)
-
-
-def _is_shown(letter: str) -> bool:
-    """Whether a letter is one, or a space: what customers write is no order to a terminal."""
-    return letter.isprintable() or letter.isspace()

@@ -32,7 +32,8 @@ class Record:
     ``row`` counts data rows from 1. ``values`` holds every column in table order but the target
     and the ignored ones; a missing value is None. ``label`` is the target as ``spelling`` writes
     it, None where it is unknown; it is never among ``values``. Records of one ``group`` stand on
-    one side of every fold.
+    one side of every fold. ``whole`` is the record of which this one is a changed copy: shots are
+    chosen for that.
     """
 
     row: int
@@ -40,6 +41,7 @@ class Record:
     values: Mapping[str, Value]
     label: str | None = None
     group: str | None = None
+    whole: Record | None = None
 
 
 def groups_of(records: Sequence[Record]) -> list[str] | None:

@@ -15,21 +15,24 @@ Span = tuple[int, int]  # from, up to
 
 _END = re.compile(
     r"""
-    [.!?…]+ ["'”’»)\]]* [\u2600-\u27BF\uFE0F\U0001F300-\U0001FAFF]* (?= \s ) (?: \s* <[bB][rR]\s*/?> )*
+    (?<![.!?…]) [.!?…]++ ["'”’»)\]]* [\u2600-\u27BF\uFE0F\U0001F300-\U0001FAFF]* (?= \s ) (?: \s* <[bB][rR]\s*/?> )*
     | [。！？｡।॥؟۔။។።]+ ["'”’»」』）)\]]*
     | [\r\n]+
     | (?: <[bB][rR]\s*/?> \s* )+
     """,
     re.VERBOSE,
 )
-# A dot behind these ends no sentence, nor one between a number and a small letter: "3. of May".
+# A dot behind these ends no sentence, nor one between a number and a small letter: "3. of May". The
+# t of "didn't." is no initial.
 _SHORT = re.compile(
-    r"(?: \b(?: [a-z] | e\.g | i\.e | mr | mrs | ms | dr | prof | st | vs | approx | ca | inc | ltd ) )\.$",
+    r"(?: (?<!['’])\b(?: [a-z] | e\.g | i\.e | mr | mrs | ms | dr | prof | st | vs | approx | ca | inc | ltd ) )\.$",
     re.IGNORECASE | re.VERBOSE,
 )
-_COUNTED = re.compile(r"(?:^|\s)\d+\.$")
-_LISTED = re.compile(r"\s*\d+\.$")  # "1. Late. 2. Open.": a number alone is no sentence
+_COUNTED = re.compile(r"(?<!\S)\d+\.$")
+_LISTED = re.compile(r"\s*\d+\.")  # "1. Late. 2. Open.": a number alone is no sentence
 _NUMBER = re.compile(r"\b(?:no|nr)\.$", re.IGNORECASE)  # of something, if digits follow
+_LETTER = re.compile(r"\S")
+_LONG = 24  # letters that a short form or a number has at most
 
 
 def sentences(text: str, most: int | None = None) -> list[Span]:
@@ -40,9 +43,9 @@ def sentences(text: str, most: int | None = None) -> list[Span]:
     spans: list[Span] = []
     start = 0
     for end in [*(match.end() for match in _END.finditer(text)), len(text)]:
-        piece = text[start:end]
-        if _goes_on(piece, text[end:]):
+        if _goes_on(text, start, end):
             continue
+        piece = text[start:end]
         if piece.strip():
             first = start + len(piece) - len(piece.lstrip())
             spans.append((first, start + len(piece.rstrip())))
@@ -53,16 +56,17 @@ def sentences(text: str, most: int | None = None) -> list[Span]:
     return [(spans[one][0], spans[other - 1][1]) for one, other in pairwise(cuts)]
 
 
-def _goes_on(piece: str, rest: str) -> bool:
-    """Whether a dot at the end of a piece belongs to a short form or a number."""
-    if not rest.strip():
+def _goes_on(text: str, start: int, end: int) -> bool:
+    """Whether a dot at the end of a piece of a text belongs to a short form or a number."""
+    following = _LETTER.search(text, end) if text[end - 1 : end] == "." else None
+    if following is None:
         return False
-    following = rest.lstrip()[:1]
+    near = max(start, end - _LONG)  # or a text of short forms would take time by its length squared
     return bool(
-        _SHORT.search(piece)
-        or _LISTED.fullmatch(piece)
-        or (following.islower() and _COUNTED.search(piece))
-        or (following.isdigit() and _NUMBER.search(piece))
+        _SHORT.search(text, near, end)
+        or _LISTED.fullmatch(text, start, end)
+        or (following[0].islower() and _COUNTED.search(text, near, end))
+        or (following[0].isdigit() and _NUMBER.search(text, near, end))
     )
 
 

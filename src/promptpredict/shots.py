@@ -79,9 +79,13 @@ class Shots:
         self._vectors = self.embed(self._texts()) if self.embed and self._by_record else None
 
     def choose(self, records: Sequence[Record]) -> list[tuple[Record, ...]]:
-        """Return the shots of each record, in the order in which a prompt shows them."""
+        """Return the shots of each record, in the order in which a prompt shows them.
+
+        A changed copy of a record has that record's own.
+        """
         if not self.count or not records:
             return [()] * len(records)
+        records = [record.whole or record for record in records]
         own = [self._own(record) for record in records]
         places = self._nearest(records, own) if self._by_record else map(self._replaced, own)
         chosen = [tuple(self.pool[index] for index in indices) for indices in places]

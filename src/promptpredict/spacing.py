@@ -24,6 +24,20 @@ def without_first(text: str, count: int) -> tuple[str, int]:
     return (text[kept.start() :], 0) if kept else ("", count - len(WORD.findall(text)))
 
 
+def plain(text: str, most: int | None = None) -> str:
+    """Return a text in one line, cut to ``most`` letters, without what a terminal would obey."""
+    text = " ".join(printable(text).split())
+    return text if most is None or len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def printable(text: str) -> str:
+    """Return a text of lines without what a terminal would obey: what customers write is no order."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else " " if letter.isspace() else ""
+        for letter in text
+    )
+
+
 def joiner(answer: str, word: str, join: str | None) -> str:
     """Return what stands between an answer and a word: one space, or nothing."""
     if join is not None:

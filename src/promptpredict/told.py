@@ -13,11 +13,14 @@ from pydantic import BaseModel, Field
 from promptpredict.contrast import Contrast
 from promptpredict.explain import Explanation
 from promptpredict.importance import Faithfulness, Importance, Spread
+from promptpredict.spacing import plain
 
 CUSTOMERS = 5  # that the text shows; the files hold all
 REASONS = 6  # of each
 COLUMNS = 15
 _BAR = 12  # letters
+_WIDE = 60  # letters of a value
+_OF_COLUMNS = ("structured", "fusion")  # approaches that learn from columns, not from prompts alone
 
 
 class Told(BaseModel, frozen=True):
@@ -51,10 +54,15 @@ class Told(BaseModel, frozen=True):
 
     def how(self) -> str:
         """Return in a sentence what an effect is."""
-        fields = "has its typical value" if self.typical else "is not shown"
+        fields, more = "is not shown, or shown as missing", ""
+        if self.typical:
+            fields = "has its typical value"
+        elif self.approach.startswith(_OF_COLUMNS):
+            fields = "is missing"
+            more = " That a field is missing may tell something itself; --typical gives it its usual value."
         return (
             f"An effect is what a field or a sentence adds to the log-odds of the label: what they lose "
-            f"when the field {fields}, or the sentence is cut."
+            f"when the field {fields}, or the sentence is cut.{more}"
         )
 
     def holds(self) -> str | None:
@@ -78,7 +86,7 @@ class Told(BaseModel, frozen=True):
         )
 
     def _customer(self, each: Explanation) -> Iterator[str]:
-        name = f"row {each.row}" + (f" ({each.id})" if each.id else "")
+        name = f"row {each.row}" + (f" ({plain(each.id)})" if each.id else "")
         level = f"log-odds {signed(each.log_odds)}, probability {each.probability:.3f}"
         yield f"{name}: {self.target} {each.label} has {level}"
         strongest = each.reasons[:REASONS]
@@ -111,7 +119,10 @@ def _contrast(found: Contrast | None) -> Iterator[str]:
 
 def contrast_text(found: Contrast) -> str:
     """Return in a sentence what would bring a customer under the threshold."""
-    changes = ", ".join(f"{each.name} {each.before} → {each.after}" for each in found.changes)
+    changes = ", ".join(
+        f"{each.name} {plain(each.before, _WIDE)} → {plain(each.after, _WIDE)}"
+        for each in found.changes
+    )
     moved = f"{found.before:.3f} to {found.after:.3f}"
     if found.reached:
         return (
