@@ -21,7 +21,7 @@ from promptpredict.plans import CASCADE, DEFAULT
 from promptpredict.report import write_report
 from promptpredict.results import About, Results, Share, Value, write_results
 from promptpredict.runtables import share_table
-from promptpredict.shots import content
+from promptpredict.sameness import content
 
 NAMES = ("embedding", "probe", CASCADE)
 

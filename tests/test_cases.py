@@ -266,6 +266,17 @@ def test_where_there_is_no_label_there_is_nothing_to_say():
     assert runs(["zero-shot", "probe"], [draw_of([], 0)], [], Plan(), 9) == ({0: ["zero-shot"]}, [])
 
 
+def test_draws_on_which_no_adapter_can_be_trained_are_said():
+    y = ["yes", "no"] * 8
+    draws = [draw_of(y, 16), draw_of(y, 16, 1)]
+    why = "in a draw there is nobody"
+    found, notes = runs(
+        ["tuned", "probe"], draws, y, Plan(), 100, unfit=lambda draw: why if draw.seed else ""
+    )
+    assert found == {16: ["probe"]}
+    assert notes == [f"tuned is left out at 16 labels: {why}"]
+
+
 @pytest.mark.parametrize(
     ("rare", "budget", "shots", "select", "said"),
     [

@@ -14,7 +14,8 @@ from promptpredict.encoders import Embedder
 from promptpredict.errors import DataError
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
-from promptpredict.shots import SELECTS, Shots, content
+from promptpredict.sameness import content
+from promptpredict.shots import SELECTS, Shots
 
 PROMPT = """\
 ---

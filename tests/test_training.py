@@ -174,7 +174,13 @@ def test_a_run_that_was_killed_after_the_last_epoch_trains_nothing(tokenizers, w
 
 
 def test_a_damaged_checkpoint_is_told_in_a_line(tokenizers, tmp_path):
-    for content in (b"", b"PK and the rest"):
+    import io
+
+    others = []
+    for kept in ({"other": 1}, [1, 2]):
+        torch.save(kept, written := io.BytesIO())
+        others.append(written.getvalue())
+    for content in (b"", b"PK and the rest", b"text", *others):
         (tmp_path / "c.pt").write_bytes(content)
         with pytest.raises(DataError) as caught:
             training_of(tokenizers, tmp_path)

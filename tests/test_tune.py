@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from promptpredict import adapteroptions, adapters, cli, making, subcommands, trainee, training
+from promptpredict import (
+    adapteroptions,
+    adapters,
+    checking,
+    cli,
+    making,
+    parting,
+    subcommands,
+    trainee,
+    training,
+)
 from promptpredict.adapters import CARD, CONFIG, WEIGHTS, Card, Tuning
 from promptpredict.checking import ScoreOptions
 from promptpredict.episodecards import EpisodeTuning
@@ -180,11 +191,16 @@ def test_a_row_that_cannot_be_read_is_left_out_and_said(tiny_folder, monkeypatch
 
 
 def parted(tiny_folder, count=48, labels="01", **changes):
+    labelled(count, labels=labels)
+    return parted_of(tiny_folder, **changes)
+
+
+def parted_of(tiny_folder, **changes):
+    """Part the rows of train.csv."""
     from promptpredict.labelled import read_labelled
     from promptpredict.models import find
     from promptpredict.prompt import PromptFile
 
-    labelled(count, labels=labels)
     file = PromptFile.load("p.jinja")
     records, _ = read_labelled("train.csv", file, {})
     given = {"source": find(str(tiny_folder)), "prompt_file": file, "records": records}
@@ -223,7 +239,7 @@ def test_groups_are_parted_so_that_every_label_stands_on_both_sides(tiny_folder,
     assert not set(names[train]) & set(names[held])
     assert sorted([*train, *held]) == list(range(len(grouped)))
     for rows in (train, held):
-        assert len(rows) >= making.HELD
+        assert len(rows) >= parting.HELD
         assert {given.y[row] for row in rows} == set(given.labels)
 
 
@@ -234,7 +250,7 @@ def test_a_group_of_most_rows_trains(tiny_folder):
     ]
     train, held = making.part(replace(asked, records=grouped))
     assert set(range(32)) <= set(train)
-    assert len(held) >= making.HELD
+    assert len(held) >= parting.HELD
 
 
 def test_the_same_rows_in_groups_are_other_data(tiny_folder):
@@ -360,11 +376,101 @@ def test_labelled_rows_do_not_calibrate_what_was_trained_on_them(tiny_folder):
     assert "--train is not used: the adapter calibrates" in said
 
 
-def test_a_known_base_rate_takes_the_place_of_the_adapters_calibration(tiny_folder):
+@pytest.mark.parametrize("count", [40, 220])
+def test_the_calibration_of_an_adapter_is_moved_to_a_known_base_rate(tiny_folder, count):
+    """By the mean of the run; by Bayes' rule where the run is too small for one."""
+    tune(tiny_folder)
+    labelled(count, "customers.csv")
+    score(tiny_folder)
+    before = np.array(column("p_1"), float)
+    summary, said = score(tiny_folder, base_rate=0.1)
+    after = np.array(column("p_1"), float)
+    own = Card.load("adapter/card.json").calibration
+    assert summary.calibration.startswith(f"Platt slope {own.slope:.2f} and shift ")
+    assert summary.calibration.endswith("found on 10 rows with labels, moved to base rate 0.1")
+    assert not any("calibrated" in line for line in said)
+    moved = np.log(after / (1 - after)) - np.log(before / (1 - before))
+    assert moved == pytest.approx(np.full(count, moved[0]), abs=1e-9)
+    if count < 200:
+        assert own.base_rate == 0.5
+        assert moved[0] == pytest.approx(np.log(0.1 / 0.9), abs=1e-9)
+    else:
+        assert after.mean() == pytest.approx(0.1, abs=1e-6)
+
+
+def test_shares_of_three_labels_move_the_calibration_of_an_adapter(tiny_folder):
+    write("p.jinja", THREE)
+    labelled(60, labels="012")
+    tune(tiny_folder)
+    for count in (40, 220):
+        labelled(count, "customers.csv")
+        score(tiny_folder)
+        before = np.array([column(f"p_{key}") for key in "210"], float)
+        shares = {"2": 0.1, "1": 0.3, "0": 0.6}
+        score(tiny_folder, base_rate=shares)
+        after = np.array([column(f"p_{key}") for key in "210"], float)
+        if count < 200:
+            expected = before * np.array([[0.1], [0.3], [0.6]]) * 3
+            assert after == pytest.approx(expected / expected.sum(axis=0), abs=1e-9)
+        else:
+            assert after.mean(axis=1) == pytest.approx([0.1, 0.3, 0.6], abs=1e-6)
+
+
+def test_label_words_that_are_improbable_stop_no_run_of_an_adapter(tiny_folder, monkeypatch):
+    """It learned among the label words alone, and its card says what that is worth."""
+    monkeypatch.setattr(checking, "STOP_MASS", 0.9)
+    monkeypatch.setattr(checking, "FLAG_MASS", 0.9)
     tune(tiny_folder)
     labelled(220, "customers.csv")
-    summary, _ = score(tiny_folder, base_rate=0.1)
-    assert summary.calibration.startswith("base rate 0.1 by a log-odds shift")
+    with pytest.raises(PromptError, match=r"under 0.9 \(--stop-mass\)"):
+        score(tiny_folder, stop_mass=None, adapter=None)
+    summary, _ = score(tiny_folder, stop_mass=None)
+    assert summary.low == 0
+    assert max(map(float, column("label_mass"))) < 0.9
+    with pytest.raises(PromptError, match=r"under 0.5 \(--stop-mass\)"):
+        score(tiny_folder, stop_mass=0.5)
+
+
+def test_columns_that_were_not_trained_with_are_told(tiny_folder):
+    tune(tiny_folder)
+    table("customers.csv", "id,amount,city,feedback", ["c1,1,Rome,late"])
+    _, said = score(tiny_folder)
+    assert said[0] == (
+        "warning: adapter was trained on prompts without city, and its calibration is for such; "
+        "possible: the columns and --events that it was trained with"
+    )
+    table("customers.csv", "feedback,amount,id", ["late,1,c1"])
+    assert not any("warning" in line for line in score(tiny_folder)[1])
+    labelled(48, "customers.csv")
+    Path("adapter").rename("older")
+    table("train.csv", "id,amount,city,feedback,left", [f"t{n},{n},Rome,{SAID[n % 2]},{n % 2}" for n in range(48)])  # fmt: skip
+    tune(tiny_folder)
+    _, said = score(tiny_folder)
+    assert said[0].startswith("warning: adapter was trained on prompts with city, and its")
+
+
+def test_a_model_that_was_moved_is_the_same_model(tiny_folder, tmp_path):
+    tune(tiny_folder)
+    moved = tmp_path / "moved"
+    shutil.copytree(tiny_folder, moved)
+    (moved / "README.md").write_text("Moved.")
+    (moved / ".cache").write_text("kept")
+    score(moved)
+    assert len(column("p_1")) == 40
+
+
+def test_rows_of_one_customer_stand_on_one_side(tiny_folder):
+    """By id, or by content: a label that was trained on would be known of those held out."""
+    by_id = [f"c{n // 4},{n},{n} {SAID[n % 2]},{n % 2}" for n in range(80)]
+    by_content = [f"t{n},1,{n // 4} told,{n % 2}" for n in range(80)]
+    for rows in (by_id, by_content):
+        table("train.csv", HEADER, rows)
+        asked, train, held = parted_of(tiny_folder)
+        assert len(asked.records) == 80
+        assert not {row // 4 for row in train} & {row // 4 for row in held}
+        assert 8 <= len(held) <= 24
+    table("train.csv", HEADER, [f"t{n},1,told,{n % 2}" for n in range(80)])
+    assert len(parted_of(tiny_folder)[2]) == 16  # all are one customer: they cannot be parted
 
 
 @pytest.fixture

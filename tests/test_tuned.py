@@ -281,3 +281,19 @@ def test_a_plan_without_peft_or_with_a_label_that_nobody_has_leaves_it_out(monke
     assert notes == [
         "tuned is left out: it needs peft; possible: pip install 'promptpredict[tune]'"
     ]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_draw_that_cannot_be_parted_leaves_the_others_to_compare(tiny_folder):
+    """Of households the labels of 16 rows may lie in one: that is found before anything is read."""
+    records = customers(60)
+    groups = [f"h{at // 30}" for at in range(60)]
+    run = benchmark(
+        records, lm=Memo(load_language_model(find(str(tiny_folder)))), groups=groups,
+        approaches=("tuned", "text"), budgets=(16,), seeds=1, memory_rows=0,
+    )  # fmt: skip
+    assert run.adapters_to_train == 0
+    found = run.run()
+    assert {row.approach for row in found.rows} >= {"text"}
+    assert "tuned" not in {row.approach for row in found.rows}
+    assert any(note.startswith("tuned is left out at 16 labels: in a draw the groups of the") for note in found.notes)  # fmt: skip

@@ -56,8 +56,8 @@ class Card(Saved):
     """What an adapter was made of, and what it is worth on rows that it was not trained on.
 
     ``base`` is the name of the language model and ``model`` its fingerprint, ``prompt`` that of the
-    prompt file ``prompt_file``; ``data`` is a digest of the labelled records, ``adapter`` one of the
-    weights. ``before`` are the figures of the model as it was, ``after`` those with the adapter, both
+    prompt file ``prompt_file``; ``data`` is a digest of the labelled records, of which prompts showed
+    the ``columns``, ``adapter`` one of the weights. ``before`` are the figures of the model as it was, ``after`` those with the adapter, both
     on the ``held_out`` rows and calibrated by no more than the shift that training began with;
     ``calibration`` was found on the same rows. ``epochs`` were trained, of which ``best`` was kept
     (0: none): the last that was not worse than any by more than a standard error.
@@ -74,6 +74,7 @@ class Card(Saved):
     rows: int
     held_out: int
     seed: int
+    columns: tuple[str, ...] = ()
     tuning: Tuning
     epochs: int
     best: int
@@ -189,12 +190,24 @@ def has_learned(card: Card | EpisodeCard, records: Sequence[Record]) -> bool:
     return any(table.endswith(f"-{data_digest(records)}") for table in card.tables)
 
 
+def other_columns(card: Card | EpisodeCard, shown: Sequence[str]) -> str:
+    """Return in words which columns the prompts of training had and these have not, or the reverse."""
+    if isinstance(card, EpisodeCard) or not card.columns:
+        return ""
+    lacking = [column for column in card.columns if column not in shown]
+    new = [column for column in shown if column not in card.columns]
+    parts = [f"with {', '.join(lacking)}"] if lacking else []
+    parts += [f"without {', '.join(new)}"] if new else []
+    return " and ".join(parts)
+
+
 def check_base(folder: Path, card: Card | EpisodeCard, source: Source) -> None:
     """Raise DataError where an adapter is not one of this language model.
 
     No ModelError: no other approach should serve in its place.
     """
-    if source.base != card.model:
+    # By the files alone: a folder may have been moved.
+    if source.base.rpartition("@")[2] != card.model.rpartition("@")[2]:
         raise DataError(
             f"{folder} is an adapter of {card.model}, and the language model is {source.base}; "
             f"possible: --model {card.base}"

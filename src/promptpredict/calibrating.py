@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from promptpredict import calibration, manylabels
+from promptpredict import calibration, manylabels, rebasing
 from promptpredict.amountcalibration import AmountCalibration, fit_calibration, from_edges
 from promptpredict.calibration import Calibration
 from promptpredict.checking import Given
@@ -83,7 +83,8 @@ def find_calibration(
     """Find the calibration of a run from its own label log-probabilities, block by block.
 
     By the first of these that there is: --base-rate, labelled records that are no shots, the
-    prompt file's base_rate. What cannot be found is said, and the run is not calibrated.
+    prompt file's base_rate. What cannot be found is said, and the run is not calibrated. The
+    calibration of an adapter is moved to --base-rate.
     """
     front = given.prompt_file.front
     if front.bins:
@@ -145,14 +146,17 @@ def _amounts(
 def _by_base_rate(
     given: Given, rate: Rate, scored: Iterable[Scored], say: Say
 ) -> Calibration | None:
-    labels, positive = given.labels, given.positive
+    labels, positive, own = given.labels, given.positive, given.own
     file = NumberFile(width=1 if positive is not None else len(labels))
     for block in scored:
+        logprobs = block.logprobs if own is None else rebasing.calibrated(own, block.logprobs)
         if positive is None:
-            file.append(manylabels.known_rows(block.logprobs, labels))
+            file.append(manylabels.known_rows(logprobs, labels))
         else:
-            odds = calibration.log_odds(block.logprobs, labels, positive)
+            odds = calibration.log_odds(logprobs, labels, positive)
             file.append(odds[np.isfinite(odds)])
+    if own is not None and file.count < calibration.MIN_ROWS:
+        return rebasing.at_rate(own, rate)
     if file.count < calibration.MIN_ROWS:
         say(
             f"not calibrated to the base rate {said_rate(rate)}: {file.count} scored rows are too few to find "
@@ -162,8 +166,10 @@ def _by_base_rate(
         return None
     if positive is None or isinstance(rate, Mapping):
         assert isinstance(rate, Mapping)  # checked with the options and the front matter
-        return manylabels.fit_shares(file.parts, rate, labels=labels)
-    return calibration.fit_shift(file.parts, rate, labels=labels, positive=positive)
+        found = manylabels.fit_shares(file.parts, rate, labels=labels)
+    else:
+        found = calibration.fit_shift(file.parts, rate, labels=labels, positive=positive)
+    return found if own is None else rebasing.further(own, found)
 
 
 def _by_labels(

@@ -6,7 +6,7 @@ Knows row numbers, probabilities and seeds; knows nothing of estimators, models 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from promptpredict.approach import Probabilities
 from promptpredict.errors import DataError
 from promptpredict.memo import Gist
-from promptpredict.plans import BY_SELECT, PROBE_SHOTS, WITH_SHOTS, Plan
+from promptpredict.plans import BY_SELECT, PROBE_SHOTS, TUNED, WITH_SHOTS, Plan
 from promptpredict.results import Crossover, Difference, Flag, Row, Share, Shown
 from promptpredict.shots import Shots
 from promptpredict.shotsets import ShotSets
@@ -161,13 +161,19 @@ def every_draw(splits: Sequence[Split], y: Sequence[str], plan: Plan, out: set[i
 
 
 def runs(
-    approaches: Sequence[str], draws: Sequence[Draw], y: Sequence[str], plan: Plan, rows: int
+    approaches: Sequence[str],
+    draws: Sequence[Draw],
+    y: Sequence[str],
+    plan: Plan,
+    rows: int,
+    *,
+    unfit: Callable[[Draw], str] = lambda _: "",
 ) -> tuple[dict[int, list[str]], list[str]]:
     """Return the approaches that run at each label budget, and notes on what few rows keep away.
 
     A draw, of any seed or fold, may have so few rows of its rarest label that the shots in front of
     a probe leave it nothing to be fitted on, or few-shot nothing to be calibrated on. ``rows`` is
-    the largest budget.
+    the largest budget; ``unfit`` says why no adapter can be trained on a draw.
     """
     found = {
         draw.budget: [name for name in approaches if plan.takes(name, draw.budget, rows)]
@@ -185,6 +191,9 @@ def runs(
                 f"{WITH_SHOTS} is left out at {draw.budget:,} labels: a draw has {count:,} of "
                 f"'{label}', and its {PROBE_SHOTS} shots may take them all"
             )
+        if TUNED in found[draw.budget] and (why := unfit(draw)):
+            found[draw.budget].remove(TUNED)
+            notes[TUNED, draw.budget] = f"{TUNED} is left out at {draw.budget:,} labels: {why}"
         shots = min(plan.counts("few-shot", draw.budget))
         taken = count <= shots // max(len(counts), 1)
         taken = taken and plan.select == "balanced" and shots < draw.budget

@@ -25,8 +25,10 @@ from promptpredict.writing import Kind, check_output, check_place, prompts_of, r
 
 if TYPE_CHECKING:
     from promptpredict.adapters import Card
+    from promptpredict.calibration import Calibration
     from promptpredict.episodecards import EpisodeCard
 
+FLAG_MASS, STOP_MASS = 0.001, 0.01  # label masses that are low: of a row, and of a run's median
 AMOUNT_COLUMNS = ("prediction", "lower", "upper")  # of the output for task: regression
 
 
@@ -59,8 +61,8 @@ class ScoreOptions(Reading):
     keep: Sequence[str] = ()
     limit: int | None = None
     restart: bool = False
-    flag_mass: float = 0.001
-    stop_mass: float = 0.01
+    flag_mass: float | None = None
+    stop_mass: float | None = None
     max_drift: float = 0.25
     guard: float | None = None
     on: Literal["here", "ray"] = "here"
@@ -105,6 +107,25 @@ class Given:
         return self.prompt_file.front.id or "row"
 
     @property
+    def own(self) -> Calibration | None:
+        """The calibration of an adapter that has learned the labels."""
+        return getattr(self.card, "calibration", None)
+
+    @property
+    def flag_mass(self) -> float:
+        """The label mass under which a row is flagged."""
+        return self._mass(self.options.flag_mass, FLAG_MASS)
+
+    @property
+    def stop_mass(self) -> float:
+        """The median label mass of the first rows under which a run stops."""
+        return self._mass(self.options.stop_mass, STOP_MASS)
+
+    def _mass(self, given: float | None, bound: float) -> float:
+        # An adapter learned among the label words alone: how probable these are moves as it may.
+        return given if given is not None else bound if self.own is None else 0.0
+
+    @property
     def calibrates_alone(self) -> bool:
         """Whether the labelled records serve for calibration, and for nothing else."""
         files = (self.prompt_file, *self.others)
@@ -140,22 +161,38 @@ def check(options: ScoreOptions) -> Given:
         files = [_with_edges(options, file, labelled) for file in files]
     files, unplaced = placed_files(files, labelled if options.train else None)
     notes += unplaced
-    card = None
-    if options.adapter is not None:
-        from promptpredict.adapters import fitting_card, has_learned
-
-        card = fitting_card(options.adapter, files, options.shots)
-        if has_learned(card, labelled):
-            notes.append(
-                f"warning: {options.adapter} was trained on episodes of {table_name(str(options.train))}: "
-                "calibrated on it, probabilities are surer than they are right; possible: other "
-                "labelled records"
-            )
+    card = _card(options, files, labelled, header, notes) if options.adapter else None
     warnings = [f"warning: {warning}" for file in files for warning in file.warnings]
     if options.private.redact and options.private.redact.note:
         notes.append(options.private.redact.note)
     seal = read_key(options.encrypt_key_file) if options.encrypt_key_file else None
     return Given(options, files[0], files[1:], labelled, columns, [*warnings, *notes], seal, card)
+
+
+def _card(
+    options: ScoreOptions,
+    files: Sequence[PromptFile],
+    labelled: Sequence[Record],
+    header: Sequence[str],
+    notes: list[str],
+) -> Card | EpisodeCard:
+    """Return the card of the adapter, and add to ``notes`` what it was not trained for."""
+    from promptpredict.adapters import fitting_card, has_learned, other_columns
+
+    assert options.adapter is not None
+    card = fitting_card(options.adapter, files, options.shots)
+    if has_learned(card, labelled):
+        notes.append(
+            f"warning: {options.adapter} was trained on episodes of {table_name(str(options.train))}: "
+            "calibrated on it, probabilities are surer than they are right; possible: other "
+            "labelled records"
+        )
+    if other := other_columns(card, list(filter(files[0].shows, header))):
+        notes.append(
+            f"warning: {options.adapter} was trained on prompts {other}, and its calibration is for "
+            "such; possible: the columns and --events that it was trained with"
+        )
+    return card
 
 
 # -- outputs -----------------------------------------------------------------------------------

@@ -59,8 +59,8 @@ def score(
     keep: options.Keep = None,
     limit: options.Limit = None,
     restart: options.Restart = False,  # noqa: FBT002
-    flag_mass: options.FlagMass = 0.001,
-    stop_mass: options.StopMass = 0.01,
+    flag_mass: options.FlagMass = None,
+    stop_mass: options.StopMass = None,
     max_drift: options.MaxDrift = 0.25,
     guard: options.Guard = None,
     on: options.On = "here",

@@ -247,9 +247,15 @@ def _expected(run: Benchmark) -> str:
         return "no approach needs a language model"
     count, new = run.collect(), len(run.memo.new())
     known = f", {count - new:,} of them read before" if new < count else ""
+    adapters = run.adapters_to_train
+    train = (
+        f", and {adapters} {'adapter' if adapters == 1 else 'adapters'} to train"
+        if adapters
+        else ""
+    )
     return (
         f"{run.prompt_file.name}, {run.memo.name}: {count:,} distinct prompts{known}; "
-        f"{run.memo.count_new():,} tokens to read"
+        f"{run.memo.count_new():,} tokens to read{train}"
     )
 
 

@@ -87,9 +87,9 @@ class EpisodeCard(Saved):
         ]
         if not self.before:  # the label words of every table begin alike
             return lines[0]
-        lines.append(f"on {self.before[0].episodes} episodes held out:")
+        lines.append("on episodes held out:")
         lines += [
-            f"  {one.shots} shots: log loss {one.log_loss:.3f} before, {other.log_loss:.3f} with the "
+            f"  {one.shots} shots ({one.episodes} episodes): log loss {one.log_loss:.3f} before, {other.log_loss:.3f} with the "
             f"adapter; right {one.accuracy:.2f} before, {other.accuracy:.2f}"
             for one, other in zip(self.before, self.after, strict=True)
         ]

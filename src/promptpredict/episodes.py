@@ -102,12 +102,10 @@ class Episodes:
 
 
 def _parted(table: EpisodeTable, seed: int) -> tuple[EpisodeTable, EpisodeTable]:
-    """Return a table without a fifth of its records, and these; all of it twice where it has few."""
+    """Return a table without a fifth of its records, and these."""
     count = len(table.records)
     order = np.random.default_rng([seed, count]).permutation(count).tolist()
-    held = set(order[: count // 5])
-    if not held:
-        return table, table
+    held = set(order[: max(count // 5, 1)])
     return (
         replace(table, records=[each for at, each in enumerate(table.records) if at not in held]),
         replace(table, records=[each for at, each in enumerate(table.records) if at in held]),

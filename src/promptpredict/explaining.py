@@ -140,6 +140,7 @@ def _check_approach(asked: ExplainOptions, prompt_file: PromptFile) -> None:
     if asked.approach not in EXPLAINED:
         others = {PRIOR: "has no reasons"}
         others |= dict.fromkeys(BOTH, "joins others, which can be explained")
+        others |= {TUNED: "is trained first, which explain does not do"}
         why = others.get(asked.approach, f"is unknown{nearest(asked.approach, EXPLAINED)}")
         raise DataError(f"the approach '{asked.approach}' {why}; possible: {', '.join(EXPLAINED)}")
     if asked.approach != ZERO_SHOT and asked.train is None:

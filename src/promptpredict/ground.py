@@ -15,12 +15,12 @@ from promptpredict.cases import Draw, every_draw, fewer, most, runs
 from promptpredict.errors import DataError
 from promptpredict.leaks import find_leaks, repeated
 from promptpredict.placing import unplaced
-from promptpredict.plans import Plan
+from promptpredict.plans import TUNED, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.rates import checked_rate
 from promptpredict.records import Record
 from promptpredict.results import Flag
-from promptpredict.shots import content
+from promptpredict.sameness import content
 from promptpredict.splits import Rows, make_splits
 from promptpredict.times import cell_texts
 
@@ -86,8 +86,26 @@ class Ground:
         """Return every draw of labelled rows."""
         out = {self._places[row] for row in self.unscored}
         found = every_draw(self.splits, self.y, self.plan, out)
-        self._runs, self._few = runs(self.approaches, found, self.y, self.plan, self.most)
+        self._runs, self._few = runs(
+            self.approaches, found, self.y, self.plan, self.most, unfit=self._unfit
+        )
         return found
+
+    @property
+    def adapters_to_train(self) -> int:
+        """How many adapters are trained: one a draw."""
+        return sum(TUNED in self._runs[draw.budget] for draw in self.draws())
+
+    def _unfit(self, draw: Draw) -> str:
+        """Return why no adapter can be trained on a draw, nothing where one can."""
+        from promptpredict.adapters import Tuning
+        from promptpredict.parting import part
+
+        try:
+            part(self.prompt_file, self._rows(draw.rows), Tuning().held_out, draw.seed)
+        except DataError as error:
+            return f"in a draw {error}"
+        return ""
 
     @cached_property
     def leaks(self) -> list[Flag]:

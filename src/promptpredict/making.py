@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from promptpredict import parting
 from promptpredict.adapters import (
     Card,
     Judged,
@@ -27,8 +28,7 @@ from promptpredict.adapters import (
     unfinished,
 )
 from promptpredict.calibration import columns_of
-from promptpredict.errors import DataError, UnscoredError
-from promptpredict.heads import stratified
+from promptpredict.errors import UnscoredError
 from promptpredict.labelled import label_shares
 from promptpredict.lm import CausalLM
 from promptpredict.loading import choose_device, load_language_model
@@ -36,13 +36,11 @@ from promptpredict.manylabels import fit_labels
 from promptpredict.models import Source, here
 from promptpredict.progress import Progress
 from promptpredict.prompt import PromptFile
-from promptpredict.records import Record, groups_of
+from promptpredict.records import Record
 from promptpredict.scores import Labels
 from promptpredict.scoring import score_records
 from promptpredict.training import Lessons, Training
 
-LEAST = 16  # labelled rows, of which half are held out
-HELD = 8  # rows at least that say when to stop, and calibrate
 _TOKENS = 1024  # read at once: the states of more take memory until their gradients are found
 METHOD = 2  # of training: an adapter that was kept from another one is not taken
 _PACKAGES = ("promptpredict", "torch", "transformers", "peft")
@@ -138,6 +136,7 @@ def make_adapter(asked: Asked, say: Say = lambda _: None, *, quiet: bool = False
             rows=len(asked.records),
             held_out=len(judges),
             seed=asked.seed,
+            columns=tuple(filter(asked.prompt_file.shows, asked.records[0].values)),
             tuning=asked.tuning,
             epochs=epochs,
             best=best,
@@ -162,56 +161,8 @@ def made_before(asked: Asked) -> Made | None:
 
 
 def part(asked: Asked) -> tuple[list[int], list[int]]:
-    """Return which records train, and which are held out: a share of each label, 8 at least.
-
-    Records of one group stand on one side. Raises DataError where there are too few.
-    """
-    columns = columns_of(asked.y, asked.labels)
-    counts = np.bincount(columns, minlength=len(asked.labels))
-    for label, count in zip(asked.labels, counts.tolist(), strict=True):
-        if count < 2:
-            raise DataError(
-                f"{count} of {len(columns):,} labelled rows {'has' if count == 1 else 'have'} the "
-                f"label '{label}'; an adapter needs 2 of each label, one to train and one to judge"
-            )
-    if len(columns) < LEAST:
-        raise DataError(f"there are {len(columns)} labelled rows; an adapter needs {LEAST} or more")
-    groups = groups_of(asked.records)
-    if groups is None:
-        held = _drawn(columns, counts, asked.tuning.held_out, asked.seed)
-    else:
-        held = _drawn_groups(columns, groups, asked.seed)
-    every = range(len(columns))
-    return [row for row in every if row not in held], [row for row in every if row in held]
-
-
-def _drawn_groups(columns: Columns, groups: Sequence[str], seed: int) -> set[int]:
-    """Draw groups to be held out: a fifth of the rows, and more until these are 8 and of every label.
-
-    Raises DataError where no groups do that and leave every label to train on.
-    """
-    held: set[int] = set()
-    # The smallest first: a group of most rows is to train.
-    for _, fold in sorted(stratified(columns, seed, groups) or (), key=lambda each: len(each[1])):
-        held |= set(fold.tolist())
-        left = [row for row in range(len(columns)) if row not in held]
-        sides = [set(columns[sorted(held)].tolist()), set(columns[left].tolist())]
-        if len(held) >= HELD and len(left) >= HELD and sides == [set(columns.tolist())] * 2:
-            return held
-    raise DataError(
-        "the groups of the labelled rows cannot be parted so that every label both trains "
-        f"and is held out, with {HELD} rows or more on both sides; possible: more groups, or none"
-    )
-
-
-def _drawn(columns: Columns, counts: Columns, share: float, seed: int) -> set[int]:
-    """Draw rows to be held out: of each label a share, one at least, and one is left."""
-    taken = np.clip(np.rint(share * counts).astype(int), 1, counts - 1)
-    while taken.sum() < HELD:
-        taken[(counts - 1 - taken).argmax()] += 1
-    rng = np.random.default_rng(seed)
-    rows = [rng.permutation(np.flatnonzero(columns == label)) for label in range(len(counts))]
-    return {int(row) for own, count in zip(rows, taken, strict=True) for row in own[:count]}
+    """Return which records train, and which are held out (``parting.part``)."""
+    return parting.part(asked.prompt_file, asked.records, asked.tuning.held_out, asked.seed)
 
 
 def judged(logprobs: npt.ArrayLike, columns: Columns) -> Judged:

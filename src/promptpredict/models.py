@@ -120,7 +120,7 @@ def _digest(model: Path) -> str:
     Reading all of a large model would take longer than loading it. The pieces lie closer together
     than the layers do, so that weights of which a few layers were trained differ in some.
     """
-    files = [model] if model.is_file() else sorted(filter(Path.is_file, model.rglob("*")))
+    files = [model] if model.is_file() else sorted(filter(_counts, model.rglob("*")))
     digest = hashlib.sha256()
     for file in files:
         size = file.stat().st_size
@@ -131,6 +131,12 @@ def _digest(model: Path) -> str:
                 stream.seek(start)
                 digest.update(stream.read(_PIECE))
     return digest.hexdigest()[:12]
+
+
+def _counts(path: Path) -> bool:
+    """Whether a file is of a model: notes, licenses and what is hidden may come and go."""
+    aside = path.suffix == ".md" or path.name.startswith((".", "LICENSE"))
+    return path.is_file() and not aside
 
 
 def cache_folder() -> Path:

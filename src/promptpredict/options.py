@@ -109,10 +109,25 @@ Rows = Annotated[int, option("N", "Most rows to render.", min=1)]
 LookedRows = Annotated[int, option("N", "Most rows to look at.", min=1)]
 Limit = Annotated[int | None, option("N", "Score only the first N rows.", min=1)]
 Restart = Annotated[bool, typer.Option("--restart", help="Forget what the ledger of --out holds.")]
-FlagMass = Annotated[float, option("M", "Flag rows whose label mass is under this.", min=0, max=1)]
+FlagMass = Annotated[
+    float | None,
+    option(
+        "M",
+        "Flag rows whose label mass is under this; .001 if not given, 0 with an adapter that has "
+        "learned labels.",
+        min=0,
+        max=1,
+    ),
+]
 StopMass = Annotated[
-    float,
-    option("M", "Stop where the median label mass of 200 rows is under this.", min=0, max=1),
+    float | None,
+    option(
+        "M",
+        "Stop where the median label mass of 200 rows is under this; .01 if not given, 0 with an "
+        "adapter that has learned labels.",
+        min=0,
+        max=1,
+    ),
 ]
 Guard = Annotated[
     float | None,

@@ -55,7 +55,7 @@ def _lines(
         truncated = bool(block.truncated[index]) and fallen is None
         summary.by_method[method] = summary.by_method.get(method, 0) + 1
         summary.truncated += truncated
-        low = mass is not None and mass < given.options.flag_mass
+        low = mass is not None and mass < given.flag_mass
         summary.low += low
         flags = [LOW_MASS] if low else []
         if fallen is None and block.moved is not None:

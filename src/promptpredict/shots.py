@@ -15,22 +15,11 @@ from typing import Any, Literal
 from promptpredict.errors import DataError, PromptPredictError, nearest
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
+from promptpredict.sameness import marks
 
 Select = Literal["balanced", "random", "nearest"]
 SELECTS: tuple[Select, ...] = ("balanced", "random", "nearest")
 Embed = Callable[[list[str]], Any]  # texts → array (n, d) of unit vectors
-
-
-def content(prompt_file: PromptFile, record: Record) -> Hashable:
-    """Return what a prompt can show of a record besides its id, whatever the order of columns.
-
-    Two records of the same content are the same customer to a language model, and to an encoder.
-    """
-    return frozenset(
-        (column, value)
-        for column, value in record.values.items()
-        if value is not None and prompt_file.shows(column)
-    )
 
 
 @dataclass
@@ -74,7 +63,7 @@ class Shots:
         self._order = self._drawn()
         self._same: dict[Hashable, set[int]] = {}
         for index, record in enumerate(self.pool):
-            for mark in self._marks(record):
+            for mark in marks(self.prompt_file, record):
                 self._same.setdefault(mark, set()).add(index)
         self._vectors = self.embed(self._texts()) if self.embed and self._by_record else None
 
@@ -168,20 +157,9 @@ class Shots:
 
     # -- never the customer itself ---------------------------------------------------------
 
-    def _marks(self, record: Record) -> list[Hashable]:
-        """Return what tells the customer: its content, its id where the table has one, its group.
-
-        Not ``record.id``: without an id column that counts rows, and row 1 of another table is
-        another customer.
-        """
-        id = record.values.get(self.prompt_file.front.id or "")
-        same: Hashable = content(self.prompt_file, record)
-        marks = [same] if id is None else [same, ("id", str(id))]
-        return marks if record.group is None else [*marks, ("group", record.group)]
-
     def _own(self, record: Record) -> set[int]:
         """Return the places in the pool at which the customer itself stands, or one of its group."""
-        return set().union(*(self._same.get(mark, ()) for mark in self._marks(record)))
+        return set().union(*(self._same.get(mark, ()) for mark in marks(self.prompt_file, record)))
 
     def _replaced(self, own: Collection[int]) -> list[int]:
         """Return the shots for everybody, with others in place of the customer itself."""

@@ -118,12 +118,13 @@ class Trainee:
             kept: dict[str, Any] = torch.load(
                 self._checkpoint, map_location="cpu", weights_only=True
             )
-        except (RuntimeError, EOFError, UnpicklingError):
+            key, progress = kept["key"], dict(kept["progress"])
+        except (RuntimeError, EOFError, UnpicklingError, LookupError, TypeError, ValueError):
             raise DataError(
                 f"{self._checkpoint} is damaged; possible: remove {self._checkpoint.parent}, and "
                 "begin again"
             ) from None
-        if kept["key"] != self._key:
+        if key != self._key:
             raise DataError(
                 f"{self._checkpoint.parent} holds an adapter that is not finished, of other {of}, or of "
                 "another version; possible: the command that began it, another --out, or remove "
@@ -131,7 +132,6 @@ class Trainee:
             )
         self.put(kept["weights"])
         self.optimizer.load_state_dict(kept["optimizer"])
-        progress: dict[str, Any] = kept["progress"]
         return progress
 
 

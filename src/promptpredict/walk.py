@@ -103,8 +103,7 @@ def _saved(given: Given, source: Source | None) -> Calibration | AmountCalibrati
         return None
     if given.options.calibration is None:
         # The rows that were held out know best what the adapter has shifted.
-        own = getattr(given.card, "calibration", None)
-        return own if given.options.base_rate is None else None
+        return given.own if given.options.base_rate is None else None
     from promptpredict.calibrating import fingerprints, load_saved
     from promptpredict.models import here
 
@@ -124,7 +123,7 @@ class _Run:
         self.embedder = Embedder(self.options.encoder, device=self.options.device)
         self.shots = shots_of(given, self.embedder) if source else None
         self.fallback = fallback_of(given, self.embedder)
-        self.gate = Gate(given.prompt_file.name, self.options.stop_mass)
+        self.gate = Gate(given.prompt_file.name, given.stop_mass)
         self.bins: Counter[int] = Counter()
         self.watched = ""
         self.lm: LanguageModel | None = None
