@@ -9,6 +9,7 @@ import pytest
 import walked
 from promptpredict.errors import DataError, PromptError
 from promptpredict.explaining import EXPLAINED, ExplainOptions, explain_table
+from promptpredict.redaction import Redactor
 from promptpredict.told import Told
 from promptpredict.toldpage import render
 from walked import THREE, prepare, table, write
@@ -180,6 +181,12 @@ def test_numbers_of_16_bits_are_told(fakes):
         "--dtype float32"
     ]
     assert run(fakes, dtype="bfloat16", approach="structured", train="train.csv")[1] == []
+
+
+def test_what_redaction_cannot_find_is_told(fakes, monkeypatch):
+    pytest.importorskip("presidio_analyzer")
+    monkeypatch.setattr(Redactor, "note", property(lambda _: "names stay", lambda *_: None), raising=False)  # fmt: skip
+    assert run(fakes, redact=True)[1] == ["names stay"]
 
 
 def test_shots_stay_where_a_part_is_out(fakes):

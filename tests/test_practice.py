@@ -278,6 +278,10 @@ def test_another_base_is_refused(tiny_folder, tokenizers, tmp_path):
             ["train.csv", "-p", "p.jinja", "--out", "a", "--own", "0.3"],
             "--own is an option of --episodes; possible: one of the two kinds of tuning",
         ),
+        (
+            ["--out", "a", "--episodes", "4", "--own", "0.3"],
+            "--own is the share of the episodes of labelled tables, and none is given",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_said(given, text):

@@ -65,11 +65,17 @@ SETTINGS = {*LORA, *TUNED, *EPISODIC}
 
 
 def refuse_unused(context: typer.Context) -> None:
-    """Raise DataError where an option is given that serves the other kind of training alone."""
+    """Raise DataError where an option is given that serves the other kind of training, or none."""
     episodes = context.params["episodes"] is not None
-    for name in TUNED if episodes else EPISODIC:
+
+    def is_given(name: str) -> bool:
         source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        return source is not None and source.name == "COMMANDLINE"
+
+    if episodes and not context.params["labelled"] and is_given("own"):
+        raise DataError("--own is the share of the episodes of labelled tables, and none is given")
+    for name in TUNED if episodes else EPISODIC:
+        if is_given(name):
             flag = f"--{name.replace('_', '-')}"
             where = "of labelled records, and --episodes is given" if episodes else "of --episodes"
             raise DataError(

@@ -190,6 +190,28 @@ def has_learned(card: Card | EpisodeCard, records: Sequence[Record]) -> bool:
     return any(table.endswith(f"-{data_digest(records)}") for table in card.tables)
 
 
+def unfit(
+    folder: Path,
+    card: Card | EpisodeCard,
+    table: str,
+    records: Sequence[Record],
+    shown: Sequence[str],
+) -> list[str]:
+    """Return warnings of what an adapter is not for: labelled ``records`` that calibrate, columns shown."""
+    found = []
+    if has_learned(card, records):
+        found.append(
+            f"warning: {folder} was trained on episodes of {table}: calibrated on it, probabilities are "
+            "surer than they are right; possible: other labelled records"
+        )
+    if other := other_columns(card, shown):
+        found.append(
+            f"warning: {folder} was trained on prompts {other}, and its calibration is for such; "
+            "possible: the columns and --events that it was trained with"
+        )
+    return found
+
+
 def other_columns(card: Card | EpisodeCard, shown: Sequence[str]) -> str:
     """Return in words which columns the prompts of training had and these have not, or the reverse."""
     if isinstance(card, EpisodeCard) or not card.columns:

@@ -161,38 +161,25 @@ def check(options: ScoreOptions) -> Given:
         files = [_with_edges(options, file, labelled) for file in files]
     files, unplaced = placed_files(files, labelled if options.train else None)
     notes += unplaced
-    card = _card(options, files, labelled, header, notes) if options.adapter else None
+    card = None
+    if options.adapter is not None:
+        from promptpredict.adapters import fitting_card, unfit
+
+        card = fitting_card(options.adapter, files, options.shots)
+        shown = list(filter(prompt_file.shows, header))
+        notes += unfit(options.adapter, card, table_name(str(options.train)), labelled, shown)
     warnings = [f"warning: {warning}" for file in files for warning in file.warnings]
-    if options.private.redact and options.private.redact.note:
-        notes.append(options.private.redact.note)
     seal = read_key(options.encrypt_key_file) if options.encrypt_key_file else None
-    return Given(options, files[0], files[1:], labelled, columns, [*warnings, *notes], seal, card)
-
-
-def _card(
-    options: ScoreOptions,
-    files: Sequence[PromptFile],
-    labelled: Sequence[Record],
-    header: Sequence[str],
-    notes: list[str],
-) -> Card | EpisodeCard:
-    """Return the card of the adapter, and add to ``notes`` what it was not trained for."""
-    from promptpredict.adapters import fitting_card, has_learned, other_columns
-
-    assert options.adapter is not None
-    card = fitting_card(options.adapter, files, options.shots)
-    if has_learned(card, labelled):
-        notes.append(
-            f"warning: {options.adapter} was trained on episodes of {table_name(str(options.train))}: "
-            "calibrated on it, probabilities are surer than they are right; possible: other "
-            "labelled records"
-        )
-    if other := other_columns(card, list(filter(files[0].shows, header))):
-        notes.append(
-            f"warning: {options.adapter} was trained on prompts {other}, and its calibration is for "
-            "such; possible: the columns and --events that it was trained with"
-        )
-    return card
+    return Given(
+        options,
+        files[0],
+        files[1:],
+        labelled,
+        columns,
+        [*warnings, *notes, *options.notes],
+        seal,
+        card,
+    )
 
 
 # -- outputs -----------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
         plan.check()
     if asked.attacks:
         check_attacks(files, asked.plan)
-    warned = _warn_of(plans, say)
+    warned = _warn_of(asked, plans, say)
     memos = _models(asked, say)
     every: list[Memo | None] = [*memos] or [None]
     if asked.dry_run:
@@ -154,8 +154,10 @@ def _same_rows(tables: Sequence[list[Record]], files: Sequence[PromptFile]) -> l
     return kept
 
 
-def _warn_of(plans: Sequence[Benchmark], say: Say) -> set[str]:
+def _warn_of(asked: BenchmarkOptions, plans: Sequence[Benchmark], say: Say) -> set[str]:
     """Warn of what flatters figures, before a prompt is read; return the warnings."""
+    for note in asked.notes:
+        say(note)
     warned = set()
     for plan in plans:
         of = f"{plan.prompt_file.name}: " if len(plans) > 1 else ""

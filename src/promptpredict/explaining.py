@@ -5,16 +5,23 @@ Knows the order of things; how reasons are found, counted and shown is elsewhere
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptpredict.errors import DataError, PromptError, nearest
-from promptpredict.labelled import Reading, check_task, label_of, read_labelled
+from promptpredict.fitting import (
+    ZERO_SHOT,
+    cut_by,
+    fitted,
+    is_calibrated,
+    language_model_of,
+    learned_from,
+)
+from promptpredict.labelled import Reading, check_task, read_labelled
 from promptpredict.placing import placed_files
-from promptpredict.plans import BOTH, PRIOR, PROBE_SHOTS, TUNED, WITH_LM, WITHOUT_LM
+from promptpredict.plans import BOTH, PRIOR, TUNED, WITH_LM, WITHOUT_LM
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, Reject, read_blocks, read_header
 from promptpredict.tables import table_name
@@ -23,21 +30,11 @@ from promptpredict.writing import check_folder
 if TYPE_CHECKING:
     from promptpredict.approach import Approach
     from promptpredict.contrast import Contrast
-    from promptpredict.encoders import Embedder
-    from promptpredict.rendered import Prompt
-    from promptpredict.scores import LanguageModel, Scores
 
 Say = Callable[[str], object]
-EXPLAINED = tuple(
-    name for name in (*WITH_LM, *WITHOUT_LM) if name != TUNED
-)  # which is trained first
+EXPLAINED = tuple(name for name in (*WITH_LM, *WITHOUT_LM) if name != TUNED)
 SHOWING = ("few-shot", "few-shot-sets", "few-shot-random", "few-shot-nearest", "probe-shots")
 LEARNED_FROM = 10_000  # first rows: what is typical, and which values occur
-ZERO_SHOT = "zero-shot"
-ROUNDED = (
-    "with numbers of 16 bits effects are rounded by .1 or so, and small ones say little; possible: "
-    "--dtype float32"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,17 +78,18 @@ def explain_table(asked: ExplainOptions, say: Say = lambda _: None) -> str:
         _check_labelled(asked, prompt_file, labelled)
     records, known, rejects = _records(asked, prompt_file)
     [prompt_file], unplaced = placed_files([prompt_file], labelled or None)
-    for note in [*(f"warning: {warning}" for warning in prompt_file.warnings), *notes, *unplaced]:
+    warned = [f"warning: {warning}" for warning in prompt_file.warnings]
+    for note in [*warned, *notes, *unplaced, *asked.notes]:
         say(note)
     choices = _choices(asked, prompt_file, known)
     embedder = Embedder(asked.encoder, device=asked.device)
-    lm, saved = _language_model(asked, prompt_file, say)
-    learned = _learned(asked, prompt_file, labelled, say)
-    approach = _fitted(asked, prompt_file, learned, records, lm, embedder)
+    lm, saved = language_model_of(asked, prompt_file, say)
+    learned = learned_from(asked, prompt_file, labelled, say)
+    approach = fitted(asked, prompt_file, learned, records, lm, embedder)
     if saved is not None:
         approach.calibration_ = saved  # which zero-shot has
     found = _found(asked, approach, records, known, choices, rejects)
-    for cut in filter(None, (lm.describe() if lm else "", _cut_by(embedder))):
+    for cut in filter(None, (lm.describe() if lm else "", cut_by(embedder))):
         say(cut)
     for row, reason in found["faults"].items():
         say(f"left out: row {row}: {reason}")
@@ -104,7 +102,7 @@ def explain_table(asked: ExplainOptions, say: Say = lambda _: None) -> str:
         target=prompt_file.front.target,
         approach=asked.approach,
         typical=asked.typical,
-        calibrated=_is_calibrated(approach, learned),
+        calibrated=is_calibrated(approach, learned),
         **found,
     )
     if asked.out is not None:
@@ -212,126 +210,6 @@ def _choices(asked: ExplainOptions, prompt_file: PromptFile, known: Sequence[Rec
 
 
 # -- with it -----------------------------------------------------------------------------------
-
-
-class _Watched:
-    """A language model, and how many of the prompts that it read were cut."""
-
-    def __init__(self, lm: LanguageModel) -> None:
-        self.name, self._lm = lm.name, lm
-        self.begin()
-
-    def begin(self) -> None:
-        """Forget what was read."""
-        self._read, self._cut = 0, 0
-
-    def __sklearn_clone__(self) -> _Watched:
-        return self
-
-    def score(self, prompts: Sequence[Prompt], labels: Any, **given: Any) -> Scores:
-        found = self._lm.score(prompts, labels, **given)
-        self._read += len(prompts)
-        self._cut += int(found.truncated.sum())
-        return found
-
-    def describe(self) -> str:
-        """Return in words how many were cut, nothing where none was."""
-        if not self._cut:
-            return ""
-        return (
-            f"{self._cut:,} of {self._read:,} prompts were cut to fit the model, shots first, then the "
-            "first words of texts: what is not read has no effect, and comes back where another part is out"
-        )
-
-
-def _cut_by(embedder: Embedder) -> str:
-    """Return in words how many texts a sentence encoder cut, nothing where none was."""
-    cut = embedder.describe()
-    return f"{cut}: a sentence behind that has no effect of its own" if cut else ""
-
-
-def _language_model(
-    asked: ExplainOptions, prompt_file: PromptFile, say: Say
-) -> tuple[_Watched | None, Any]:
-    """Return the language model and the calibration that was saved, as far as they are needed."""
-    if asked.approach not in WITH_LM:
-        return None, None
-    from promptpredict.loading import choose_device, choose_dtype, load_language_model
-    from promptpredict.models import here, pick
-
-    saved, source = None, pick(asked.model, say)
-    if asked.calibration:
-        from promptpredict.calibrating import load_saved
-
-        own = {"prompt": prompt_file.fingerprint, "model": here(source).fingerprint}
-        saved = load_saved(asked.calibration, [prompt_file], own)
-    if choose_dtype(asked.dtype, choose_device(asked.device)[0])[0].itemsize < 4:
-        say(ROUNDED)
-    lm = load_language_model(source, dtype=asked.dtype, device=asked.device, say=say)
-    return _Watched(lm), saved
-
-
-def _learned(
-    asked: ExplainOptions, prompt_file: PromptFile, labelled: Sequence[Record], say: Say
-) -> Sequence[Record]:
-    """Return the labelled records that an approach learns from, and say what it cannot learn."""
-    found = {prompt_file.label_of(record.label) for record in labelled}
-    lacking = [key for key in prompt_file.words if key not in found]
-    if asked.calibration:
-        return []  # numbers are placed among them
-    if not labelled or not lacking:
-        return labelled
-    none = f"{table_name(str(asked.train))} has no row of the label '{lacking[0]}'"
-    if asked.approach == ZERO_SHOT:
-        say(f"not calibrated on labels: {none}")
-        return []
-    say(f"warning: {none}: probabilities are those of the other labels, without it")
-    return labelled
-
-
-def _fitted(
-    asked: ExplainOptions,
-    prompt_file: PromptFile,
-    labelled: Sequence[Record],
-    records: Sequence[Record],
-    lm: _Watched | None,
-    embedder: Embedder,
-) -> Approach:
-    """Return the approach, fitted on the labelled records, or without any on none."""
-    import numpy as np
-
-    from promptpredict.cases import Draw
-    from promptpredict.estimating import estimator_of
-    from promptpredict.plans import Plan
-
-    rows, none = np.arange(len(labelled)), np.arange(0)
-    approach = estimator_of(
-        asked.approach,
-        prompt_file,
-        Plan(approaches=[asked.approach]),
-        Draw(budget=len(labelled), seed=asked.seed, fold=0, rows=rows, train=rows, test=none),
-        shots=asked.shots or PROBE_SHOTS,
-        model=lm,
-        encoder=embedder,
-    )
-    if "random_state" in approach.get_params():
-        approach.set_params(random_state=asked.seed)  # a table may be sorted; a draw is not
-    if labelled:
-        y = [label_of(prompt_file, record, str(asked.train)) for record in labelled]
-        approach.fit(list(labelled), y)
-    else:
-        with warnings.catch_warnings():  # numbers have been placed, or that was said
-            warnings.simplefilter("ignore", UserWarning)
-            approach.fit(list(records[:1]), None)
-    if lm is not None:
-        lm.begin()  # what it read so far is not what is explained
-    return approach
-
-
-def _is_calibrated(approach: Approach, labelled: Sequence[Record]) -> bool:
-    """Whether probabilities are; labelled records may have been too few, or all of them shots."""
-    calibration = getattr(approach, "calibration_", None)
-    return bool(labelled) if calibration is None else calibration.method != "none"
 
 
 def _found(

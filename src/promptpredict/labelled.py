@@ -100,6 +100,12 @@ class Reading:
         """How personal data is kept out. Raises DataError where that cannot be done."""
         return private(redact=self.redact, salt_file=self.salt_file)
 
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known of how tables are read."""
+        redact = self.private.redact
+        return [redact.note] if redact and redact.note else []
+
 
 def read_labelled(
     table: str, prompt_file: PromptFile, reading: Mapping[str, Any]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -108,14 +109,11 @@ def make_adapter(asked: Asked, say: Say = lambda _: None, *, quiet: bool = False
     with held(unfinished(asked.out)):
         training = _training(asked, train, judges, say)
         say(f"tuning on {len(train):,} labelled rows, {len(judges):,} are held out")
-        if quiet:
-            training.run()
-        else:
-            with Progress("tuning", training.left) as progress:
-                training.run(progress.advance)
+        with nullcontext() if quiet else Progress("tuning", training.left) as progress:
+            training.run(*([progress.advance] if progress else []))
         training.trainee.write(folder, base=asked.source.name)
-        epochs, best, before = training.epochs, training.kept, training.before
-        shift = training.shift
+        epochs, best = training.epochs, training.kept
+        before, shift = training.before, training.shift
         del training  # its weights are not needed beside those with the adapter
         lm, logprobs = _merged(asked, folder, judges)
         y = [asked.y[row] for row in judges]

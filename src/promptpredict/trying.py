@@ -64,7 +64,7 @@ def try_table(asked: WordingsOptions, say: Say = lambda _: None) -> str:
         _check_out(out, prompt_file)
     records, untested, notes = _records(asked, prompt_file)
     [prompt_file], unplaced = placed_files([prompt_file], untested)
-    notes += unplaced
+    notes += [*unplaced, *asked.notes]
     for note in [*(f"warning: {warning}" for warning in prompt_file.warnings), *notes]:
         say(note)
     hits = None if asked.unlabelled else _hits(prompt_file, records)

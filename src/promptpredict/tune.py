@@ -48,7 +48,8 @@ def tune_table(options: TuneOptions, say: Say = lambda _: None) -> str:
     check_new(options.out)
     records, notes = read_labelled(options.labelled, prompt_file, options.reading)
     [prompt_file], unplaced = placed_files([prompt_file], records)
-    for note in [*(f"warning: {warning}" for warning in prompt_file.warnings), *notes, *unplaced]:
+    warned = [f"warning: {warning}" for warning in prompt_file.warnings]
+    for note in [*warned, *notes, *unplaced, *options.notes]:
         say(note)
     source = pick(options.model, say)
     from promptpredict.making import Asked, make_adapter, part  # torch: only where all else is well
@@ -110,6 +111,8 @@ def tune_episodes(options: EpisodeOptions, say: Say = lambda _: None) -> str:
     if options.events is not None and not options.labelled:
         raise DataError("--events is of the customers of a table; --episodes is given none")
     check_new(options.out)
+    for note in options.notes:
+        say(note)
     tables = [
         _episode_table(options, table, name, say)
         for table, name in zip(options.labelled, options.prompt, strict=True)

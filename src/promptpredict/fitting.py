@@ -1,0 +1,154 @@
+"""The approach that `explain` explains: its language model loaded, fitted on labelled records.
+
+Knows models, estimators and what has to be said of both; knows nothing of reasons or of how tables
+are read.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from promptpredict.labelled import label_of
+from promptpredict.plans import PROBE_SHOTS, WITH_LM
+from promptpredict.prompt import PromptFile
+from promptpredict.records import Record
+from promptpredict.tables import table_name
+
+if TYPE_CHECKING:
+    from promptpredict.approach import Approach
+    from promptpredict.encoders import Embedder
+    from promptpredict.explaining import ExplainOptions
+    from promptpredict.rendered import Prompt
+    from promptpredict.scores import LanguageModel, Scores
+
+Say = Callable[[str], object]
+ZERO_SHOT = "zero-shot"
+ROUNDED = (
+    "with numbers of 16 bits effects are rounded by .1 or so, and small ones say little; possible: "
+    "--dtype float32"
+)
+
+
+class Watched:
+    """A language model, and how many of the prompts that it read were cut."""
+
+    def __init__(self, lm: LanguageModel) -> None:
+        """Read by a language model."""
+        self.name, self._lm = lm.name, lm
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was read."""
+        self._read, self._cut = 0, 0
+
+    def __sklearn_clone__(self) -> Watched:
+        """Return itself: a clone of an estimator shares what is loaded."""
+        return self
+
+    def score(self, prompts: Sequence[Prompt], labels: Any, **given: Any) -> Scores:
+        """Score prompts as the language model does."""
+        found = self._lm.score(prompts, labels, **given)
+        self._read += len(prompts)
+        self._cut += int(found.truncated.sum())
+        return found
+
+    def describe(self) -> str:
+        """Return in words how many were cut, nothing where none was."""
+        if not self._cut:
+            return ""
+        return (
+            f"{self._cut:,} of {self._read:,} prompts were cut to fit the model, shots first, then the "
+            "first words of texts: what is not read has no effect, and comes back where another part is out"
+        )
+
+
+def cut_by(embedder: Embedder) -> str:
+    """Return in words how many texts a sentence encoder cut, nothing where none was."""
+    cut = embedder.describe()
+    return f"{cut}: a sentence behind that has no effect of its own" if cut else ""
+
+
+def language_model_of(
+    asked: ExplainOptions, prompt_file: PromptFile, say: Say
+) -> tuple[Watched | None, Any]:
+    """Return the language model and the calibration that was saved, as far as they are needed."""
+    if asked.approach not in WITH_LM:
+        return None, None
+    from promptpredict.loading import choose_device, choose_dtype, load_language_model
+    from promptpredict.models import here, pick
+
+    saved, source = None, pick(asked.model, say)
+    if asked.calibration:
+        from promptpredict.calibrating import load_saved
+
+        own = {"prompt": prompt_file.fingerprint, "model": here(source).fingerprint}
+        saved = load_saved(asked.calibration, [prompt_file], own)
+    if choose_dtype(asked.dtype, choose_device(asked.device)[0])[0].itemsize < 4:
+        say(ROUNDED)
+    lm = load_language_model(source, dtype=asked.dtype, device=asked.device, say=say)
+    return Watched(lm), saved
+
+
+def learned_from(
+    asked: ExplainOptions, prompt_file: PromptFile, labelled: Sequence[Record], say: Say
+) -> Sequence[Record]:
+    """Return the labelled records that an approach learns from, and say what it cannot learn."""
+    found = {prompt_file.label_of(record.label) for record in labelled}
+    lacking = [key for key in prompt_file.words if key not in found]
+    if asked.calibration:
+        return []  # numbers are placed among them
+    if not labelled or not lacking:
+        return labelled
+    none = f"{table_name(str(asked.train))} has no row of the label '{lacking[0]}'"
+    if asked.approach == ZERO_SHOT:
+        say(f"not calibrated on labels: {none}")
+        return []
+    say(f"warning: {none}: probabilities are those of the other labels, without it")
+    return labelled
+
+
+def fitted(
+    asked: ExplainOptions,
+    prompt_file: PromptFile,
+    labelled: Sequence[Record],
+    records: Sequence[Record],
+    lm: Watched | None,
+    embedder: Embedder,
+) -> Approach:
+    """Return the approach, fitted on the labelled records, or without any on none."""
+    import numpy as np
+
+    from promptpredict.cases import Draw
+    from promptpredict.estimating import estimator_of
+    from promptpredict.plans import Plan
+
+    rows, none = np.arange(len(labelled)), np.arange(0)
+    approach = estimator_of(
+        asked.approach,
+        prompt_file,
+        Plan(approaches=[asked.approach]),
+        Draw(budget=len(labelled), seed=asked.seed, fold=0, rows=rows, train=rows, test=none),
+        shots=asked.shots or PROBE_SHOTS,
+        model=lm,
+        encoder=embedder,
+    )
+    if "random_state" in approach.get_params():
+        approach.set_params(random_state=asked.seed)  # a table may be sorted; a draw is not
+    if labelled:
+        y = [label_of(prompt_file, record, str(asked.train)) for record in labelled]
+        approach.fit(list(labelled), y)
+    else:
+        with warnings.catch_warnings():  # numbers have been placed, or that was said
+            warnings.simplefilter("ignore", UserWarning)
+            approach.fit(list(records[:1]), None)
+    if lm is not None:
+        lm.begin()  # what it read so far is not what is explained
+    return approach
+
+
+def is_calibrated(approach: Approach, labelled: Sequence[Record]) -> bool:
+    """Whether probabilities are; labelled records may have been too few, or all of them shots."""
+    calibration = getattr(approach, "calibration_", None)
+    return bool(labelled) if calibration is None else calibration.method != "none"
