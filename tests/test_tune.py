@@ -449,6 +449,19 @@ def test_columns_that_were_not_trained_with_are_told(tiny_folder):
     assert said[0].startswith("warning: adapter was trained on prompts with city, and its")
 
 
+def test_an_adapter_of_texts_without_personal_data_is_for_such(tiny_folder):
+    pytest.importorskip("presidio_analyzer")
+    tune(tiny_folder, redact=True)
+    assert Card.load("adapter/card.json").redacted
+    labelled(4, "customers.csv")
+    plain = score(tiny_folder)[1][0]
+    assert plain == (
+        "warning: adapter was trained with --redact, and this run is without it: its calibration is "
+        "for the other prompts"
+    )
+    assert not any("warning" in line for line in score(tiny_folder, redact=True)[1])
+
+
 def test_a_model_that_was_moved_is_the_same_model(tiny_folder, tmp_path):
     tune(tiny_folder)
     moved = tmp_path / "moved"

@@ -57,7 +57,7 @@ class Card(Saved):
 
     ``base`` is the name of the language model and ``model`` its fingerprint, ``prompt`` that of the
     prompt file ``prompt_file``; ``data`` is a digest of the labelled records, of which prompts showed
-    the ``columns``, ``adapter`` one of the weights. ``before`` are the figures of the model as it was, ``after`` those with the adapter, both
+    the ``columns``, ``redacted`` whether personal data was kept out of them, ``adapter`` one of the weights. ``before`` are the figures of the model as it was, ``after`` those with the adapter, both
     on the ``held_out`` rows and calibrated by no more than the shift that training began with;
     ``calibration`` was found on the same rows. ``epochs`` were trained, of which ``best`` was kept
     (0: none): the last that was not worse than any by more than a standard error.
@@ -75,6 +75,7 @@ class Card(Saved):
     held_out: int
     seed: int
     columns: tuple[str, ...] = ()
+    redacted: bool = False
     tuning: Tuning
     epochs: int
     best: int
@@ -196,23 +197,33 @@ def unfit(
     table: str,
     records: Sequence[Record],
     shown: Sequence[str],
+    *,
+    redacted: bool,
 ) -> list[str]:
-    """Return warnings of what an adapter is not for: labelled ``records`` that calibrate, columns shown."""
+    """Return warnings of what an adapter is not for: labelled ``records`` that calibrate, other prompts.
+
+    These show the columns ``shown``, in which personal data is ``redacted``.
+    """
     found = []
     if has_learned(card, records):
         found.append(
             f"warning: {folder} was trained on episodes of {table}: calibrated on it, probabilities are "
             "surer than they are right; possible: other labelled records"
         )
-    if other := other_columns(card, shown):
+    if other := _other_columns(card, shown):
         found.append(
             f"warning: {folder} was trained on prompts {other}, and its calibration is for such; "
             "possible: the columns and --events that it was trained with"
         )
+    if isinstance(card, Card) and card.redacted != redacted:
+        found.append(
+            f"warning: {folder} was trained {'with' if card.redacted else 'without'} --redact, and this run "
+            f"is {'without' if card.redacted else 'with'} it: its calibration is for the other prompts"
+        )
     return found
 
 
-def other_columns(card: Card | EpisodeCard, shown: Sequence[str]) -> str:
+def _other_columns(card: Card | EpisodeCard, shown: Sequence[str]) -> str:
     """Return in words which columns the prompts of training had and these have not, or the reverse."""
     if isinstance(card, EpisodeCard) or not card.columns:
         return ""

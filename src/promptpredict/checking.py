@@ -167,7 +167,8 @@ def check(options: ScoreOptions) -> Given:
 
         card = fitting_card(options.adapter, files, options.shots)
         shown = list(filter(prompt_file.shows, header))
-        notes += unfit(options.adapter, card, table_name(str(options.train)), labelled, shown)
+        table = table_name(str(options.train))
+        notes += unfit(options.adapter, card, table, labelled, shown, redacted=options.redact)
     warnings = [f"warning: {warning}" for file in files for warning in file.warnings]
     seal = read_key(options.encrypt_key_file) if options.encrypt_key_file else None
     return Given(

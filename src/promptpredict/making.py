@@ -61,6 +61,7 @@ class Asked:
     out: Path
     dtype: str = "auto"
     device: str = "auto"
+    redacted: bool = False  # as the records were read
 
     @property
     def labels(self) -> list[str]:
@@ -135,6 +136,7 @@ def make_adapter(asked: Asked, say: Say = lambda _: None, *, quiet: bool = False
             held_out=len(judges),
             seed=asked.seed,
             columns=tuple(filter(asked.prompt_file.shows, asked.records[0].values)),
+            redacted=asked.redacted,
             tuning=asked.tuning,
             epochs=epochs,
             best=best,

@@ -63,6 +63,7 @@ def tune_table(options: TuneOptions, say: Say = lambda _: None) -> str:
         out=options.out,
         dtype=options.dtype,
         device=options.device,
+        redacted=options.redact,
     )
     part(asked)  # too few rows are known before the model loads
     try:
