@@ -311,6 +311,13 @@ def test_a_dry_run_counts_what_a_run_then_reads(loaded):
     assert not more.endswith("; 0 tokens to read")
 
 
+@pytest.mark.parametrize(("seeds", "said"), [(1, "1 adapter"), (3, "3 adapters")])
+def test_a_dry_run_counts_adapters(loaded, seeds, said):
+    text = compare(dry_run=True, approaches=("tuned",), budgets=(16,), seeds=seeds)
+    assert text.endswith(f" tokens to read, and {said} to train")
+    assert loaded["tiny"].asked == []
+
+
 def test_a_dry_run_where_no_approach_reads(loaded):
     assert compare(dry_run=True, approaches=("prior",)) == "no approach needs a language model"
     assert loaded == {}

@@ -322,10 +322,10 @@ def test_other_tasks_and_several_labels_without_one(fakes):
     assert str(lacking.value) == ("two.csv has no row of the label '1', which is to be explained")
     write("p.jinja", walked.NO_ID)
     with pytest.raises(PromptError) as itself:
-        run(fakes, approach="few-shot", train="train.csv")
+        run(fakes, approach="few-shot", train="train.csv", actionable=["amount"], below=0.5)
     assert str(itself.value) == (
-        "p.jinja names no id: a customer without one of its parts could be shown itself as a shot; "
-        "possible: id in the front matter, or an approach without shots"
+        "p.jinja names no id: a customer that is changed could be shown itself as a shot; possible: id "
+        "in the front matter, or an approach without shots"
     )
     write("p.jinja", walked.PROMPT.replace("binary", "regression").replace("labels: {1: [angry, sad], 0: happy}\npositive: 1", "bins: {words: [low, high], edges: [0, 1, 2]}"))  # fmt: skip
     with pytest.raises(PromptError) as refused:

@@ -467,9 +467,12 @@ def test_a_model_that_was_moved_is_the_same_model(tiny_folder, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(tiny_folder, moved)
     (moved / "README.md").write_text("Moved.")
-    (moved / ".cache").write_text("kept")
-    score(moved)
-    assert len(column("p_1")) == 40
+    (moved / ".cache" / "huggingface").mkdir(parents=True)
+    (moved / ".cache" / "huggingface" / "config.json.metadata").write_text("kept")
+    labelled(220, "customers.csv")
+    score(tiny_folder, base_rate=0.2, save_calibration="c.json")
+    score(moved, calibration="c.json")
+    assert np.mean(np.array(column("p_1"), float)) == pytest.approx(0.2, abs=1e-6)
 
 
 def test_rows_of_one_customer_stand_on_one_side(tiny_folder):
@@ -484,6 +487,25 @@ def test_rows_of_one_customer_stand_on_one_side(tiny_folder):
         assert 8 <= len(held) <= 24
     table("train.csv", HEADER, [f"t{n},1,told,{n % 2}" for n in range(80)])
     assert len(parted_of(tiny_folder)[2]) == 16  # all are one customer: they cannot be parted
+
+
+@pytest.mark.parametrize(("positives", "expected"), [(2, 13), (3, 13), (4, 13), (32, 12)])
+def test_a_customer_of_two_rows_holds_out_no_more_than_a_share(tiny_folder, positives, expected):
+    rows = [f"t{max(n, 1)},{max(n, 1)},told {max(n, 1)},{int(n >= 64 - positives)}" for n in range(64)]  # fmt: skip
+    table("train.csv", HEADER, rows)  # the first two are one customer
+    asked, train, held = parted_of(tiny_folder)
+    assert len(held) in (expected, expected + 1)
+    assert {asked.y[row] for row in train} == {asked.y[row] for row in held} == {"0", "1"}
+    assert (0 in train) == (1 in train)
+
+
+def test_a_customer_who_has_all_of_a_label_is_the_only_one_on_both_sides(tiny_folder):
+    names = [f"d{n // 2}" for n in range(62)] + ["p", "p"]
+    rows = [f"{name},1,{name} told,{int(name == 'p')}" for name in names]
+    table("train.csv", HEADER, rows)
+    for seed in range(4):
+        _, train, held = parted_of(tiny_folder, seed=seed)
+        assert {names[row] for row in train} & {names[row] for row in held} == {"p"}
 
 
 @pytest.fixture

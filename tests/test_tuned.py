@@ -293,6 +293,8 @@ def test_a_draw_that_cannot_be_parted_leaves_the_others_to_compare(tiny_folder):
         approaches=("tuned", "text"), budgets=(16,), seeds=1, memory_rows=0,
     )  # fmt: skip
     assert run.adapters_to_train == 0
+    apart = benchmark(records, approaches=("tuned", "text"), budgets=(4, 16), seeds=3)
+    assert apart.adapters_to_train == 3  # one a draw of 16
     found = run.run()
     assert {row.approach for row in found.rows} >= {"text"}
     assert "tuned" not in {row.approach for row in found.rows}

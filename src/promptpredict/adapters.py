@@ -57,7 +57,7 @@ class Card(Saved):
 
     ``base`` is the name of the language model and ``model`` its fingerprint, ``prompt`` that of the
     prompt file ``prompt_file``; ``data`` is a digest of the labelled records, of which prompts showed
-    the ``columns``, ``redacted`` whether personal data was kept out of them, ``adapter`` one of the weights. ``before`` are the figures of the model as it was, ``after`` those with the adapter, both
+    the ``columns``, ``redacted`` whether personal data was kept out of them (None: not known), ``adapter`` one of the weights. ``before`` are the figures of the model as it was, ``after`` those with the adapter, both
     on the ``held_out`` rows and calibrated by no more than the shift that training began with;
     ``calibration`` was found on the same rows. ``epochs`` were trained, of which ``best`` was kept
     (0: none): the last that was not worse than any by more than a standard error.
@@ -75,7 +75,7 @@ class Card(Saved):
     held_out: int
     seed: int
     columns: tuple[str, ...] = ()
-    redacted: bool = False
+    redacted: bool | None = None
     tuning: Tuning
     epochs: int
     best: int
@@ -215,7 +215,7 @@ def unfit(
             f"warning: {folder} was trained on prompts {other}, and its calibration is for such; "
             "possible: the columns and --events that it was trained with"
         )
-    if isinstance(card, Card) and card.redacted != redacted:
+    if isinstance(card, Card) and card.redacted not in (None, redacted):
         found.append(
             f"warning: {folder} was trained {'with' if card.redacted else 'without'} --redact, and this run "
             f"is {'without' if card.redacted else 'with'} it: its calibration is for the other prompts"

@@ -60,7 +60,8 @@ def load_saved(
     what = {"prompt": f"another prompt ({parts})", "model": "another model"}
     for name, fingerprint in own.items():
         saved = getattr(found, name)
-        if saved != fingerprint:
+        # Of a model by its files alone: a folder may have been moved.
+        if saved.rpartition("@")[2] != fingerprint.rpartition("@")[2]:
             raise DataError(
                 f"{path} was found with {what[name]}: {saved or 'unknown'}, and this run has "
                 f"{fingerprint}; possible: a new one with --save-calibration"

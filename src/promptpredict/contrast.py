@@ -188,7 +188,7 @@ def _searched(
 
 
 def _changed(record: Record, changes: Mapping[str, Value]) -> Record:
-    return replace(record, values={**record.values, **changes}, whole=record.whole or record)
+    return replace(record, values={**record.values, **changes})
 
 
 def _can_show(prompt_file: PromptFile, record: Record, changes: Mapping[str, Value]) -> bool:

@@ -145,10 +145,10 @@ def _check_approach(asked: ExplainOptions, prompt_file: PromptFile) -> None:
         raise DataError(f"{asked.approach} learns from labelled records; give them with --train")
     if asked.shots and asked.approach not in SHOWING:
         raise DataError(f"{asked.approach} shows no shots; possible: {', '.join(SHOWING)}")
-    if asked.approach in SHOWING and prompt_file.front.id is None:
+    if asked.actionable and asked.approach in SHOWING and prompt_file.front.id is None:
         raise PromptError(
-            f"{prompt_file.name} names no id: a customer without one of its parts could be shown itself "
-            "as a shot; possible: id in the front matter, or an approach without shots"
+            f"{prompt_file.name} names no id: a customer that is changed could be shown itself as a shot; "
+            "possible: id in the front matter, or an approach without shots"
         )
     places = prompt_file.front.numbers == "placed"  # which are learned from labelled records
     if asked.calibration and (asked.approach != ZERO_SHOT or (asked.train and not places)):

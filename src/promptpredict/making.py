@@ -43,7 +43,7 @@ from promptpredict.scoring import score_records
 from promptpredict.training import Lessons, Training
 
 _TOKENS = 1024  # read at once: the states of more take memory until their gradients are found
-METHOD = 2  # of training: an adapter that was kept from another one is not taken
+METHOD = 3  # of training: an adapter that was kept from another one is not taken
 _PACKAGES = ("promptpredict", "torch", "transformers", "peft")
 Say = Callable[[str], object]
 Columns = npt.NDArray[np.intp]
@@ -61,7 +61,7 @@ class Asked:
     out: Path
     dtype: str = "auto"
     device: str = "auto"
-    redacted: bool = False  # as the records were read
+    redacted: bool | None = None  # as the records were read; None: not known
 
     @property
     def labels(self) -> list[str]:

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -120,7 +120,7 @@ def _digest(model: Path) -> str:
     Reading all of a large model would take longer than loading it. The pieces lie closer together
     than the layers do, so that weights of which a few layers were trained differ in some.
     """
-    files = [model] if model.is_file() else sorted(filter(_counts, model.rglob("*")))
+    files = [model] if model.is_file() else sorted(_files(model))
     digest = hashlib.sha256()
     for file in files:
         size = file.stat().st_size
@@ -133,10 +133,14 @@ def _digest(model: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _counts(path: Path) -> bool:
-    """Whether a file is of a model: notes, licenses and what is hidden may come and go."""
-    aside = path.suffix == ".md" or path.name.startswith((".", "LICENSE"))
-    return path.is_file() and not aside
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files of a model: notes, licenses and what is hidden may come and go."""
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file() and not (
+            hidden or path.suffix == ".md" or path.name.startswith("LICENSE")
+        ):
+            yield path
 
 
 def cache_folder() -> Path:

@@ -28,8 +28,8 @@ def part(
 ) -> tuple[list[int], list[int]]:
     """Return the places of records that train, and of those held out: a share of each label, 8 at least.
 
-    Records of one group stand on one side, and those of one customer where that is possible. Raises
-    DataError where there are too few.
+    Records of one group stand on one side, and those of one customer, but for one who has all rows of
+    a label. Raises DataError where there are too few.
     """
     labels = list(prompt_file.words)
     columns = columns_of([prompt_file.label_of(record.label) for record in records], labels)
@@ -42,24 +42,26 @@ def part(
             )
     if len(columns) < LEAST:
         raise DataError(f"there are {len(columns)} labelled rows; an adapter needs {LEAST} or more")
-    groups = groups_of(records)
-    held = None
-    for together in filter(None, (customers_of(prompt_file, records), groups)):
-        held = _drawn_groups(columns, together, seed) if held is None else held
-    if held is None and groups is not None:
+    groups, customers = groups_of(records), customers_of(prompt_file, records)
+    if groups is None:
+        held = _drawn(columns, counts, share, seed, customers)
+    else:
+        held = _drawn_groups(columns, customers or groups, seed) or _drawn_groups(
+            columns, groups, seed
+        )
+    if not held:
         raise DataError(
             "the groups of the labelled rows cannot be parted so that every label both trains "
             f"and is held out, with {HELD} rows or more on both sides; possible: more groups, or none"
         )
-    held = _drawn(columns, counts, share, seed) if held is None else held
     every = range(len(columns))
     return [row for row in every if row not in held], [row for row in every if row in held]
 
 
-def _drawn_groups(columns: Columns, groups: Sequence[str], seed: int) -> set[int] | None:
+def _drawn_groups(columns: Columns, groups: Sequence[str], seed: int) -> set[int]:
     """Draw groups to be held out: a fifth of the rows, and more until these are 8 and of every label.
 
-    None where no groups do that and leave every label to train on.
+    None of them where no groups do that and leave every label to train on.
     """
     held: set[int] = set()
     # The smallest first: a group of most rows is to train.
@@ -69,14 +71,38 @@ def _drawn_groups(columns: Columns, groups: Sequence[str], seed: int) -> set[int
         sides = [set(columns[sorted(held)].tolist()), set(columns[left].tolist())]
         if len(held) >= HELD and len(left) >= HELD and sides == [set(columns.tolist())] * 2:
             return held
-    return None
+    return set()
 
 
-def _drawn(columns: Columns, counts: Columns, share: float, seed: int) -> set[int]:
-    """Draw rows to be held out: of each label a share, one at least, and one is left."""
+def _drawn(
+    columns: Columns, counts: Columns, share: float, seed: int, customers: Sequence[str] | None
+) -> set[int]:
+    """Draw rows to be held out: of each label a share, one at least, and one is left.
+
+    Rows of one customer go together, but for one who has all rows of a label.
+    """
     taken = np.clip(np.rint(share * counts).astype(int), 1, counts - 1)
     while taken.sum() < HELD:
         taken[(counts - 1 - taken).argmax()] += 1
     rng = np.random.default_rng(seed)
-    rows = [rng.permutation(np.flatnonzero(columns == label)) for label in range(len(counts))]
-    return {int(row) for own, count in zip(rows, taken, strict=True) for row in own[:count]}
+    orders = [rng.permutation(np.flatnonzero(columns == label)) for label in range(len(counts))]
+    of: dict[str, list[int]] = {}
+    for row, customer in enumerate(customers or ()):
+        of.setdefault(customer, []).append(row)
+    held: set[int] = set()
+    found = np.zeros_like(counts)  # rows of each label that are held
+
+    def hold(label: int, *, together: bool) -> None:
+        for row in orders[label].tolist():
+            rows = of[customers[row]] if customers and together else [row]
+            more = np.bincount(columns[rows], minlength=len(counts))
+            if found[label] < taken[label] and row not in held and (found + more < counts).all():
+                held.update(rows)
+                found[:] += more
+
+    for label in range(len(counts)):
+        hold(label, together=True)
+    for label in range(len(counts)):
+        if not found[label] or len(held) < HELD:
+            hold(label, together=False)
+    return held

@@ -60,7 +60,7 @@ def render_row(asked: RenderOptions, say: Say = lambda _: None) -> str:
 
         prompt_file = binned(prompt_file, targets_of(pool))
     [prompt_file], notes = placed_files([prompt_file], None if asked.train is None else pool)
-    for note in notes:
+    for note in [*notes, *asked.notes]:
         say(note)
     shots = _shots(asked, prompt_file, pool, record) if asked.shots else ()
     prompt = prompt_file.render(record, shots)

@@ -18,7 +18,8 @@ from promptpredict.approach import Approach, Probabilities, Prompted
 from promptpredict.manylabels import cross_calibrated
 from promptpredict.models import Source, pick
 from promptpredict.reading import check_scored
-from promptpredict.records import Record, groups_of
+from promptpredict.records import Record
+from promptpredict.sameness import customers_of
 from promptpredict.scores import LanguageModel, Scores
 from promptpredict.scoring import score_records
 
@@ -96,7 +97,7 @@ class TunedClassifier(Approach):
             [self.prompt_file_.label_of(record.label) for record in held],
             labels=list(self.prompt_file_.words),
             positive=self.prompt_file_.front.positive,
-            groups=groups_of(held),
+            groups=customers_of(self.prompt_file_, held),
         )
         found[rows] = self.by_class(said)
         return found
