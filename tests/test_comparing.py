@@ -425,6 +425,7 @@ def test_several_models_stand_side_by_side(loaded, quick):
     assert found.about.settings["models"] == ["tiny@1 float32", "other@1 float32"]
 
 
+@pytest.mark.slow
 def test_models_that_cannot_score_other_rows_stand_on_the_same(loaded, quick):
     """Rows are left out for a model, too, because another cannot score them."""
     given = {"models": ("tiny", "other"), "budgets": (0, 16, "all"), "seeds": 2}

@@ -79,6 +79,7 @@ def test_json_lines_of_anything_keep_their_rows(objects):
     assert found in (0, len(objects))
 
 
+@pytest.mark.slow
 @QUICK
 @given(ROWS)
 def test_every_customer_of_a_csv_is_scored_by_its_own_text(fakes, rows):

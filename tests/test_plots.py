@@ -264,6 +264,7 @@ def test_ids_of_a_picture_are_its_own_and_all_there(figure):
     assert set(re.findall(r'(?:url\(#|href="#)([^)"]+)', drawn)) == set(ids)
 
 
+@pytest.mark.slow
 def test_pictures_are_the_same_bytes_every_time_and_whatever_the_user_has_set(shown):
     import matplotlib
 
