@@ -499,6 +499,15 @@ def test_a_customer_of_two_rows_holds_out_no_more_than_a_share(tiny_folder, posi
     assert (0 in train) == (1 in train)
 
 
+def test_a_customer_of_most_rows_trains(tiny_folder):
+    names = ["p"] * 30 + [f"d{n}" for n in range(34)]
+    table("train.csv", HEADER, [f"{name},{n},{n} told,{n % 2}" for n, name in enumerate(names)])
+    for seed in range(4):
+        _, train, held = parted_of(tiny_folder, seed=seed)
+        assert "p" not in {names[row] for row in held}
+        assert len(held) == 12
+
+
 def test_a_customer_who_has_all_of_a_label_is_the_only_one_on_both_sides(tiny_folder):
     names = [f"d{n // 2}" for n in range(62)] + ["p", "p"]
     rows = [f"{name},1,{name} told,{int(name == 'p')}" for name in names]

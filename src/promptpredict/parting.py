@@ -46,9 +46,8 @@ def part(
     if groups is None:
         held = _drawn(columns, counts, share, seed, customers)
     else:
-        held = _drawn_groups(columns, customers or groups, seed) or _drawn_groups(
-            columns, groups, seed
-        )
+        held = _drawn_groups(columns, customers or groups, seed)
+        held = held or _drawn_groups(columns, groups, seed)
     if not held:
         raise DataError(
             "the groups of the labelled rows cannot be parted so that every label both trains "
@@ -95,6 +94,8 @@ def _drawn(
     def hold(label: int, *, together: bool) -> None:
         for row in orders[label].tolist():
             rows = of[customers[row]] if customers and together else [row]
+            if len(rows) > taken.sum():
+                continue  # who has most rows is to train
             more = np.bincount(columns[rows], minlength=len(counts))
             if found[label] < taken[label] and row not in held and (found + more < counts).all():
                 held.update(rows)
