@@ -1,7 +1,7 @@
 """A calibration that was found on labelled rows, moved to a known base rate.
 
-Knows calibrations and rates; knows nothing of where either comes from. Slopes stay, and so does the
-order of the rows.
+Knows calibrations and rates; knows nothing of where either comes from. Slopes stay; so does, of two
+labels, the order of the rows.
 """
 
 from __future__ import annotations
