@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, nodes
 from jinja2.compiler import CodeGenerator, Frame
@@ -143,7 +143,7 @@ class Environment(ImmutableSandboxedEnvironment):
             return obj.values[argument]
         return super().getitem(obj, argument)
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(__self: Self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call from a template; what comes back is tidied."""
         return __self._tidy(super().call(__context, __obj, *args, **kwargs))
 
