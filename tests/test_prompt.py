@@ -439,8 +439,8 @@ def test_bins_need_edges():
     assert str(caught.value) == (
         "p: a block shows 'bins', which need 'bins.edges', or edges from labelled records"
     )
-    bins = found.bins([1.0, 2.0, 3.0, 4.0])
-    assert "low: 1 to 2 = 1 EUR to 2 EUR;" in found.render(Record(1, "", {"a": 1}), bins=bins).user
+    cut = found.with_edges([1.0, 2.0, 3.0, 4.0])
+    assert "low: 1 to 2 = 1 EUR to 2 EUR;" in cut.render(Record(1, "", {"a": 1})).user
     with pytest.raises(PromptError) as unknown:
         found.label_of("3")
     assert str(unknown.value) == "p: a target has no bin without 'bins.edges'"

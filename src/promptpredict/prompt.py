@@ -107,13 +107,13 @@ class PromptFile:
         front = self.front
         return Roles(front.id, front.target, tuple(front.text), tuple(front.ignore))
 
-    def label_of(self, value: object, *, bins: Sequence[Bin] | None = None) -> str:
+    def label_of(self, value: object) -> str:
         """Return the label key of a data value in any of its spellings; of a regression, the bin.
 
         Raises DataError for a value that is none of them.
         """
         if self.front.bins:
-            return self._bin_of(value, self.bins() if bins is None else bins)
+            return self._bin_of(value)
         keys = {spelling(key): key for key in self.front.labels}
         key = keys.get(spelling(value))
         if key is None:
@@ -124,8 +124,8 @@ class PromptFile:
             )
         return key
 
-    def _bin_of(self, value: object, bins: Sequence[Bin]) -> str:
-        if not bins:
+    def _bin_of(self, value: object) -> str:
+        if not (bins := self.bins()):
             raise PromptError(f"{self.name}: a target has no bin without 'bins.edges'")
         try:
             number = float(str(value))
@@ -134,17 +134,13 @@ class PromptFile:
             raise DataError(text) from None
         return bins[bisect_right([bin.low for bin in bins[1:]], number)].word
 
-    def bins(self, edges: Sequence[float] | None = None) -> tuple[Bin, ...]:
-        """Return the bins of a regression between ``edges``, or the file's own edges.
-
-        Empty where the edges are not known, and for other tasks.
-        """
+    def bins(self) -> tuple[Bin, ...]:
+        """Return the bins of a regression; none where the edges are not known, and for other tasks."""
         own = self.front.bins
-        edges = own.edges if own and edges is None else edges
-        if own is None or edges is None:
+        if own is None or own.edges is None:
             return ()
         look = self.look(self.front.target)
-        whole = [int(edge) if float(edge).is_integer() else float(edge) for edge in edges]
+        whole = [int(edge) if float(edge).is_integer() else float(edge) for edge in own.edges]
         marks = [(edge, show(edge, format=look.format, unit=look.unit)) for edge in whole]
         spans = zip(own.words, pairwise(marks), strict=True)
         return tuple(
@@ -240,39 +236,33 @@ class PromptFile:
         return text + (self.standing.behind(column, value) if self.standing else "")
 
     def render(
-        self,
-        record: Record,
-        shots: Sequence[Record] = (),
-        *,
-        bins: Sequence[Bin] | None = None,
-        drop_words: int = 0,
+        self, record: Record, shots: Sequence[Record] = (), *, drop_words: int = 0
     ) -> Prompt:
         """Render a record after its shots.
 
-        ``bins`` are needed where the edges come from training targets; ``drop_words`` leaves out
-        the first words of the record's text columns. Raises DataError with the row that failed.
+        ``drop_words`` leaves out the first words of the record's text columns. Raises DataError
+        with the row that failed.
         """
-        bins = self.bins() if bins is None else bins
-        system, user, answer = self._render(record, bins, drop_words)
-        turns = tuple(self._turn(shot, bins) for shot in shots)
+        system, user, answer = self._render(record, drop_words)
+        turns = tuple(self._turn(shot) for shot in shots)
         if self.front.layout == "one":
             user = "\n\n".join([*(f"{turn.user}\n{turn.reply}" for turn in turns), user])
             turns = ()
 
         def shorter(dropped: int, words: int) -> Prompt:
-            return self.render(record, shots[dropped:], bins=bins, drop_words=drop_words + words)
+            return self.render(record, shots[dropped:], drop_words=drop_words + words)
 
         left = max(self.text_words(record) - drop_words, 0)
         return Prompt(system, turns, user, answer, len(shots), left, shorter)
 
     def render_customer(self, record: Record) -> str:
         """Render the customer block alone, which is what the sentence encoder reads."""
-        return self._parts(("customer",), record, self.bins(), 0)[0]
+        return self._parts(("customer",), record, 0)[0]
 
     def render_panel(self, record: Record, question: str, *, drop_words: int = 0) -> Prompt:
         """Render a record with one question of the panel in place of the file's own."""
         aside = self.front.panel[question]
-        system, customer = self._parts(("system", "customer"), record, self.bins(), drop_words)
+        system, customer = self._parts(("system", "customer"), record, drop_words)
         user = f"{customer}\n{aside.question}".strip()
 
         def shorter(_: int, words: int) -> Prompt:
@@ -286,27 +276,23 @@ class PromptFile:
         texts = (record.values.get(column) for column in self.front.text)
         return sum(len(WORD.findall(text)) for text in texts if isinstance(text, str))
 
-    def _render(self, record: Record, bins: Sequence[Bin], drop_words: int) -> tuple[str, str, str]:
-        system, customer, question, answer = self._parts(PARTS, record, bins, drop_words)
+    def _render(self, record: Record, drop_words: int) -> tuple[str, str, str]:
+        system, customer, question, answer = self._parts(PARTS, record, drop_words)
         return system, f"{customer}\n{question}".strip(), answer
 
-    def _turn(self, shot: Record, bins: Sequence[Bin]) -> Turn:
-        _, user, answer = self._render(shot, bins, 0)
+    def _turn(self, shot: Record) -> Turn:
+        _, user, answer = self._render(shot, 0)
         try:
-            word = self.words[self.label_of(shot.label, bins=bins)][0]
+            word = self.words[self.label_of(shot.label)][0]
         except DataError as error:
             raise DataError(f"row {shot.row}: {error}") from None
         return Turn(user, f"{answer}{joiner(answer, word, self.front.join)}{word}")
 
-    def _parts(
-        self, parts: tuple[str, ...], record: Record, bins: Sequence[Bin], drop_words: int
-    ) -> list[str]:
-        return self._once(parts, Same(record), tuple(bins), drop_words)
+    def _parts(self, parts: tuple[str, ...], record: Record, drop_words: int) -> list[str]:
+        return self._once(parts, Same(record), drop_words)
 
-    def _render_once(
-        self, parts: tuple[str, ...], same: Same, bins: Sequence[Bin], drop_words: int
-    ) -> list[str]:
-        record = same.record
+    def _render_once(self, parts: tuple[str, ...], same: Same, drop_words: int) -> list[str]:
+        record, bins = same.record, self.bins()
         if "bins" in self._blocks.names and not bins:
             raise PromptError(
                 f"{self.name}: a block shows 'bins', which need 'bins.edges', or edges from "
