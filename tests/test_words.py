@@ -269,7 +269,6 @@ def test_a_tree_of_words_that_begin_alike():
     assert WordTree.build([(1, 2, 3), (1, 2, 4), (1, 5), (6,)]) == WordTree(
         tokens=(1, 2),
         parents=(-1, 0),
-        depths=(1, 2),
         steps=(
             ((-1, 1), (0, 2), (1, 3)),
             ((-1, 1), (0, 2), (1, 4)),
@@ -280,7 +279,7 @@ def test_a_tree_of_words_that_begin_alike():
 
 
 def test_words_of_one_token_need_no_node():
-    assert WordTree.build([(1,), (2,)]) == WordTree((), (), (), (((-1, 1),), ((-1, 2),)))
+    assert WordTree.build([(1,), (2,)]) == WordTree((), (), (((-1, 1),), ((-1, 2),)))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -294,7 +293,6 @@ def test_a_tree_against_brute_force(seed):
     assert len(paths) == len(prefixes)
     assert set(paths) == prefixes
     assert all(parent < node for node, parent in enumerate(tree.parents))
-    assert list(tree.depths) == [len(each) for each in paths]
     for ids, steps in zip(entries, tree.steps, strict=True):
         walked = [(path(tree, node), token) for node, token in steps]
         assert walked == [(ids[:at], ids[at]) for at in range(len(ids))]

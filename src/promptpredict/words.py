@@ -54,14 +54,13 @@ class WordIds:
 class WordTree:
     """The tokens that must be read to score every entry, each once.
 
-    Node i is input token ``tokens[i]`` below node ``parents[i]`` (-1: the answer position) at
-    depth ``depths[i]`` (from 1). Entry e has probability Π P(token | node) over its ``steps[e]``,
-    pairs (node, token), where node -1 is the answer position. Entries of one token need no node.
+    Node i is input token ``tokens[i]`` below node ``parents[i]`` (-1: the answer position). Entry e
+    has probability Π P(token | node) over its ``steps[e]``, pairs (node, token), where node -1 is
+    the answer position. Entries of one token need no node.
     """
 
     tokens: Ids
     parents: Ids
-    depths: Ids
     steps: tuple[tuple[tuple[int, int], ...], ...]
 
     @classmethod
@@ -75,7 +74,6 @@ class WordTree:
         return cls(
             tokens=tuple(prefix[-1] for prefix in inner),
             parents=tuple(nodes[prefix[:-1]] for prefix in inner),
-            depths=tuple(len(prefix) for prefix in inner),
             steps=tuple(
                 tuple((nodes[ids[:at]], ids[at]) for at in range(len(ids))) for ids in entries
             ),
