@@ -12,7 +12,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -76,7 +76,7 @@ class Ledger:
         """Open a ledger, or begin one."""
         self.path, self.run = path, 0
         self._lock: Any = None
-        try:
+        with self._to_be("opened"):
             self._file = sqlite3.connect(str(path or ":memory:"), isolation_level=None)
             self._file.execute("pragma journal_mode = wal")
             self._file.execute("pragma synchronous = normal")
@@ -84,8 +84,6 @@ class Ledger:
             names = [row[1] for row in self._file.execute("pragma table_info(scores)")]
             if "run" not in names:
                 self._file.execute(_NEWER)
-        except sqlite3.Error as error:
-            raise self._fault("opened", error) from None
 
     @classmethod
     def held(cls, path: Path, *, restart: bool = False) -> Ledger:
@@ -119,10 +117,8 @@ class Ledger:
         """Write down who holds the ledger from now on: at once, as a model may take long to load."""
         now = datetime.now().astimezone().isoformat(" ", "seconds")
         name = f"process {os.getpid()} on {gethostname()}, since {now}"
-        try:
+        with self._to_be("written"):
             self._file.execute("insert or replace into holder values (1, ?)", (name,))
-        except sqlite3.Error as error:
-            raise self._fault("written", error) from None
 
     @classmethod
     def _holder(cls, path: Path) -> str:
@@ -139,7 +135,7 @@ class Ledger:
         Returns whether it goes on. ``identity`` says what is run: the same for a run that ends with
         the same output.
         """
-        try:
+        with self._to_be("written"):
             last = self._file.execute(
                 "select number, identity, finished from runs order by number desc limit 1"
             ).fetchone()
@@ -148,8 +144,6 @@ class Ledger:
             self._file.execute(
                 "insert or replace into runs values (?, ?, 0, null, null)", (self.run, identity)
             )
-        except sqlite3.Error as error:
-            raise self._fault("written", error) from None
         return goes_on
 
     def finish(self, watched: str = "", bins: Mapping[int, int] | None = None) -> None:
@@ -158,61 +152,50 @@ class Ledger:
         ``watched`` says what bins can be compared with: those of the same question to the same model.
         """
         counts = json.dumps(sorted((bins or {}).items()))
-        try:
+        with self._to_be("written"):
             self._file.execute(
                 "update runs set finished = 1, watched = ?, bins = ? where number = ?",
                 (watched, counts, self.run),
             )
-        except sqlite3.Error as error:
-            raise self._fault("written", error) from None
 
     def last_bins(self, watched: str) -> dict[int, int]:
         """Return the bins of the last finished run that can be compared; none where there is none."""
-        try:
+        with self._to_be("read"):
             found = self._file.execute(
                 "select bins from runs where finished and watched = ? order by number desc limit 1",
                 (watched,),
             ).fetchone()
-        except sqlite3.Error as error:
-            raise self._fault("read", error) from None
         return dict(json.loads(found[0])) if found else {}
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Entry]:
         """Return the entries of those keys that are known."""
         found = {}
-        try:
+        with self._to_be("read"):
             for start in range(0, len(keys), _AT_ONCE):
                 some = keys[start : start + _AT_ONCE]
                 marks = ",".join("?" * len(some))
                 for row in self._file.execute(f"select * from scores where key in ({marks})", some):
                     found[row[0]] = _entry(*row[1:])
-        except sqlite3.Error as error:
-            raise self._fault("read", error) from None
         return found
 
     def put(self, entries: Iterable[tuple[bytes, Entry]]) -> None:
         """Keep entries, all of them or none."""
-        try:
-            with self._file:
-                self._file.execute("begin immediate")
-                self._file.executemany(
-                    "insert or replace into scores values (?,?,?,?,?,?,?,?,?,?)",
-                    _rows(entries, self.run),
-                )
-        except sqlite3.Error as error:
-            raise self._fault("written", error) from None
+        with self._to_be("written"), self._file:
+            self._file.execute("begin immediate")
+            self._file.executemany(
+                "insert or replace into scores values (?,?,?,?,?,?,?,?,?,?)",
+                _rows(entries, self.run),
+            )
 
     def spent(self) -> tuple[int, float, float]:
         """Return the prompts that were read, their own tokens, and the seconds that these took.
 
         What prompts begin with in common, such as shots, is read once for many, and not among them.
         """
-        try:
+        with self._to_be("read"):
             found = self._file.execute(
                 "select count(*), total(shared), total(shared * rate) from scores"
             ).fetchone()
-        except sqlite3.Error as error:
-            raise self._fault("read", error) from None
         return int(found[0]), float(found[1]), float(found[2])
 
     def close(self) -> None:
@@ -221,11 +204,16 @@ class Ledger:
         if self._lock:
             self._lock.release()
 
-    def _fault(self, what: str, error: sqlite3.Error) -> DataError:
-        return DataError(
-            f"{self.path}: the ledger cannot be {what} ({error}); possible: another folder, or "
-            "without this file, which holds only what can be computed again"
-        )
+    @contextmanager
+    def _to_be(self, done: str) -> Iterator[None]:
+        """Turn SQLite's errors into a DataError that names the file, and what could not be done."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise DataError(
+                f"{self.path}: the ledger cannot be {done} ({error}); possible: another folder, or "
+                "without this file, which holds only what can be computed again"
+            ) from None
 
 
 def _entry(
