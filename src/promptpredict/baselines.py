@@ -69,7 +69,9 @@ class StructuredClassifier(Approach):
         self.encoder_ = encoder_of(self.prompt_file_, records)
         seed = self.random_state
         linear = self.kind == "linear"
-        default, *candidates = _strengths() if linear else trees(len(records), seed)
+        default, *candidates = (
+            logistic((0.1, 0.03, 0.1, 0.3, 1.0, 10.0)) if linear else trees(len(records), seed)
+        )
         # The encoder has read all training rows, so cross-validation inside them sees the scales
         # and the categories of a fold that it tests. None of these knows a label, and encoding
         # each fold by itself would encode the rows 5 times for each candidate.
@@ -256,11 +258,6 @@ def encoder_of(prompt_file: PromptFile, records: Sequence[Record]) -> ColumnEnco
     if fault := unusable("structured", prompt_file, columns):
         raise DataError(fault)
     return ColumnEncoder(shown_columns(prompt_file, columns)).fit(records)
-
-
-def _strengths() -> list[Any]:
-    """Return logistic regressions for columns of unit variance, the default first."""
-    return logistic((0.1, 0.03, 0.1, 0.3, 1.0, 10.0))
 
 
 def texts_of(prompt_file: PromptFile, records: Sequence[Record]) -> list[str]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from promptpredict import calibration as calibrate
 from promptpredict import manylabels
-from promptpredict.approach import Probabilities, Prompted, checked, load_prompt_file
+from promptpredict.approach import Approach, Probabilities, Prompted, checked, load_prompt_file
 from promptpredict.calibration import Calibration
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
@@ -24,7 +24,7 @@ from promptpredict.labelled import drawn, label_shares
 from promptpredict.placing import placed_for_fit
 from promptpredict.priors import informed
 from promptpredict.rates import Rate
-from promptpredict.reading import ByLanguageModel
+from promptpredict.reading import Reader
 from promptpredict.records import Record, groups_of, records_from_frame
 from promptpredict.scores import LanguageModel
 from promptpredict.shots import Select, Shots
@@ -33,7 +33,7 @@ from promptpredict.shotsets import ShotSets, spread
 _CALIBRATIONS = ("platt", "base_rate", "none")
 
 
-class PromptClassifier(ByLanguageModel):
+class PromptClassifier(Reader, Approach):
     """Scores label words with a language model, zero-shot or with shots.
 
     ``prompt`` is a prompt file (path, shipped name, or loaded); without one, every column is
@@ -138,14 +138,13 @@ class PromptClassifier(ByLanguageModel):
         y = [self.prompt_file_.label_of(record.label) for record in rest]
         if self.calibration == "none" or set(y) < set(labels):
             return calibrate.none(labels, positive)
-        return self._platt(self._scores_held_out(rest).logprobs, y)
-
-    def _platt(self, logprobs: npt.NDArray[Any], y: Sequence[str]) -> Calibration:
-        """Fit to some of the rows, at the level of them all: balanced shots take more of the rare."""
-        front = self.prompt_file_.front
-        labels = list(self.prompt_file_.words)
+        # At the level of all rows: balanced shots take more of the rare label.
         return manylabels.fit_labels(
-            logprobs, y, labels=labels, positive=front.positive, level=self._level
+            self._scores_held_out(rest).logprobs,
+            y,
+            labels=labels,
+            positive=positive,
+            level=self._level,
         )
 
     def _asked(self, rest: Sequence[Record]) -> list[Record]:
@@ -200,7 +199,7 @@ class PromptClassifier(ByLanguageModel):
         return logprobs
 
 
-class ProbeClassifier(ByLanguageModel):
+class ProbeClassifier(Reader, Approach):
     """Logistic regression on the language model's last hidden states.
 
     That of the answer position, their mean over the customer's turn, and the label log-odds: the

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from promptpredict.approach import Probabilities, Prompted
+from promptpredict.approach import Approach, Probabilities, Prompted
 from promptpredict.errors import PromptError
 from promptpredict.heads import fit_head
 from promptpredict.priors import informed
-from promptpredict.reading import ByLanguageModel, check_scored
+from promptpredict.reading import Reader, check_scored
 from promptpredict.records import Record, groups_of
 from promptpredict.scores import LanguageModel
 from promptpredict.scoring import score_panel
 
 
-class PanelClassifier(ByLanguageModel):
+class PanelClassifier(Reader, Approach):
     """Logistic regression on the log-odds of the prompt file's side questions.
 
     With two labels the file's own question is one of them, the first: it weighs as much as all the

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from promptpredict.approach import Approach
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import UnscoredError
 from promptpredict.prompt import PromptFile
@@ -83,12 +82,8 @@ class Reader:
     def language_model(self) -> LanguageModel:
         """Return the language model, loaded when it is first needed."""
         if not hasattr(self, "model_"):
-            self.model_ = _language_model(self.model)
+            self.model_ = _load(self.model) if isinstance(self.model, str) else self.model
         return self.model_
-
-
-class ByLanguageModel(Reader, Approach):
-    """What the approaches share that read customers with a language model."""
 
 
 def check_scored(records: Sequence[Record], faults: Mapping[int, str]) -> None:
@@ -97,14 +92,9 @@ def check_scored(records: Sequence[Record], faults: Mapping[int, str]) -> None:
         raise UnscoredError({records[index].row: fault for index, fault in faults.items()})
 
 
-def _language_model(model: str | LanguageModel) -> LanguageModel:
-    """Return the language model of a name (``auto``: the choice for this machine), or itself."""
-    return _load(model) if isinstance(model, str) else model
-
-
 @lru_cache(maxsize=1)
 def _load(model: str) -> LanguageModel:
-    """Load a language model by its name, once for all folds of a cross-validation."""
+    """Load a language model by its name (``auto``: the choice for this machine), once for all folds."""
     from promptpredict.loading import load_language_model
     from promptpredict.models import pick
 
