@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from promptpredict.calibration import Calibration
 from promptpredict.episodecards import EpisodeCard, Lora
@@ -44,10 +44,9 @@ class Tuning(Lora):
     balance: bool = True
 
 
-class Judged(BaseModel):
+class Judged(BaseModel, frozen=True, extra="forbid"):
     """How good label probabilities are on held-out rows; no ROC AUC where labels are not two."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     log_loss: float
     roc_auc: float | None
 

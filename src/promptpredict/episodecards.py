@@ -8,19 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from promptpredict.saved import Saved
 
 
-class Lora(BaseModel):
+class Lora(BaseModel, frozen=True, extra="forbid"):
     """What is trained, and how fast.
 
     ``rank`` and ``alpha`` are those of LoRA. ``layers`` is the share of the layers that get one, the
     last ones. ``batch`` counts what a step learns from.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     rank: int = Field(default=8, ge=1, le=256)
     alpha: float = Field(default=16.0, gt=0)
     layers: float = Field(default=1.0, gt=0, le=1)
@@ -41,10 +40,9 @@ class EpisodeTuning(Lora):
     own: float = Field(default=0.5, ge=0, le=1)
 
 
-class EpisodeJudged(BaseModel):
+class EpisodeJudged(BaseModel, frozen=True, extra="forbid"):
     """How well labels are told behind so many ``shots``, in ``episodes`` that nobody was trained on."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     shots: int
     episodes: int
     log_loss: float

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from promptpredict.errors import DataError
 from promptpredict.writing import whole
@@ -20,10 +20,9 @@ from promptpredict.writing import whole
 Verdict = Literal["better", "worse", "no worse", "undecided"]
 
 
-class Value(BaseModel):
+class Value(BaseModel, extra="forbid"):
     """A metric, and the ends of its 95 % bootstrap interval over the test rows where it has one."""
 
-    model_config = ConfigDict(extra="forbid")
     value: float | None
     low: float | None = None
     high: float | None = None
@@ -49,10 +48,9 @@ def model_of(approach: str) -> str:
     return approach.partition(" @ ")[2]
 
 
-class Row(BaseModel):
+class Row(BaseModel, extra="forbid"):
     """What one approach did with one label budget and one seed."""
 
-    model_config = ConfigDict(extra="forbid")
     table: str
     prompt: str
     model: str
@@ -92,7 +90,7 @@ class Share(Row):
     asked: float
 
 
-class Difference(BaseModel):
+class Difference(BaseModel, extra="forbid"):
     """An approach against another at one budget, paired on the same test rows, over the seeds.
 
     ``low`` and ``high`` are the 95 % interval of this difference alone; ``holm_low`` and
@@ -101,7 +99,6 @@ class Difference(BaseModel):
     is two-sided, by the deviation of the resamples, before the correction.
     """
 
-    model_config = ConfigDict(extra="forbid")
     approach: str
     against: str
     budget: int
@@ -123,29 +120,27 @@ class Difference(BaseModel):
         return f"{value} (95 % {low} to {high}): {self.verdict}"
 
 
-class Crossover(BaseModel):
+class Crossover(BaseModel, extra="forbid"):
     """From which label budget on one approach is as good as another.
 
     As good: the 95 % interval of the paired difference, of this pair alone, is above -0.02. None
     where it is not at the largest budget that both have.
     """
 
-    model_config = ConfigDict(extra="forbid")
     approach: str
     against: str
     budget: int | None
 
 
-class Flag(BaseModel):
+class Flag(BaseModel, extra="forbid"):
     """Something about the table that makes figures look better than they are."""
 
-    model_config = ConfigDict(extra="forbid")
     kind: Literal["leak", "after the outcome", "memorised", "duplicates", "reversed"]
     column: str | None
     text: str
 
 
-class Attacked(BaseModel):
+class Attacked(BaseModel, extra="forbid"):
     """How far an attack in a customer's text moves the log-odds of the label that it aims at.
 
     ``median`` and ``most`` are in nats, over ``customers``; of their own text left out, the
@@ -153,7 +148,6 @@ class Attacked(BaseModel):
     least likely label became the most likely. None where no customer could be scored.
     """
 
-    model_config = ConfigDict(extra="forbid")
     attack: str
     kind: str
     customers: int
@@ -162,17 +156,16 @@ class Attacked(BaseModel):
     turned: float | None = None
 
 
-class Shown(BaseModel):
+class Shown(BaseModel, extra="forbid"):
     """The shots of one draw: row of the table and label of each, in order."""
 
-    model_config = ConfigDict(extra="forbid")
     approach: str
     budget: int
     seed: int
     shots: list[tuple[int, str]]
 
 
-class About(BaseModel):
+class About(BaseModel, extra="forbid"):
     """What the figures depend on, and what a reader wants to see of the run; no customer's text.
 
     ``prompt_text`` is a whole prompt as the model saw it, with the values of a customer masked
@@ -182,7 +175,6 @@ class About(BaseModel):
     ``tokens`` and ``passes`` are what language models read in this run.
     """
 
-    model_config = ConfigDict(extra="forbid")
     started: str = ""
     seconds: float = 0.0
     hardware: str = ""
@@ -198,10 +190,9 @@ class About(BaseModel):
     truncated: dict[str, int] = {}
 
 
-class Results(BaseModel):
+class Results(BaseModel, extra="forbid", populate_by_name=True):
     """The whole of results.json."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
     schema_: Literal[1] = Field(default=1, alias="schema")
     rows: list[Row]
     differences: list[Difference]

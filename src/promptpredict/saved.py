@@ -8,16 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from promptpredict.errors import DataError
 from promptpredict.writing import whole
 
 
-class Saved(BaseModel):
+class Saved(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Something learned that can be saved as JSON; ``what`` names it where a file is none."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     what: ClassVar[str] = "a calibration"
 
     def unused(self) -> set[str]:
