@@ -37,17 +37,14 @@ def marks(prompt_file: PromptFile, record: Record) -> list[Hashable]:
 
 def customers_of(prompt_file: PromptFile, records: Sequence[Record]) -> list[str] | None:
     """Return the customer of each record (n,), as the place of its first; None where all differ."""
+    from scipy.cluster.hierarchy import DisjointSet
+
     first: dict[Hashable, int] = {}  # mark → a record that has it
-    parent = list(range(len(records)))
-
-    def root(place: int) -> int:
-        while parent[place] != place:
-            parent[place] = place = parent[parent[place]]
-        return place
-
+    same = DisjointSet(range(len(records)))
     for place, record in enumerate(records):
         for mark in marks(prompt_file, record):
-            ends = sorted((root(place), root(first.setdefault(mark, place))))
-            parent[ends[1]] = ends[0]
-    found = [root(place) for place in range(len(records))]
-    return [str(place) for place in found] if len({*found}) < len(found) else None
+            same.merge(place, first.setdefault(mark, place))
+    if same.n_subsets == len(records):
+        return None
+    customers = {place: str(min(some)) for some in same.subsets() for place in some}
+    return [customers[place] for place in range(len(records))]
