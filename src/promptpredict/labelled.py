@@ -24,7 +24,7 @@ from promptpredict.records import (
     read_records,
 )
 from promptpredict.redaction import Private, private
-from promptpredict.tables import table_name
+from promptpredict.tables import stamp, table_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,6 @@ class Reading:
             raise DataError(
                 "--events needs --as-of, a date or a column of the customers that holds it"
             )
-        from promptpredict.prompt import PromptFile
-
         front = PromptFile.load(self.first_prompt).front
         key = self.events_key or front.id
         if key is None:
@@ -85,8 +83,6 @@ class Reading:
         """What says which events are known; nothing without any."""
         if self.events is None:
             return ()
-        from promptpredict.tables import stamp
-
         asked = (self.events_key, self.events_time, self.events_amount, self.as_of)
         return (self.events, stamp(self.events), *asked)
 

@@ -16,7 +16,7 @@ from scipy.special import softmax
 from promptpredict.amount import AmountApproach, load_regression
 from promptpredict.amounts import Floats, Scale, fit_amounts, from_bins
 from promptpredict.approach import Prompted, checked
-from promptpredict.binning import amounts_of, targets_of
+from promptpredict.binning import targets_of
 from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
 from promptpredict.heads import ProbeFeatures, logistic
@@ -177,8 +177,8 @@ def fit_line(
     line = make_pipeline(StandardScaler(), Ridge(alpha=1.0, positive=True))
     zeros = make_pipeline(StandardScaler(), *logistic((1.0,)))
     return fit_amounts(
-        levels, amounts_of(y), candidates=[line], default=line, zeros=zeros, groups=groups, seed=seed
-    )  # fmt: skip
+        levels, y, candidates=[line], default=line, zeros=zeros, groups=groups, seed=seed
+    )
 
 
 def bin_values(edges: Sequence[float], y: Floats) -> Floats:
