@@ -80,10 +80,8 @@ def fit_rate(
     """Calibrate to a known base rate: one share of the positive label, or one of every label."""
     if not isinstance(rate, Mapping) and len(labels) == 2 and positive is not None:
         return fit_base_rate(logprobs, rate, labels=labels, positive=positive)
-    shares = checked_rate(rate, labels, what="base_rate")
-    assert isinstance(shares, dict)
     known = known_rows(logprobs, labels)
-    return fit_shares(lambda: iter([known]), shares, labels=labels)
+    return fit_shares(lambda: iter([known]), rate, labels=labels)
 
 
 def fit_temperature(
@@ -130,9 +128,10 @@ def fit_vector(
     (balanced, say).
     """
     from scipy.optimize import minimize
+    from scipy.special import log_softmax
 
     scores, truth = _labelled(logprobs, y, labels)
-    normal, k = _normalised(scores), len(labels)
+    normal, k = log_softmax(scores, axis=1), len(labels)
     targets = _targets(truth, k)
     start = np.zeros(1 + 2 * k)
     start[0] = np.log(fit_temperature(logprobs, y, labels=labels).slope)
@@ -156,12 +155,14 @@ def fit_vector(
 
 def known_rows(logprobs: npt.ArrayLike, labels: Sequence[str]) -> Floats:
     """Return the log-probabilities (m, k), normalised, of the rows that were scored."""
+    from scipy.special import log_softmax
+
     table = label_table(logprobs, labels)
-    return _normalised(table[np.isfinite(table).all(axis=1)])
+    return np.asarray(log_softmax(table[np.isfinite(table).all(axis=1)], axis=1))
 
 
 def fit_shares(
-    parts: Callable[[], Iterator[Floats]], shares: Mapping[str, float], *, labels: Sequence[str]
+    parts: Callable[[], Iterator[Floats]], rate: Rate, *, labels: Sequence[str]
 ) -> Calibration:
     """Find the shift of each label at which its mean probability over the rows is its share.
 
@@ -170,9 +171,11 @@ def fit_shares(
     changes nothing. Raises DataError for fewer than MIN_ROWS rows, as ``fit_base_rate`` does, and
     for shares that do not fit the labels.
     """
-    shares = _fitting(shares, labels)
-    wanted = np.log([shares[label] for label in labels])
-    wanted -= log_sum(wanted)
+    from scipy.special import log_softmax
+
+    shares = checked_rate(rate, labels, what="base_rate")
+    assert isinstance(shares, dict)
+    wanted = log_softmax(np.log([shares[label] for label in labels]))
     rows = sum(len(part) for part in parts())
     if rows < MIN_ROWS:
         raise DataError(
@@ -244,17 +247,3 @@ def _moves(
             raise DataError(f"no labelled row has the label '{label}'; its level is unknown")
     moves: Floats = np.log([level[label] for label in labels]) - np.log(counts / len(truth))
     return moves
-
-
-# -- shares ------------------------------------------------------------------------------------
-
-
-def _fitting(shares: Mapping[str, float], labels: Sequence[str]) -> dict[str, float]:
-    found = checked_rate(shares, labels, what="base_rate")
-    assert isinstance(found, dict)
-    return found
-
-
-def _normalised(scores: Floats) -> Floats:
-    normal: Floats = scores - log_sum(scores)
-    return normal
