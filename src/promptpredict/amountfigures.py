@@ -18,7 +18,7 @@ from promptpredict.approach import Probabilities
 from promptpredict.cases import Key, Outcome
 from promptpredict.figures import row_of
 from promptpredict.records import Record, groups_of
-from promptpredict.resampling import draws_of, interval
+from promptpredict.resampling import draws_of, interval, parts_of
 from promptpredict.results import Row, Value
 
 _TAILS = ((1, (1 - COVERAGE) / 2), (2, (1 + COVERAGE) / 2))  # column of an end, and its level
@@ -37,7 +37,7 @@ def evaluate_amounts(
     mean over the folds is weighted by rows.
     """
     truth, said = np.asarray(y, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
-    found = _weighted(truth, said, np.ones((1, len(truth))), _parts(folds, len(truth)))
+    found = _weighted(truth, said, np.ones((1, len(truth))), parts_of(folds, len(truth)))
     return {name: float(values[0]) for name, values in found.items()}
 
 
@@ -56,7 +56,7 @@ def resample_amounts(
     """
     truth, said = np.asarray(y, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     own = np.arange(len(truth)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    parts = _parts(folds, len(truth))
+    parts = parts_of(folds, len(truth))
     chunks = [_weighted(truth, said, counts, parts) for counts in draws_of(own, n, seed)]
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
@@ -106,13 +106,6 @@ class AmountFigures:
             for outcome in outcomes
             for row, each in zip(outcome.draw.test, outcome.probabilities, strict=True)
         ]
-
-
-def _parts(folds: Sequence[int] | None, rows: int) -> list[npt.NDArray[np.intp]]:
-    if folds is None:
-        return [np.arange(rows)]
-    numbers = np.asarray(folds)
-    return [np.flatnonzero(numbers == fold) for fold in np.unique(numbers)]
 
 
 def _weighted(

@@ -77,9 +77,8 @@ def intervals(
     *,
     units: float = np.inf,
     own: Mapping[str, float] | None = None,
-    level: float = 0.95,
 ) -> dict[str, tuple[float, float]]:
-    """Return the interval (low, high) of each metric from its value and its resamples.
+    """Return the 95 % interval (low, high) of each metric from its value and its resamples.
 
     ``own`` names the ROC AUCs of single labels, and has the units of each.
 
@@ -90,17 +89,16 @@ def intervals(
     calibrated rows are mostly less so, and its percentiles can all lie above the value. The others:
     percentiles.
     """
-
     single = own or {}
 
     def of(name: str, value: float) -> tuple[float, float]:
         if name in ON_LOG_ODDS or name in single:
             behind = single.get(name, units)
-            return log_odds_interval(value, drawn[name], units=behind, level=level)
+            return log_odds_interval(value, drawn[name], units=behind)
         if name == "ece" and len(known := _known(drawn[name])):
-            low, high = t_interval(value, float(known.std()), units=units, level=level)
+            low, high = t_interval(value, float(known.std()), units=units)
             return max(low, 0.0), min(high, 1.0)
-        return interval(drawn[name], level=level)
+        return interval(drawn[name])
 
     return {name: of(name, value) for name, value in metrics.items()}
 
@@ -143,9 +141,9 @@ def units_of(truth: Sequence[Any], groups: Sequence[Any] | None = None) -> float
 
 
 def log_odds_interval(
-    value: float, values: npt.ArrayLike, *, units: float = np.inf, level: float = 0.95
+    value: float, values: npt.ArrayLike, *, units: float = np.inf
 ) -> tuple[float, float]:
-    """Return the t interval (low, high) around ``value``, in (0, 1), found on log-odds.
+    """Return the 95 % t interval (low, high) around ``value``, in (0, 1), found on log-odds.
 
     A resample that ranks without a fault has no log-odds: it is taken to be half as far from 1 as
     the nearest that has some. Without a fault in any there is no interval: both ends are NaN.
@@ -159,7 +157,7 @@ def log_odds_interval(
     edge = min(inside.min(), 1 - inside.max()) / 2
     clipped = np.clip(drawn, edge, 1 - edge)
     spread = float(np.log(clipped / (1 - clipped)).std())
-    ends = t_interval(np.log(value / (1 - value)), spread, units=units, level=level)
+    ends = t_interval(np.log(value / (1 - value)), spread, units=units)
     low, high = 1 / (1 + np.exp(-np.array(ends)))
     return float(low), float(high)
 
@@ -183,7 +181,7 @@ def draws_of(groups: npt.NDArray[np.intp], n: int, seed: int) -> Iterator[Floats
 
 def _weighted(case: Case, counts: Floats, only: Collection[str]) -> dict[str, Floats]:
     """Return each metric (b,) of the rows taken ``counts`` (b, n) times each."""
-    parts = _parts(case)
+    parts = parts_of(case.folds, len(case.truth))
     groups = [
         [
             _grouped(counts[:, at], case.truth[at] == column, case.probabilities[at, column])
@@ -216,15 +214,15 @@ def _weighted(case: Case, counts: Floats, only: Collection[str]) -> dict[str, Fl
     return values
 
 
-def _parts(case: Case) -> list[npt.NDArray[np.intp]]:
-    """Return the rows that are ranked among themselves: those of each fold, or all.
+def parts_of(folds: npt.ArrayLike | None, rows: int) -> list[npt.NDArray[np.intp]]:
+    """Return the rows that are ranked among themselves: those of each fold (n,), or all.
 
     Models of different folds have different levels, and a fold with more positives was left fewer
     to learn from: ranked across folds, what was fitted looks worse than it is.
     """
-    if case.folds is None:
-        return [np.arange(len(case.truth))]
-    return [np.flatnonzero(case.folds == fold) for fold in np.unique(case.folds)]
+    if folds is None:
+        return [np.arange(rows)]
+    return [np.flatnonzero(np.equal(folds, fold)) for fold in np.unique(folds)]
 
 
 def _within(measure: Callable[[Floats, Floats], tuple[Floats, Floats]], parts: _Parts) -> Floats:
