@@ -21,6 +21,7 @@ from typing import Any
 
 from promptpredict.csvrows import RawRow
 from promptpredict.errors import DataError, nearest
+from promptpredict.frames import table_of
 from promptpredict.tables import Table, open_table, table_name
 from promptpredict.values import show, typed, written
 
@@ -296,8 +297,7 @@ def with_events(customers: Any, events: Any, *, key: str, as_of: str, time: str 
         events.to_parquet(place, index=False)
         history = History(EventOptions(table=str(place), as_of=as_of, key=key, time=time, amount=amount))  # fmt: skip
         history.load()
-    columns = [str(column) for column in customers.columns]
-    cells = zip(*(customers[column].to_numpy() for column in customers.columns), strict=True)
+    columns, cells = table_of(customers)
     rows = iter([RawRow(f"row {number}: ", list(row)) for number, row in enumerate(cells, 1)])
     joined = history.joined(Table("customers", columns, rows, lambda: None))
     found = []

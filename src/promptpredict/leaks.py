@@ -258,7 +258,7 @@ def _copied(records: Sequence[Record], y: Sequence[str], columns: Sequence[str])
     of one group count once, as they stand on one side. Judged on all records, since a sample of
     them loses the copies.
     """
-    from scipy.stats import rankdata
+    from sklearn.metrics import roc_auc_score
 
     keys = np.array(y)
     hits = {label: keys == label for label in sorted(set(y))}
@@ -273,12 +273,10 @@ def _copied(records: Sequence[Record], y: Sequence[str], columns: Sequence[str])
         # One value for very many is a default, or a round sum.
         if len(counts) <= FEW_VALUES or max(counts.values()) > copies / 2:
             continue
-        ranks = rankdata([counts.get(cell, 1) for cell in cells])
+        often = [counts.get(cell, 1) for cell in cells]
         for label, hit in hits.items():
-            count, rest = int(hit.sum()), int((~hit).sum())
-            if min(count, rest) >= MIN_ROWS:  # Mann and Whitney's U
-                auc = (ranks[hit].sum() - count * (count + 1) / 2) / (count * rest)
-                found.append((float(auc), column, label))
+            if min(hit.sum(), (~hit).sum()) >= MIN_ROWS:
+                found.append((float(roc_auc_score(hit, often)), column, label))
     auc, column, label = max(found, default=(0.0, "", ""))
     if auc > ALONE:
         text = (

@@ -9,7 +9,7 @@ names and words that say nothing: there, only labelled records tell.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,7 @@ def _drafted(rng: Random, kind: str, rows: int) -> _Draft:
     # Some fields tell nothing, whatever is usually said of them.
     kept = rng.random(count) < rng.uniform(0.5, 1.0)
     fields = [
-        Field(field.name, field.values, field.effect * tells, field.cause, field.unit)
+        replace(field, effect=field.effect * tells)
         for field, tells in zip(fields, kept, strict=True)
     ]
     source = trade if kind != "bare" else words()["bare"]

@@ -62,7 +62,7 @@ def _text(
 ) -> str | None:
     if rng.random() < manner.silent:
         return None
-    rest = [topic for topic in topics[1:]] or list(topics)
+    rest = topics[1:] or topics
     count = int(rng.integers(1, manner.longest + 1))
     spoken = [rest[at] for at in rng.integers(0, len(rest), count)]
     if theme:

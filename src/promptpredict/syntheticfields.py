@@ -8,7 +8,7 @@ on the outcome are functions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,8 +85,8 @@ def turned_field(rng: Random, name: str, kind: Kind, cause: Floats) -> Field:
     if isinstance(kind, Mapping):
         effects = dict(zip(kind, rng.normal(0, 0.7, len(kind)), strict=True))
         effect = np.array([effects[str(value)] for value in plain.values])
-        return Field(name, plain.values, effect, cause)
-    return Field(name, plain.values, strength * bent(rng, cause), cause, plain.unit)
+        return replace(plain, effect=effect)
+    return replace(plain, effect=strength * bent(rng, cause))
 
 
 def bare_kind(rng: Random, values: Sequence[str]) -> Kind:
@@ -111,7 +111,7 @@ def with_gaps(rng: Random, field: Field, hint: Floats) -> Field:
         pull + rng.standard_normal(len(hint)), 1 - share
     )
     values = [None if gone else value for gone, value in zip(lost, field.values, strict=True)]
-    return Field(field.name, values, np.where(lost, 0.0, field.effect), field.cause, field.unit)
+    return replace(field, values=values, effect=np.where(lost, 0.0, field.effect))
 
 
 def _cut(rng: Random, cause: Floats, parts: int) -> npt.NDArray[np.intp]:
