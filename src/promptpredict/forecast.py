@@ -22,6 +22,7 @@ from promptpredict.checking import Given, ScoreOptions, check
 from promptpredict.errors import DataError
 from promptpredict.ordering import check_order, in_order
 from promptpredict.passes import BLOCK_ROWS
+from promptpredict.progress import duration
 from promptpredict.records import Block, Reject, read_blocks, read_header
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels
@@ -236,7 +237,7 @@ def _said(given: Given, found: Forecast, times: float) -> Iterator[str]:
 
 def _cost(found: Forecast, trial: Trial, times: float) -> str:
     return (
-        f"time: about {_duration(_seconds(found, trial) * times)} "
+        f"time: about {duration(_seconds(found, trial) * times)} "
         f"({trial.rate:,.0f} tokens a second, measured on {trial.prompts} prompts)"
     )
 
@@ -251,7 +252,7 @@ def _compared(
     yield f"reordered, columns with few values first: {', '.join(other[0].fields)}"
     yield (
         f"  tokens: {other[0].read * times:,.0f} to read, {abs(saved) * times:,.0f} "
-        f"{'fewer' if saved >= 0 else 'more'}; about {_duration(_seconds(*other) * times)}"
+        f"{'fewer' if saved >= 0 else 'more'}; about {duration(_seconds(*other) * times)}"
     )
     gaps = np.abs(one[1].probabilities - other[1].probabilities)
     flat = min(np.ptp(each.probabilities) for _, each in (one, other)) == 0
@@ -273,14 +274,6 @@ def _times(options: ScoreOptions, rows: int) -> float:
 
 def _seconds(found: Forecast, trial: Trial) -> float:
     return found.seconds + found.read / trial.rate
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.1f} hours"
 
 
 def _peak(lm: CausalLM) -> float:

@@ -28,7 +28,7 @@ from promptpredict.records import Record
 from promptpredict.saying import Found
 from promptpredict.splits import Rows, draws, split
 from promptpredict.wordings import SHIPPED, label_keys, load_wordings, try_wordings
-from promptpredict.writing import check_place
+from promptpredict.writing import check_place, writable
 
 Say = Callable[[str], object]
 
@@ -84,7 +84,8 @@ def try_table(asked: WordingsOptions, say: Say = lambda _: None) -> str:
     found = Found(prompt_file, tried, choice, hits, asked.outcome is not None)
     lines = [found.text()]
     for place, out in enumerate(_outs(asked)[: len(choice.ensemble)]):
-        _write(out, found.file_text(place))
+        with writable(str(out)), out.open("x", encoding="utf-8") as file:
+            file.write(found.file_text(place))
         lines.append(f"{out} is written.")
     return "\n".join(lines)
 
@@ -155,11 +156,3 @@ def _check_out(out: Path, prompt_file: PromptFile) -> None:
             f"{out} would extend {name}, which must stand beside it; "
             f"possible: --out {prompt_file.path.parent / out.name}"
         )
-
-
-def _write(out: Path, text: str) -> None:
-    try:
-        with out.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise DataError(f"{out} cannot be written ({error.strerror})") from None
