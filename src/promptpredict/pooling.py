@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from promptpredict.errors import ModelError
 from promptpredict.models import Source
 
 Pooling = Literal["auto", "mean", "cls"]
-POOLINGS = ("auto", "mean", "cls")
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
 
 def check_pooling(source: Source, pooling: Pooling) -> None:

@@ -7,16 +7,16 @@ killed goes on from its checkpoint, on a CPU to the same bytes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 
 from promptpredict.episodecards import EpisodeJudged, EpisodeTuning
-from promptpredict.episodes import Episode
+from promptpredict.episodes import Episode, Episodes
 from promptpredict.errors import ModelError
 from promptpredict.lm import CausalLM
 from promptpredict.trainee import Trainee
@@ -25,14 +25,6 @@ HELD = 32  # episodes that nobody is trained on
 _JUDGED = (0, 1, 4, 16)  # shots
 _WARM = 0.03  # share of the steps in which the learning rate rises, before it falls to 0
 _WORKERS = 12  # processes, at most, that write episodes while a GPU learns from others
-
-
-class Source(Protocol):
-    """Where episodes come from, by their place."""
-
-    def __getitem__(self, place: int) -> Episode:
-        """Return one."""
-        ...
 
 
 class Practice:
@@ -45,7 +37,7 @@ class Practice:
     def __init__(
         self,
         lm: CausalLM,
-        episodes: Source,
+        episodes: Episodes,
         tuning: EpisodeTuning,
         *,
         seed: int,
@@ -182,7 +174,7 @@ class Practice:
 class _Places:
     """Some places of a list of episodes, as torch's loader asks for them."""
 
-    def __init__(self, episodes: Source, places: range) -> None:
+    def __init__(self, episodes: Episodes, places: range) -> None:
         self.episodes, self.places = episodes, places
 
     def __len__(self) -> int:
@@ -193,6 +185,4 @@ class _Places:
 
 
 def _workers() -> int:
-    import os
-
     return max(1, min(_WORKERS, (os.cpu_count() or 2) - 2))

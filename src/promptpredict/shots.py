@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from promptpredict.errors import DataError, PromptPredictError, nearest
 from promptpredict.prompt import PromptFile
@@ -18,7 +18,7 @@ from promptpredict.records import Record
 from promptpredict.sameness import marks
 
 Select = Literal["balanced", "random", "nearest"]
-SELECTS: tuple[Select, ...] = ("balanced", "random", "nearest")
+SELECTS: tuple[Select, ...] = get_args(Select)
 Embed = Callable[[list[str]], Any]  # texts → array (n, d) of unit vectors
 
 

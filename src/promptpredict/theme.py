@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import escape
 
-from promptpredict.results import base_of
+from promptpredict.results import base_of, model_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,7 +111,7 @@ _models: ContextVar[tuple[str, ...]] = ContextVar("models", default=())
 @contextmanager
 def side_by_side(approaches: Iterable[str]) -> Iterator[None]:
     """Inside this, give ``probe @ one`` and ``probe @ two`` one colour, and each its own marker."""
-    models = dict.fromkeys(name.partition(" @ ")[2] for name in approaches if " @ " in name)
+    models = dict.fromkeys(filter(None, map(model_of, approaches)))
     token = _models.set(tuple(models))
     try:
         yield
@@ -122,7 +122,7 @@ def side_by_side(approaches: Iterable[str]) -> Iterator[None]:
 def style_of(approach: str) -> Style:
     """Return how an approach is drawn, the same in every picture."""
     style = STYLES.get(base_of(approach), _UNKNOWN)
-    model, models = approach.partition(" @ ")[2], _models.get()
+    model, models = model_of(approach), _models.get()
     if model not in models:
         return style
     markers = list(MARKERS)
