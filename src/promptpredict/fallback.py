@@ -14,6 +14,7 @@ import numpy as np
 from promptpredict.approach import Probabilities
 from promptpredict.encoders import Embedder
 from promptpredict.errors import PromptPredictError
+from promptpredict.labelled import label_shares
 from promptpredict.prompt import PromptFile
 from promptpredict.rates import Rate, shares_of
 from promptpredict.records import Record
@@ -48,13 +49,14 @@ class Fallback:
         rows = [index for index in range(len(records)) if index not in faults]
         if not rows:
             return {}, faults
+        if self._fitted is None:
+            self._fitted = self._fit()
+        some = [records[index] for index in rows]
         if self.prompt_file.front.bins:
-            table = self._amounts().predict_interval([records[index] for index in rows])
-            return {index: row.tolist() for index, row in zip(rows, table, strict=True)}, faults
-        approach = self._approach()
-        table = approach.predict_proba([records[index] for index in rows])
-        columns = [list(approach.classes_).index(key) for key in self.prompt_file.words]
-        table = self._to_rate(table[:, columns])
+            table = self._fitted.predict_interval(some)
+        else:
+            columns = [list(self._fitted.classes_).index(key) for key in self.prompt_file.words]
+            table = self._to_rate(self._fitted.predict_proba(some)[:, columns])
         return {index: row.tolist() for index, row in zip(rows, table, strict=True)}, faults
 
     def _to_rate(self, table: Probabilities) -> Probabilities:
@@ -62,28 +64,19 @@ class Fallback:
             return table
         from promptpredict.heads import moved
 
-        y = [self.prompt_file.label_of(record.label) for record in self.labelled]
-        before = np.array([y.count(key) / len(y) for key in self.prompt_file.words])
+        before = label_shares(self.prompt_file, self.labelled) or {}
         front = self.prompt_file.front
         after = shares_of(self.base_rate, list(self.prompt_file.words), front.positive)
-        return moved(table, before, np.array(after))
+        return moved(table, np.array(list(before.values())), np.array(after))
 
-    def _amounts(self) -> Any:
-        if self._fitted is None:
-            from promptpredict.binning import targets_of
-            from promptpredict.regressors import EmbeddingRegressor
+    def _fit(self) -> Any:
+        from promptpredict.baselines import EmbeddingClassifier
+        from promptpredict.binning import targets_of
+        from promptpredict.regressors import EmbeddingRegressor
 
-            self._fitted = EmbeddingRegressor(
-                self.prompt_file, encoder=self.embedder, random_state=self.seed
-            ).fit(list(self.labelled), targets_of(self.labelled))
-        return self._fitted
-
-    def _approach(self) -> Any:
-        if self._fitted is None:
-            from promptpredict.baselines import EmbeddingClassifier
-
-            y = [self.prompt_file.label_of(record.label) for record in self.labelled]
-            self._fitted = EmbeddingClassifier(
-                self.prompt_file, encoder=self.embedder, random_state=self.seed
-            ).fit(list(self.labelled), y)
-        return self._fitted
+        kind: Any = EmbeddingClassifier
+        y: Any = [self.prompt_file.label_of(record.label) for record in self.labelled]
+        if self.prompt_file.front.bins:
+            kind, y = EmbeddingRegressor, targets_of(self.labelled)
+        approach = kind(self.prompt_file, encoder=self.embedder, random_state=self.seed)
+        return approach.fit(list(self.labelled), y)
