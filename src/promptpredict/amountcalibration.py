@@ -105,7 +105,7 @@ def fit_calibration(
 
     ``known`` (m,) are the amounts of all labelled rows, which say what stands for each bin.
     """
-    from scipy.special import softmax
+    from scipy.special import logit, softmax
 
     from promptpredict.promptregressors import bin_values, fit_line
 
@@ -116,7 +116,7 @@ def fit_calibration(
     if not isinstance(head.positive, float):
         zeros = _straight(head.positive, head.positive[-1].coef_[0])
     elif head.positive < 1:
-        zeros = float(np.log(head.positive) - np.log1p(-head.positive)), 0.0
+        zeros = float(logit(head.positive)), 0.0
     scale = head.scale
     return AmountCalibration(
         method="line",

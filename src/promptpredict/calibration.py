@@ -154,7 +154,7 @@ def fit_shift(
     So millions of rows need not be in memory.
     """
     from scipy.optimize import brentq
-    from scipy.special import log_expit, logsumexp
+    from scipy.special import log_expit, logit, logsumexp
 
     _check_rate(rate, labels, positive)
     sizes = [(len(odds), odds.min(), odds.max()) for odds in parts() if len(odds)]
@@ -170,7 +170,7 @@ def fit_shift(
         return float(logsumexp(sums) - np.log(rows) - np.log(rate))
 
     # At the ends every row is below the rate, and every row above it; 1 makes it strictly so.
-    level = _logit(rate)
+    level = logit(rate)
     low, high = level - max(high for _, _, high in sizes), level - min(low for _, low, _ in sizes)
     shift = brentq(excess, low - 1, high + 1, xtol=1e-12)
     return Calibration(
@@ -199,6 +199,8 @@ def fit_platt(
     moves the shift from the share of positives in ``y`` to the known one, for labelled rows that
     were not drawn at random (balanced, say).
     """
+    from scipy.special import logit
+
     if base_rate is not None:
         _check_rate(base_rate, labels, positive)
     odds = log_odds(logprobs, labels, positive)
@@ -208,7 +210,7 @@ def fit_platt(
     slope, shift = _platt(odds[scored], hit)
     if base_rate is not None:
         # The mean that was fitted: with few rows Platt's targets are nearer one half than the rows.
-        shift += _logit(base_rate) - _logit(float(_targets(hit).mean()))
+        shift += float(logit(base_rate) - logit(_targets(hit).mean()))
     return Calibration(
         method="platt",
         labels=tuple(labels),
@@ -257,10 +259,6 @@ def _targets(hit: npt.NDArray[np.bool_]) -> Floats:
     """Return Platt's targets (n,): as if there were one more row of each class, a miss."""
     hits = int(hit.sum())
     return np.where(hit, (hits + 1) / (hits + 2), 1 / (len(hit) - hits + 2))
-
-
-def _logit(rate: float) -> float:
-    return float(np.log(rate) - np.log1p(-rate))
 
 
 def label_table(logprobs: npt.ArrayLike, labels: Sequence[str]) -> Floats:

@@ -16,6 +16,7 @@ from itertools import islice
 
 import numpy as np
 from pydantic import BaseModel
+from scipy.special import expit, logit
 
 from promptpredict.errors import DataError, PromptPredictError, UnscoredError, nearest
 from promptpredict.explain import Fitted, log_odds
@@ -151,7 +152,7 @@ def contrast(
     those whose values are less apart; of such the one with the lowest probability. Records that cannot
     be scored, as they are or changed, are left out: row → reason.
     """
-    line = float(np.log(below) - np.log1p(-below))
+    line = float(logit(below))
     found: list[Contrast] = []
     faults: dict[int, str] = {}
     for start in range(0, len(records), _TOGETHER):
@@ -246,8 +247,8 @@ def _contrast(prompt_file: PromptFile, search: _Search, label: str, line: float)
         row=search.record.row,
         id=search.record.id,
         label=label,
-        before=_probability(search.odds),
-        after=_probability(odds),
+        before=float(expit(search.odds)),
+        after=float(expit(odds)),
         changes=tuple(
             _change(prompt_file, column, search.record.values.get(column), value)
             for column, value in changes.items()
@@ -288,7 +289,3 @@ def _scored(
         return _scored(approach, left, label, faults)
     odds = iter(found)
     return [(record, list(islice(odds, len(own)))) for record, own in left]
-
-
-def _probability(odds: float) -> float:
-    return float(1 / (1 + np.exp(-odds)))

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
+from scipy.special import expit
 
 from promptpredict import guard
 from promptpredict.columns import shown_texts
@@ -240,7 +241,7 @@ class _Telling:
             id=each.record.id,
             label=self.approach.keys_[column],
             log_odds=whole,
-            probability=1 / (1 + float(np.exp(-whole))),
+            probability=float(expit(whole)),
             reasons=reasons,
             together=moved[0] - alone if moved else None,
             top=abs(moved[1]) if len(moved) > 1 else None,

@@ -34,6 +34,8 @@ def at_rate(own: Calibration, rate: Rate) -> Calibration:
 
     It has to know the shares that it was found for.
     """
+    from scipy.special import logit
+
     after = np.log(shares_of(rate, own.labels, own.positive))
     if own.shifts:
         shifts = np.array(own.shifts) + after - np.log(own.shares)
@@ -42,6 +44,5 @@ def at_rate(own: Calibration, rate: Rate) -> Calibration:
     assert own.base_rate is not None
     assert own.positive is not None
     place = own.labels.index(own.positive)
-    before = np.log(own.base_rate) - np.log1p(-own.base_rate)
-    shift = own.shift + float(after[place] - after[1 - place] - before)
+    shift = own.shift + float(after[place] - after[1 - place] - logit(own.base_rate))
     return own.model_copy(update={"shift": shift, "base_rate": float(np.exp(after[place]))})

@@ -148,6 +148,8 @@ def log_odds_interval(
     A resample that ranks without a fault has no log-odds: it is taken to be half as far from 1 as
     the nearest that has some. Without a fault in any there is no interval: both ends are NaN.
     """
+    from scipy.special import expit, logit
+
     drawn = _known(values)
     if not len(drawn) or np.isnan(value):
         return float("nan"), float("nan")
@@ -156,9 +158,8 @@ def log_odds_interval(
         return float("nan"), float("nan")
     edge = min(inside.min(), 1 - inside.max()) / 2
     clipped = np.clip(drawn, edge, 1 - edge)
-    spread = float(np.log(clipped / (1 - clipped)).std())
-    ends = t_interval(np.log(value / (1 - value)), spread, units=units)
-    low, high = 1 / (1 + np.exp(-np.array(ends)))
+    ends = t_interval(float(logit(value)), float(logit(clipped).std()), units=units)
+    low, high = expit(ends)
     return float(low), float(high)
 
 
