@@ -121,12 +121,7 @@ def _amounts(
         return uncalibrated(given)
     from promptpredict.binning import targets_of
 
-    records = _no_shots(given, shots)
-    with Progress("calibrating", len(records)) as progress:
-        scores = score_held_out(
-            lm, given.prompt_file, records, shots, others=given.others, progress=progress.advance
-        )
-    scored = [index for index in range(len(records)) if index not in scores.faults]
+    logprobs, scored = _scored(given, lm, _no_shots(given, shots), shots)
     if len(scored) < MIN_LABELLED:
         say(
             f"not calibrated on amounts: at least {MIN_LABELLED} labelled records that are no shots "
@@ -135,8 +130,8 @@ def _amounts(
         return uncalibrated(given)
     bins = given.prompt_file.front.bins
     return fit_calibration(
-        scores.logprobs[scored],
-        targets_of([records[index] for index in scored]),
+        logprobs,
+        targets_of(scored),
         labels=tuple(given.labels),
         edges=tuple(bins.edges or ()) if bins else (),
         known=targets_of(given.labelled),
@@ -180,18 +175,8 @@ def _by_labels(
     y = [given.prompt_file.label_of(record.label) for record in records]
     logprobs: Any = np.empty((0, len(given.labels)))
     if _enough(y, given.labels):
-        with Progress("calibrating", len(records)) as progress:
-            scores = score_held_out(
-                lm,
-                given.prompt_file,
-                records,
-                shots,
-                others=given.others,
-                progress=progress.advance,
-            )
-        scored = [index for index in range(len(records)) if index not in scores.faults]
-        logprobs = scores.logprobs[scored]
-        y = [y[index] for index in scored]
+        logprobs, scored = _scored(given, lm, records, shots)
+        y = [given.prompt_file.label_of(record.label) for record in scored]
     if not _enough(y, given.labels):
         lacking = [label for label in given.labels if label not in y]
         none = f", none with the label '{lacking[0]}'" if y and lacking else ""
@@ -208,6 +193,18 @@ def _by_labels(
     return manylabels.fit_labels(
         logprobs, y, labels=given.labels, positive=given.positive, level=level
     )
+
+
+def _scored(
+    given: Given, lm: LanguageModel, records: Sequence[Record], shots: Shots | ShotSets | None
+) -> tuple[npt.NDArray[np.float32], list[Record]]:
+    """Return label log-probabilities (m, k) of the records that could be scored, and these records."""
+    with Progress("calibrating", len(records)) as progress:
+        scores = score_held_out(
+            lm, given.prompt_file, records, shots, others=given.others, progress=progress.advance
+        )
+    rows = [row for row in range(len(records)) if row not in scores.faults]
+    return scores.logprobs[rows], [records[row] for row in rows]
 
 
 def _reversed(logprobs: npt.NDArray[Any], y: npt.NDArray[Any], given: Given) -> str | None:
