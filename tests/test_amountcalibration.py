@@ -96,6 +96,4 @@ def test_a_file_that_is_none(text, fault, tmp_path):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(DataError) as caught:
         AmountCalibration.load(tmp_path / "none.json")
-    assert str(caught.value).endswith(
-        "none.json: the calibration cannot be read (No such file or directory)"
-    )
+    assert str(caught.value).endswith("none.json cannot be read (No such file or directory)")

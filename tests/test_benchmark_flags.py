@@ -221,8 +221,9 @@ def test_label_mass_and_cut_prompts_are_those_of_the_test_rows():
     comparison = benchmark(records, lm=memo, approaches=["zero-shot"], budgets=(0,)).run()
     assert comparison.truncated == {"zero-shot": 3}
     [mass] = comparison.label_mass.values()
-    expected = np.quantile(memo.last.mass, [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1])
-    assert len(memo.last.mass) == 40
+    masses, _ = memo.gists[-1]
+    expected = np.quantile(masses, [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1])
+    assert len(masses) == 40
     np.testing.assert_allclose(mass, expected, atol=1e-6)
 
 

@@ -247,12 +247,10 @@ def test_a_path_that_cannot_be_read_or_written_is_one_line(tmp_path):
     path = tmp_path / "nowhere" / "calibration.json"
     with pytest.raises(DataError) as error:
         Calibration.load(path)
-    assert str(error.value) == f"{path}: the calibration cannot be read (No such file or directory)"
+    assert str(error.value) == f"{path} cannot be read (No such file or directory)"
     with pytest.raises(DataError) as error:
         none(**BINARY).save(path)
-    assert str(error.value) == (
-        f"{path}: the calibration cannot be written (No such file or directory)"
-    )
+    assert str(error.value) == (f"{path} cannot be written (No such file or directory)")
 
 
 @pytest.mark.parametrize(

@@ -609,7 +609,7 @@ def test_a_sentence_encoder_that_is_not_used_is_not_looked_for():
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (None, "c.json: the calibration cannot be read (No such file or directory)"),
+        (None, "c.json cannot be read (No such file or directory)"),
         (
             "{}",
             "c.json is not a calibration (method: Field required); give a file that an earlier run "

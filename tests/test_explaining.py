@@ -286,7 +286,7 @@ def test_a_label_of_several(fakes):
         ({"shots": 4}, "zero-shot shows no shots; possible: few-shot, few-shot-sets, few-shot-random, few-shot-nearest, probe-shots"),
         ({"train": "train.csv", "calibration": "c.json"}, "--calibration goes with zero-shot, without --train, which calibrates anew"),
         ({"approach": "probe", "train": "train.csv", "calibration": "c.json"}, "--calibration goes with zero-shot, without --train, which calibrates anew"),
-        ({"calibration": "c.json"}, "c.json: the calibration cannot be read (No such file or directory)"),
+        ({"calibration": "c.json"}, "c.json cannot be read (No such file or directory)"),
         ({"train": "one.csv"}, "one.csv has rows of the label '1' alone; zero-shot learns from two labels or more"),
         ({"train": "none.csv"}, "none.csv: none of 1 rows has a value in column 'left'"),
         ({"label": "5"}, "column 'left' holds '5'; the labels of p.jinja are '1', '0'"),

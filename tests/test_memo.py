@@ -344,16 +344,16 @@ def test_a_prompt_costs_its_tokens_alone_and_its_part_where_questions_share_a_cu
     assert (memo.tokens, memo.cost, memo.waited, memo.tokens_read) == (4, 2.0, 2.0, 4)
     memo.score(prompts("one two three"), LABELS)
     assert (memo.tokens, memo.cost, memo.waited, memo.tokens_read) == (7, 3.5, 2.0, 4)
-    memo.score(prompts("one two three", "four"), [LABELS, LABELS])  # one token each, together
+    found = memo.score(
+        prompts("one two three", "four"), [LABELS, LABELS]
+    )  # one token each, together
     assert (memo.tokens, memo.cost, memo.waited, memo.tokens_read) == (9, 4.5, 2.0, 4)
-    found = memo.last.read
-    np.testing.assert_array_equal(found, [[3, 1], [1, 1]])
+    np.testing.assert_array_equal(found.read, [[3, 1], [1, 1]])
 
 
 def test_where_a_language_model_does_not_say_what_it_read_all_prompts_cost_the_same(memo):
     found = memo.score(prompts("one two three", "four"), LABELS)
     np.testing.assert_array_equal(found.read, [[2, 2], [2, 2]])
-    assert memo.last is found
     assert memo.tokens == 4
 
 

@@ -202,14 +202,14 @@ class ProbeFeatures:
 
     def fit(self, hidden: Floats, logprobs: Floats) -> ProbeFeatures:
         """Take means and scales from hidden states (n, d) and label log-probabilities (n, k)."""
-        odds = log_odds(logprobs)
+        odds = _answer(logprobs)
         self._hidden = hidden.mean(0), hidden.std(0) + 1e-6
         self._odds = odds.mean(0), (odds.std(0) + 1e-6) / np.sqrt(hidden.shape[1])
         return self
 
     def transform(self, hidden: Floats, logprobs: Floats) -> Floats:
         """Return the features (n, d + k), or (n, d + 1) for two labels."""
-        odds = (log_odds(logprobs) - self._odds[0]) / self._odds[1]
+        odds = (_answer(logprobs) - self._odds[0]) / self._odds[1]
         return np.hstack([(hidden - self._hidden[0]) / self._hidden[1], odds]).astype(np.float64)
 
     def believed(self, places: Sequence[int]) -> Floats:
@@ -224,8 +224,8 @@ class ProbeFeatures:
         return np.hstack([np.zeros((len(places), width)), odds])
 
 
-def log_odds(logprobs: Floats) -> Floats:
-    """Return one log-odds (n, 1) for two labels, centred log-probabilities (n, k) for more."""
+def _answer(logprobs: Floats) -> Floats:
+    """Return the zero-shot answer: log-odds (n, 1) of two labels, centred log-probabilities (n, k) of more."""
     if logprobs.shape[1] == 2:
         return logprobs[:, :1] - logprobs[:, 1:]
     centred: Floats = logprobs - logprobs.mean(1, keepdims=True)

@@ -29,8 +29,8 @@ class Memo:
     ``identity`` tells the model, its weights and its dtype from any other, in the keys of the
     ledger. ``cost`` are the seconds, and ``tokens`` the tokens, that all prompts asked for would
     have taken by themselves, remembered ones too: what an approach costs; ``waited`` are the
-    seconds really spent, ``passes`` the prompts that the model read; ``last`` the scores that
-    were given last, ``gists`` label mass and what was cut of the last 64.
+    seconds really spent, ``passes`` the prompts that the model read; ``gists`` label mass and what
+    was cut of the last 64 answers.
     """
 
     def __init__(
@@ -42,7 +42,6 @@ class Memo:
         self.identity = identity or lm.name
         self.cost = self.tokens = self.waited = 0.0
         self.passes = self.tokens_read = 0
-        self.last: Scores
         self.gists: deque[Gist] = deque(maxlen=64)
         self._ledger = ledger or Ledger()
         self._known: dict[bytes, Entry] = {}
@@ -88,9 +87,9 @@ class Memo:
         self.tokens += sum(read)
         rates = [entry.rate for entry in found]
         self.cost += sum(count * rate for count, rate in zip(read, rates, strict=True))
-        self.last = _scores(found, tokens)
-        self.gists.append((self.last.mass, self.last.truncated))
-        return self.last
+        scores = _scores(found, tokens)
+        self.gists.append((scores.mass, scores.truncated))
+        return scores
 
     @property
     def collecting(self) -> bool:

@@ -19,7 +19,6 @@ class PackedLinear(torch.nn.Module):
     def __init__(self, linear: torch.nn.Linear, rows: int) -> None:
         """Pack the weights of a layer."""
         super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
         self.bias = linear.bias
         packed = _OPS._reorder_linear_weight(linear.weight.detach(), rows)
         self.register_buffer("weight", packed, persistent=False)

@@ -202,8 +202,7 @@ class Plan:
             why[TUNED] = "it needs peft; possible: pip install 'promptpredict[tune]'"
         if lacking:
             why[TUNED] = f"no row has the label '{lacking[0]}', and an adapter needs every label"
-            balanced = dict.fromkeys(BY_SELECT, self.select) | {"probe-shots": "balanced"}
-            for name in [name for name, select in balanced.items() if select == "balanced"]:
+            for name in (WITH_SHOTS, *(BY_SELECT if self.select == "balanced" else ())):
                 why[name] = (
                     f"no row has the label '{lacking[0]}', and balanced shots need every label"
                 )

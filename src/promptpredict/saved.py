@@ -1,4 +1,4 @@
-"""What a calibrator learned, as a file: written whole, read back checked.
+"""What was learned, as a file: written whole, read back checked.
 
 Knows JSON and files; knows nothing of what was learned.
 """
@@ -30,9 +30,7 @@ class Saved(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             with whole(Path(path)) as draft:
                 draft.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
-            raise DataError(
-                f"{path}: the calibration cannot be written ({error.strerror})"
-            ) from None
+            raise DataError(f"{path} cannot be written ({error.strerror})") from None
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -40,7 +38,7 @@ class Saved(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         try:
             return cls.model_validate_json(Path(path).read_bytes())
         except OSError as error:
-            raise DataError(f"{path}: the calibration cannot be read ({error.strerror})") from None
+            raise DataError(f"{path} cannot be read ({error.strerror})") from None
         except ValidationError as error:
             fault = error.errors()[0]
             where = ".".join(str(part) for part in fault["loc"])
