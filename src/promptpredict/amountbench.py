@@ -22,7 +22,7 @@ from promptpredict.blending import best_of, choices, stacked
 from promptpredict.cases import Draw, Outcome
 from promptpredict.errors import DataError
 from promptpredict.heads import logistic
-from promptpredict.plans import CASCADE, TUNED, Plan
+from promptpredict.plans import CASCADE, TUNED, ZERO_SHOT, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, groups_of
 
@@ -101,7 +101,7 @@ def regressor_of(
 
     by_lm: dict[str, Any] = {"model": model, "encoder": encoder, "random_state": None}
     given: dict[str, Any] = {"random_state": draw.seed}
-    if approach == "zero-shot":
+    if approach == ZERO_SHOT:
         return promptregressors.PromptRegressor(prompt_file, calibration_rows=1 << 30, **by_lm)
     if approach.startswith("few-shot"):
         select: Any = approach.removeprefix("few-shot").removeprefix("-") or plan.select

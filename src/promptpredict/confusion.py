@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from promptpredict.curves import first_of, point_of
 from promptpredict.perlabel import OF_LABEL
-from promptpredict.plans import CHOSEN_WITH, CHOSEN_WITHOUT
+from promptpredict.plans import CHOSEN_WITH, CHOSEN_WITHOUT, ZERO_SHOT
 from promptpredict.reporttables import FIGURES, Cell, Part, Table, figure_cell, labels_of
 from promptpredict.results import Row, base_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_SHOWN = (CHOSEN_WITH, CHOSEN_WITHOUT, "zero-shot")
+_SHOWN = (CHOSEN_WITH, CHOSEN_WITHOUT, ZERO_SHOT)
 _HEADS = {"precision": "precision", "recall": "recall"} | {
     figure: FIGURES[figure][0] for figure in ("roc_auc", "f1")
 }

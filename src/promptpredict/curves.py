@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from promptpredict.plans import CHOICES, CHOSEN_WITH, CHOSEN_WITHOUT, STACK
+from promptpredict.plans import CHOICES, CHOSEN_WITH, CHOSEN_WITHOUT, STACK, ZERO_SHOT
 from promptpredict.resampling import BINS, bins_of
 from promptpredict.results import Row, base_of
 
@@ -141,7 +141,7 @@ def main_approaches(quality: Mapping[str, Sequence[Point]], budget: int | None) 
 def first_of(approaches: Iterable[str]) -> list[str]:
     """Return the choices, stack and zero-shot of each model among the approaches."""
     known = list(approaches)
-    return [name for first in (*SIDES, "zero-shot") for name in known if base_of(name) == first]
+    return [name for first in (*SIDES, ZERO_SHOT) for name in known if base_of(name) == first]
 
 
 def rankings(

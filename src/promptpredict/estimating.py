@@ -12,7 +12,7 @@ from promptpredict.approach import Approach
 from promptpredict.calibration import MIN_ROWS
 from promptpredict.cases import Draw
 from promptpredict.encoders import Embedder
-from promptpredict.plans import BY_SELECT, CASCADE, SHOT_SETS, TUNED, Plan
+from promptpredict.plans import BY_SELECT, CASCADE, SHOT_SETS, TUNED, ZERO_SHOT, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.scores import LanguageModel
 
@@ -39,7 +39,7 @@ def estimator_of(
 
     by_lm: dict[str, Any] = {"model": model, "encoder": encoder}
     given: dict[str, Any] = {"random_state": draw.seed}
-    if approach == "zero-shot":
+    if approach == ZERO_SHOT:
         known = plan.base_rate is not None and len(draw.train) >= MIN_ROWS
         calibration: Any = "platt" if draw.budget else "base_rate" if known else "none"
         return estimators.PromptClassifier(

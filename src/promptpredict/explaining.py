@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from promptpredict.errors import DataError, PromptError, nearest
 from promptpredict.fitting import (
-    ZERO_SHOT,
     cut_by,
     fitted,
     is_calibrated,
@@ -21,7 +20,7 @@ from promptpredict.fitting import (
 )
 from promptpredict.labelled import Reading, check_task, read_labelled
 from promptpredict.placing import placed_files
-from promptpredict.plans import BOTH, PRIOR, TUNED, WITH_LM, WITHOUT_LM
+from promptpredict.plans import BOTH, PRIOR, TUNED, WITH_LM, WITHOUT_LM, ZERO_SHOT
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, Reject, read_blocks, read_header
 from promptpredict.tables import table_name

@@ -15,6 +15,7 @@ import numpy as np
 from promptpredict.approach import Probabilities
 from promptpredict.cases import Key, Outcome
 from promptpredict.metrics import best_threshold, evaluate, resample
+from promptpredict.plans import ZERO_SHOT
 from promptpredict.records import Record, groups_of
 from promptpredict.resampling import intervals, units_of
 from promptpredict.results import LEADING, Flag, Row, Value, leading
@@ -160,7 +161,7 @@ def reversed_flags(rows: Sequence[Row]) -> list[Flag]:
 
     ``rows`` are in the order of their budgets: labels change the level of zero-shot, not its order.
     """
-    wording = next((row for row in rows if row.approach == "zero-shot"), None)
+    wording = next((row for row in rows if row.approach == ZERO_SHOT), None)
     auc = wording.metrics["roc_auc"].value if wording and "roc_auc" in wording.metrics else None
     if auc is None or auc >= REVERSED:
         return []

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from promptpredict.labelled import label_of
-from promptpredict.plans import PROBE_SHOTS, WITH_LM
+from promptpredict.plans import PROBE_SHOTS, WITH_LM, ZERO_SHOT
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.tables import table_name
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from promptpredict.scores import LanguageModel, Scores
 
 Say = Callable[[str], object]
-ZERO_SHOT = "zero-shot"
 ROUNDED = (
     "with numbers of 16 bits effects are rounded by .1 or so, and small ones say little; possible: "
     "--dtype float32"

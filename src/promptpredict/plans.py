@@ -17,9 +17,10 @@ from promptpredict.rates import Rate
 from promptpredict.shots import Select
 from promptpredict.splits import FEW
 
+ZERO_SHOT = "zero-shot"  # needs no label, so its one row stands at every budget
 # In the order in which one is taken where cross-validation finds several equally good.
 READING = (  # with the language model as it is
-    "zero-shot",
+    ZERO_SHOT,
     "panel",
     "probe",
     "probe-shots",
@@ -42,13 +43,13 @@ WITHOUT_LM = (
 ENCODED = ("embedding", "fusion", "fusion-mlp", "fusion-trees")  # by a sentence encoder
 PRIOR = "prior"  # which ranks nobody, and is no choice
 STACK = "stack"
-STACKED = ("zero-shot", "probe", "structured", "structured-trees", "text", "embedding")
+STACKED = (ZERO_SHOT, "probe", "structured", "structured-trees", "text", "embedding")
 CASCADE = "cascade"  # embedding, and probe for those of whom it is not sure
 ASKING = (*READING, CASCADE)  # which ask the language model as it is
 BOTH = (STACK, CASCADE)  # which join a language model with an approach that needs none
 APPROACHES = (*WITH_LM, *WITHOUT_LM, PRIOR, *BOTH)
 DEFAULT = (
-    "zero-shot",
+    ZERO_SHOT,
     "few-shot",
     "probe",
     "panel",
@@ -163,7 +164,7 @@ class Plan:
     def takes(self, approach: str, budget: int, rows: int) -> bool:
         """Whether an approach runs at a budget (0 is for those that need no label)."""
         if budget == 0:
-            return approach == "zero-shot" or (approach == PRIOR and self.base_rate is not None)
+            return approach == ZERO_SHOT or (approach == PRIOR and self.base_rate is not None)
         own = self.budgets_of.get(approach)
         if own is not None and budget not in {_number(each, rows) for each in own}:
             return False
@@ -230,7 +231,7 @@ class Plan:
             if not any(self.takes(approach, budget, rows) for budget in usable):
                 yield f"{approach} is left out: no budget suits it"
         yield from self._spent(approaches, usable, rows)
-        if self.base_rate is not None and rows < MIN_ROWS and "zero-shot" in approaches:
+        if self.base_rate is not None and rows < MIN_ROWS and ZERO_SHOT in approaches:
             yield (
                 f"zero-shot is not calibrated to the base rate: there are {rows:,} training rows, "
                 f"and {MIN_ROWS} are needed to find a shift on"

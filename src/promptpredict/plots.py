@@ -18,6 +18,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from promptpredict.curves import SIDES, Floats, Point, Ranking, Reliability, needs_no_label
+from promptpredict.plans import ZERO_SHOT
 from promptpredict.results import base_of
 from promptpredict.theme import COLOURS, line, style_of
 
@@ -25,7 +26,7 @@ SMALL = (5.4, 3.9)  # inches of 72 SVG units: 389 wide, so that 11 units stay le
 WIDE = (11.2, 4.7)
 _MUTED = COLOURS["muted"][0]
 _MARGIN = 0.02
-BANDED = (*SIDES, "zero-shot")  # more bands would hide one another; a table has all intervals
+BANDED = (*SIDES, ZERO_SHOT)  # more bands would hide one another; a table has all intervals
 _LIFT_FROM = 0.02  # the best 2 %: of fewer customers, lift is mostly luck
 _LIFT_TO = 0.5
 

@@ -12,7 +12,7 @@ from itertools import groupby
 from statistics import mean
 from typing import Literal, TypeVar
 
-from promptpredict.plans import CHOSEN_SINGLE, CHOSEN_WITH, CHOSEN_WITHOUT, STACK
+from promptpredict.plans import CHOSEN_SINGLE, CHOSEN_WITH, CHOSEN_WITHOUT, STACK, ZERO_SHOT
 from promptpredict.results import (
     LEADING,
     Difference,
@@ -23,7 +23,7 @@ from promptpredict.results import (
     signed,
     summarise,
 )
-from promptpredict.verdict import MARGIN, ZERO_SHOT
+from promptpredict.verdict import MARGIN
 
 _Named = TypeVar("_Named", Row, Difference)
 MOST_TIMES = 1000  # cheaper; beyond, what a few milliseconds are a multiple of tells nothing

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from promptpredict.calibration import Floats
+from promptpredict.plans import ZERO_SHOT
 from promptpredict.resampling import t_interval
 from promptpredict.results import Crossover, Difference, Verdict, base_of
 
 MARGIN = 0.02  # how much ROC AUC an approach may lose and still be called no worse
 ALPHA = 0.05  # how often the words of one family may be wrong, all of them together
 _NONE = 1e-9  # a deviation below it is rounding
-ZERO_SHOT = "zero-shot"  # needs no label, so its one row stands at every budget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
