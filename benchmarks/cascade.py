@@ -79,7 +79,7 @@ def measured(table: str, memo: Memo, options: Any) -> dict[str, Any]:
     """Return the figures of a table."""
     begun = time.perf_counter()
     file = PromptFile.load(HERE / "prompts" / f"{table}.jinja")
-    records, _ = read_labelled(str(options.data / f"{table}.csv.gz"), file, {})
+    records, _ = read_labelled(str(options.data / f"{table}.csv.gz"), file)
     y = [file.label_of(record.label) for record in records]
     train, test = split(y, max_test=options.test, seed=0)
     file = file.placed([records[row] for row in train])

@@ -148,7 +148,7 @@ def made_up(row: int, drawn: random.Random) -> Record:
 def reasons(lm: Counting, data: Path, table: str, customers: int) -> dict[str, Any]:
     """Explain customers of a table; return whether the reasons hold, and which columns matter."""
     prompt_file = PromptFile.load(HERE / "prompts" / f"{table}.jinja")
-    records, _ = read_labelled(str(data / f"{table}.csv.gz"), prompt_file, {})
+    records, _ = read_labelled(str(data / f"{table}.csv.gz"), prompt_file)
     y = [prompt_file.label_of(record.label) for record in records]
     train, _ = split(y, max_test=min(HELD, len(y) // 2), seed=0)
     rows = np.random.default_rng(0).permutation(train)[:customers]

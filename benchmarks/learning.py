@@ -177,7 +177,7 @@ class Table:
 def read(name: str, options: argparse.Namespace, number: int) -> Table:
     """Read a table, and part it."""
     file = PromptFile.load(HERE / "prompts" / f"{name}.jinja")
-    records, _ = read_labelled(str(options.data / f"{name}.csv.gz"), file, {})
+    records, _ = read_labelled(str(options.data / f"{name}.csv.gz"), file)
     y = [file.label_of(record.label) for record in records]
     train, test = split(y, max_test=options.test, seed=0)
     pools = []

@@ -95,7 +95,7 @@ def kill(ledger: Path, killed: threading.Event) -> None:
 def labels_of(options: argparse.Namespace) -> dict[str, int]:
     """Return whether each customer's label is the positive one, by the first column of the output."""
     file = PromptFile.load(options.prompt)
-    records, _ = read_labelled(options.customers, file, {})
+    records, _ = read_labelled(options.customers, file)
     by_id = file.front.id is not None
     return {
         (each.id if by_id else str(each.row)): int(file.label_of(each.label) == file.front.positive)

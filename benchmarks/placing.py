@@ -64,7 +64,7 @@ def main() -> None:
         parser.error(f"--approach {min(unknown)}; possible: {', '.join(APPROACHES)}")
     begun = time.perf_counter()
     files = {way: written(options.table, way) for way in WAYS}
-    records, _ = read_labelled(str(options.data / f"{options.table}.csv.gz"), files["plain"], {})
+    records, _ = read_labelled(str(options.data / f"{options.table}.csv.gz"), files["plain"])
     y = [files["plain"].label_of(record.label) for record in records]
     train, test = split(y, max_test=options.test, seed=0)
     source = find(options.model)

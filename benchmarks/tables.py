@@ -243,7 +243,7 @@ def prepared(
     prompt_file.name = file  # the folder is this machine's
     if not prompt_file.front.text:
         plan = replace(plan, approaches=[name for name in plan.approaches if name != NEAREST])
-    records, notes = read_labelled(str(options.data / f"{name}.csv.gz"), prompt_file, {})
+    records, notes = read_labelled(str(options.data / f"{name}.csv.gz"), prompt_file)
     for note in notes:
         print(name, note, flush=True)
     kind = AmountBenchmark if run == "amounts" else Benchmark

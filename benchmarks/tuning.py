@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m")
     options = parser.parse_args()
     file = PromptFile.load(HERE / "prompts" / f"{options.table}.jinja")
-    records, _ = read_labelled(str(options.data / f"{options.table}.csv.gz"), file, {})
+    records, _ = read_labelled(str(options.data / f"{options.table}.csv.gz"), file)
     y = [file.label_of(record.label) for record in records]
     train, test = split(y, max_test=2000, seed=0)
     labels = [y[row] for row in train]

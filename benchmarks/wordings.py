@@ -69,7 +69,7 @@ def scores(name: str, data: Path, work: Path, model: str) -> dict[str, Any]:
     kept.mkdir(parents=True, exist_ok=True)
     paths = [kept / f"{start}.npz" for start in range(0, ROWS, PART)]
     if missing := [path for path in paths if not path.is_file()]:
-        records, _ = read_labelled(str(data / f"{name}.csv.gz"), prompt_file, {})
+        records, _ = read_labelled(str(data / f"{name}.csv.gz"), prompt_file)
         labels = [prompt_file.label_of(record.label) for record in records]
         rows = development(labels)
         lm = _language_model(model)

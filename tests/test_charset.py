@@ -6,7 +6,7 @@ import pytest
 
 from promptpredict.charset import encoding_of
 from promptpredict.errors import DataError
-from promptpredict.records import read_header
+from promptpredict.records import Reading, read_header
 
 CHINESE, JAPANESE = (
     "编号,留言\n1,包裹两次都晚到，箱子也破了。\n",
@@ -46,7 +46,7 @@ def test_another_script_is_read_only_in_an_encoding_that_is_given(encoding, tmp_
         "gb18030, big5, shift_jis, euc-kr, cp1251 or another"
     )
     header = OTHERS[encoding].partition("\n")[0]
-    assert read_header(path, encoding=encoding) == header.split(",")
+    assert read_header(path, Reading(encoding=encoding)) == header.split(",")
 
 
 @pytest.mark.parametrize("text", WESTERN)

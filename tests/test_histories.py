@@ -12,8 +12,8 @@ import pytest
 
 from promptpredict.errors import DataError, PromptPredictError
 from promptpredict.histories import LOOKED_AT, EventOptions, History, with_events
-from promptpredict.labelled import Reading
-from promptpredict.records import Roles, read_blocks, read_header
+from promptpredict.labelled import ReadingOptions
+from promptpredict.records import Reading, Roles, read_blocks, read_header
 from walked import PROMPT, column, read, rejects, score, table, write
 
 COLUMNS = [
@@ -47,7 +47,7 @@ def history(**changes):
 
 
 def summaries(**changes):
-    blocks = read_blocks("customers.csv", Roles(id="id"), events=history(**changes))
+    blocks = read_blocks("customers.csv", Roles(id="id"), Reading(events=history(**changes)))
     return {record.id: record.values for block in blocks for record in block.records}
 
 
@@ -58,7 +58,7 @@ def fault(**changes):
 
 
 def test_a_customer_gets_the_sum_of_what_was_before_the_cut_off():
-    assert read_header("customers.csv", events=history()) == ["id", "plan", *COLUMNS]
+    assert read_header("customers.csv", Reading(events=history())) == ["id", "plan", *COLUMNS]
     found = summaries()
     assert found["007"] == {
         "id": "007", "plan": "a", "events_count": 3, "events_first_days": 142, "events_recency_days": 12,
@@ -251,7 +251,7 @@ def test_tables_that_do_not_fit_are_told():
     )
     table("customers.csv", "customer,plan", ["007,3"])
     with pytest.raises(DataError) as caught:
-        read_header("customers.csv", events=history(amount=None))
+        read_header("customers.csv", Reading(events=history(amount=None)))
     assert str(caught.value) == "customers.csv has no column 'id' for the key of its events"
 
 
@@ -275,7 +275,7 @@ def test_keys_of_another_kind_are_told():
 )  # fmt: skip
 def test_options_that_do_not_go_together(given, text):
     with pytest.raises(DataError) as caught:
-        _ = Reading(**given).history
+        _ = ReadingOptions(**given).history
     assert str(caught.value) == text
 
 

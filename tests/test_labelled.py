@@ -11,7 +11,7 @@ from promptpredict import tables
 from promptpredict.errors import DataError, PromptError
 from promptpredict.labelled import check_task, column_cells, drawn, label_of, read_labelled
 from promptpredict.prompt import PromptFile
-from promptpredict.records import Record, Roles
+from promptpredict.records import Reading, Record, Roles
 
 PROMPT = """---
 task: binary
@@ -28,7 +28,7 @@ fields: {amount: {format: ".2f"}}
 {{ customer.feedback }}{% endblock %}
 {% block question %}How does the customer feel?{% endblock %}
 """
-READING = {"delimiter": None, "encoding": None}
+READING = Reading()
 ROLES = Roles()
 
 
@@ -48,7 +48,7 @@ def write(text, encoding="utf-8"):
 
 
 def read(text, **reading):
-    return read_labelled(write(text), prompt_file(), READING | reading)
+    return read_labelled(write(text), prompt_file(), Reading(**reading))
 
 
 def fails(call, *args):
@@ -224,7 +224,7 @@ def test_cells_of_a_column_are_those_of_the_records_as_they_are_written():
 
 def test_cells_are_read_as_the_table_is():
     table = write("id;amount;feedback;left;when\na;1;x;1;späte, r\n", encoding="cp1252")
-    reading = {"delimiter": ";", "encoding": "cp1252"}
+    reading = Reading(";", "cp1252")
     records, _ = read_labelled(table, prompt_file(), reading)
     assert column_cells(table, "when", records, reading, ROLES) == ["späte, r"]
 

@@ -90,7 +90,7 @@ def test_it_learns_what_episodes_have_in_common(tokenizers):
     from promptpredict.prompt import PromptFile
 
     file = PromptFile.load("p.jinja")
-    records, _ = read_labelled("train.csv", file, {})
+    records, _ = read_labelled("train.csv", file)
     drawn = Episodes(lm.encoder, width=600, seed=0, tables=[EpisodeTable(file, records)], own=1.0)
     found = practised(tokenizers, tuning, episodes=drawn)
     found.run()

@@ -15,6 +15,7 @@ from pyarrow import parquet
 
 from promptpredict.errors import DataError
 from promptpredict.records import (
+    Reading,
     Record,
     Reject,
     Roles,
@@ -270,7 +271,7 @@ def test_rows_in_are_records_and_rejects(seed):
     with open("t.csv", "wb") as file:
         file.write(text.encode("utf-8", "surrogateescape"))
     for roles in (Roles(), Roles(id="id", target="d", text=("b",))):
-        records, rejects = read("t.csv", roles, block_rows=3, encoding="utf-8")
+        records, rejects = read("t.csv", roles, block_rows=3, reading=Reading(encoding="utf-8"))
         rows = sorted([record.row for record in records] + [reject.row for reject in rejects])
         assert rows == list(range(1, len(rows) + 1))
         assert all(reject.reason.startswith("line") for reject in rejects)

@@ -16,7 +16,7 @@ from personal import measure
 from promptpredict import recognisers as patterns
 from promptpredict.errors import DataError
 from promptpredict.recognisers import Span, recognisers
-from promptpredict.records import OPEN, Roles, read_blocks
+from promptpredict.records import OPEN, Reading, Roles, read_blocks
 from promptpredict.redaction import KINDS, Private, Redactor, private, read_salt, salted
 from walked import HEADER, TRAIN, TRAIN_HEADER, score, table
 
@@ -201,7 +201,7 @@ def test_records_are_read_without_personal_data_and_with_salted_ids(tmp_path, re
     )
     roles = Roles(id="id", target="left", text=("note",))
     salt = b"0123456789abcdef"
-    (block,) = read_blocks(path, roles, keep=["mail"], private=Private(redactor, salt))
+    (block,) = read_blocks(path, roles, Reading(private=Private(redactor, salt)), keep=["mail"])
     first, second = block.records
     assert first.id == salted("bo@x.com", salt)
     assert {column: plain(value) for column, value in first.values.items()} == {

@@ -202,7 +202,7 @@ def parted_of(tiny_folder, **changes):
     from promptpredict.prompt import PromptFile
 
     file = PromptFile.load("p.jinja")
-    records, _ = read_labelled("train.csv", file, {})
+    records, _ = read_labelled("train.csv", file)
     given = {"source": find(str(tiny_folder)), "prompt_file": file, "records": records}
     given |= {"tuning": QUICK, "seed": 0, "out": Path("adapter")}
     asked = making.Asked(**(given | changes))

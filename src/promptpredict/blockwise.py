@@ -30,10 +30,10 @@ def blocks_of(given: Given) -> Iterator[Block]:
     return read_blocks(
         options.customers,
         given.prompt_file.roles,
+        options.reading,
         block_rows=options.block_rows,
         limit=options.limit,
         keep=options.keep,
-        **options.reading,
     )
 
 

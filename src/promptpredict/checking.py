@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from promptpredict.errors import DataError, nearest
 from promptpredict.keeping import Seal, read_key
-from promptpredict.labelled import Reading, read_labelled
+from promptpredict.labelled import ReadingOptions, read_labelled
 from promptpredict.models import find
 from promptpredict.placing import placed_files
 from promptpredict.prompt import PromptFile
@@ -33,7 +33,7 @@ AMOUNT_COLUMNS = ("prediction", "lower", "upper")  # of the output for task: reg
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreOptions(Reading):
+class ScoreOptions(ReadingOptions):
     """What `score` is asked for; the defaults are the command's.
 
     ``others`` are prompt files whose log-probabilities are averaged with those of ``prompt``;
@@ -148,7 +148,7 @@ def check(options: ScoreOptions) -> Given:
     _check_alike(prompt_file, others)
     if options.guard is not None and not prompt_file.front.text:
         raise DataError(f"--guard needs a text column; {prompt_file.name} declares none (text: [])")
-    header = read_header(options.customers, **options.reading)
+    header = read_header(options.customers, options.reading)
     for file in files:
         file.check_columns(header, table_name(options.customers))
     columns = _columns(options, prompt_file, header)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptpredict.errors import DataError
-from promptpredict.labelled import Reading, column_cells, read_labelled
+from promptpredict.labelled import ReadingOptions, column_cells, read_labelled
 from promptpredict.listing import table_text
 from promptpredict.plans import Plan, check_attacks, check_developing
 from promptpredict.pooling import Pooling
@@ -34,7 +34,7 @@ Say = Callable[[str], object]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchmarkOptions(Reading):
+class BenchmarkOptions(ReadingOptions):
     """What `benchmark` is asked for; the defaults of the plan are the plan's.
 
     Several ``prompts`` are compared on training rows first, and the best is tested. Several

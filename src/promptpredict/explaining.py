@@ -18,7 +18,7 @@ from promptpredict.fitting import (
     language_model_of,
     learned_from,
 )
-from promptpredict.labelled import Reading, check_task, read_labelled
+from promptpredict.labelled import ReadingOptions, check_task, read_labelled
 from promptpredict.placing import placed_files
 from promptpredict.plans import BOTH, PRIOR, TUNED, WITH_LM, WITHOUT_LM, ZERO_SHOT
 from promptpredict.prompt import PromptFile
@@ -37,7 +37,7 @@ LEARNED_FROM = 10_000  # first rows: what is typical, and which values occur
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExplainOptions(Reading):
+class ExplainOptions(ReadingOptions):
     """What `explain` is asked; the defaults are the command's."""
 
     customers: str
@@ -176,7 +176,7 @@ def _records(
     asked: ExplainOptions, prompt_file: PromptFile
 ) -> tuple[list[Record], list[Record], list[Reject]]:
     """Return the records to explain, those that say what is typical and occurs, and unreadable rows."""
-    header = read_header(asked.customers, **asked.reading)
+    header = read_header(asked.customers, asked.reading)
     prompt_file.check_columns(header, table_name(asked.customers))
     last = asked.row or asked.limit
     compared = asked.typical or bool(asked.actionable)
@@ -184,7 +184,7 @@ def _records(
     records: list[Record] = []
     known: list[Record] = []
     rejects: list[Reject] = []
-    for block in read_blocks(asked.customers, prompt_file.roles, limit=limit, **asked.reading):
+    for block in read_blocks(asked.customers, prompt_file.roles, asked.reading, limit=limit):
         if compared:
             known += block.records[: max(LEARNED_FROM - len(known), 0)]
         records += [each for each in block.records if _is_asked(asked, each.row)]

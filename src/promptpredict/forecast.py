@@ -117,9 +117,9 @@ def _first_blocks(given: Given, rows: int) -> Iterator[Block]:
     return read_blocks(
         given.options.customers,
         given.prompt_file.roles,
+        given.options.reading,
         block_rows=BLOCK_ROWS,
         limit=limit,
-        **given.options.reading,
     )
 
 
@@ -230,7 +230,7 @@ def _said(given: Given, found: Forecast, times: float) -> Iterator[str]:
             f"rejects: {len(found.rejects) * times:,.0f}; the first is row {first.row}: "
             f"{first.reason}"
         )
-    header = read_header(options.customers, **options.reading)
+    header = read_header(options.customers, options.reading)
     shown = [set(unused(file, header)) for file in (given.prompt_file, *given.others)]
     yield from sorted(set.intersection(*shown))
 

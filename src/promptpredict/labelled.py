@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from promptpredict.errors import DataError, PromptError, PromptPredictError
 from promptpredict.histories import EventOptions, History
 from promptpredict.prompt import PromptFile
 from promptpredict.records import (
+    PLAIN,
+    Reading,
     Record,
     Reject,
     Roles,
@@ -28,7 +29,7 @@ from promptpredict.tables import stamp, table_name
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class ReadingOptions:
     """How the tables of a command are read; None: found out.
 
     ``redact`` replaces personal data in their texts, ``salt_file`` holds the salt of their ids.
@@ -46,10 +47,9 @@ class Reading:
     as_of: str | None = None
 
     @property
-    def reading(self) -> dict[str, Any]:
+    def reading(self) -> Reading:
         """All of it, as readers take it."""
-        given = {"delimiter": self.delimiter, "encoding": self.encoding, "private": self.private}
-        return given | ({} if self.history is None else {"events": self.history})
+        return Reading(self.delimiter, self.encoding, self.private, self.history)
 
     @cached_property
     def history(self) -> History | None:
@@ -104,15 +104,15 @@ class Reading:
 
 
 def read_labelled(
-    table: str, prompt_file: PromptFile, reading: Mapping[str, Any]
+    table: str, prompt_file: PromptFile, reading: Reading = PLAIN
 ) -> tuple[list[Record], list[str]]:
     """Return the usable records of a labelled table, and a line on what was left out, if anything.
 
-    ``reading`` is how tables are read (delimiter, encoding, private). Raises PromptPredictError for a
-    missing column, and for a label that the prompt file does not know.
+    Raises PromptPredictError for a missing column, and for a label that the prompt file does not
+    know.
     """
-    prompt_file.check_columns(read_header(table, **reading), table_name(table), labelled=True)
-    found = read_records(table, prompt_file.roles, **reading)
+    prompt_file.check_columns(read_header(table, reading), table_name(table), labelled=True)
+    found = read_records(table, prompt_file.roles, reading)
     if prompt_file.front.bins:
         prompt_file = _binned(prompt_file, found.records, table)
     for record in found.records:
@@ -148,16 +148,16 @@ def _binned(prompt_file: PromptFile, records: Sequence[Record], table: str) -> P
 
 
 def read_unlabelled(
-    table: str, prompt_file: PromptFile, reading: Mapping[str, Any]
+    table: str, prompt_file: PromptFile, reading: Reading = PLAIN
 ) -> tuple[list[Record], list[str]]:
     """Return the usable records of a table whose labels are not looked at, as ``read_labelled`` does.
 
     Raises DataError where there is none.
     """
-    prompt_file.check_columns(read_header(table, **reading), table_name(table))
+    prompt_file.check_columns(read_header(table, reading), table_name(table))
     usable: list[Record] = []
     rejects: list[Reject] = []
-    for block in read_blocks(table, prompt_file.roles, **reading):
+    for block in read_blocks(table, prompt_file.roles, reading):
         rejects += block.rejects
         _take(prompt_file, block.records, usable, rejects)
     if not usable:
@@ -167,14 +167,14 @@ def read_unlabelled(
 
 
 def column_cells(
-    table: str, column: str, records: Sequence[Record], reading: Mapping[str, Any], roles: Roles
+    table: str, column: str, records: Sequence[Record], reading: Reading, roles: Roles
 ) -> list[str]:
     """Return the cells of a column, as they are written, of some records of a table.
 
     ``roles`` are those that the records were read with, so that no row is a reject here alone.
     """
     cells: dict[int, str] = {}
-    for block in read_blocks(table, roles, keep=[column], **reading):
+    for block in read_blocks(table, roles, reading, keep=[column]):
         rows = (record.row for record in block.records)
         cells |= {row: kept[column] for row, kept in zip(rows, block.kept, strict=True)}
     return [cells[record.row] for record in records]

@@ -97,31 +97,37 @@ class Labelled:
     rejects: list[Reject]
 
 
-def read_header(
-    path: str | Path,
-    *,
-    delimiter: str | None = None,
-    encoding: str | None = None,
-    private: Private = OPEN,
-    events: History | None = None,
-) -> list[str]:
+@dataclass(frozen=True)
+class Reading:
+    """How a table is read: delimiter and encoding, None where they are to be found out.
+
+    ``private`` says how personal data is kept out; ``events`` add columns.
+    """
+
+    delimiter: str | None = None
+    encoding: str | None = None
+    private: Private = OPEN
+    events: History | None = None
+
+
+PLAIN = Reading()
+
+
+def read_header(path: str | Path, reading: Reading = PLAIN) -> list[str]:
     """Return the columns of a table, which has been found to have rows as well.
 
-    Those that ``events`` add are among them. ``private`` is taken because all readers take it; the
-    names of columns are nobody's.
+    Those that events add are among them.
     """
-    with closing(_opened(path, delimiter, encoding, events)) as table:
+    with closing(_opened(path, reading)) as table:
         return table.columns
 
 
-def _opened(
-    path: str | Path, delimiter: str | None, encoding: str | None, events: History | None
-) -> Table:
-    table = open_table(path, delimiter=delimiter, encoding=encoding)
-    if events is None:
+def _opened(path: str | Path, reading: Reading) -> Table:
+    table = open_table(path, delimiter=reading.delimiter, encoding=reading.encoding)
+    if reading.events is None:
         return table
     try:
-        return events.joined(table)
+        return reading.events.joined(table)
     except DataError:
         table.close()
         raise
@@ -145,50 +151,37 @@ def check_hidden(name: str, columns: Sequence[str], roles: Roles) -> None:
 def read_blocks(
     path: str | Path,
     roles: Roles,
+    reading: Reading = PLAIN,
     *,
     block_rows: int = 1024,
     limit: int | None = None,
     keep: Sequence[str] = (),
     labelled: bool = False,
-    delimiter: str | None = None,
-    encoding: str | None = None,
-    private: Private = OPEN,
-    events: History | None = None,
 ) -> Iterator[Block]:
     """Read a table in blocks that are the same for every file format.
 
     The header is checked at once, the rows are read as the blocks are asked for. ``limit`` counts
-    data rows. ``private`` says how personal data is kept out; the columns of ``keep`` are left
-    alone. ``events`` add columns. Raises DataError if a column of id, text or keep is missing, or with ``labelled`` that of
-    the target.
+    data rows. Personal data is not kept out of the columns of ``keep``. Raises DataError if a
+    column of id, text or keep is missing, or with ``labelled`` that of the target.
     """
-    table = _opened(path, delimiter, encoding, events)
+    table = _opened(path, reading)
     try:
-        reading = _Reading(table.name, table.columns, roles, private)
+        typing = _Typing(table.name, table.columns, roles, reading.private)
         asked = (roles.id, *roles.text, roles.target if labelled else None, *keep)
-        reading.require([column for column in asked if column is not None])
+        typing.require([column for column in asked if column is not None])
     except DataError:
         table.close()
         raise
-    return _blocks(table, reading, block_rows, limit, keep)
+    return _blocks(table, typing, block_rows, limit, keep)
 
 
-def read_records(
-    path: str | Path,
-    roles: Roles,
-    *,
-    delimiter: str | None = None,
-    encoding: str | None = None,
-    private: Private = OPEN,
-    events: History | None = None,
-) -> Labelled:
+def read_records(path: str | Path, roles: Roles, reading: Reading = PLAIN) -> Labelled:
     """Read all of a labelled table.
 
     Raises DataError if the target's column is missing or blank throughout.
     """
     found = Labelled([], [], [])
-    how: Any = {"delimiter": delimiter, "encoding": encoding, "private": private, "events": events}
-    for block in read_blocks(path, roles, labelled=True, **how):
+    for block in read_blocks(path, roles, reading, labelled=True):
         for record in block.records:
             (found.unlabelled if record.label is None else found.records).append(record)
         found.rejects.extend(block.rejects)
@@ -224,12 +217,12 @@ def _records_of(X: Any, roles: Roles) -> list[Record]:
         return X
     columns, rows = table_of(X)
     check_columns("X", columns)
-    reading = _Reading("X", columns, replace(roles, id=roles.id if roles.id in columns else None))
-    reading.require(roles.text)
+    typing = _Typing("X", columns, replace(roles, id=roles.id if roles.id in columns else None))
+    typing.require(roles.text)
     records = []
     for number, cells in enumerate(rows, 1):
         try:
-            records.append(reading.record(number, cells))
+            records.append(typing.record(number, cells))
         except DataError as error:
             raise DataError(f"X, row {number}: {error}") from None
     return records
@@ -238,7 +231,7 @@ def _records_of(X: Any, roles: Roles) -> list[Record]:
 # ----------------------------------------------------------------------------- cells to records
 
 
-class _Reading:
+class _Typing:
     """How the cells of one table become values, id and label."""
 
     def __init__(
@@ -293,7 +286,7 @@ class _Reading:
 
 
 def _blocks(
-    table: Table, reading: _Reading, block_rows: int, limit: int | None, keep: Sequence[str]
+    table: Table, typing: _Typing, block_rows: int, limit: int | None, keep: Sequence[str]
 ) -> Iterator[Block]:
     kept_at = [(column, table.columns.index(column)) for column in keep]
     with closing(table):
@@ -302,7 +295,7 @@ def _blocks(
         while batch := list(islice(rows, block_rows)):
             block = Block(index, [], [], [])
             for number, row in batch:
-                found = _found(reading, number, row)
+                found = _found(typing, number, row)
                 if isinstance(found, Reject):
                     block.rejects.append(found)
                 else:
@@ -312,16 +305,16 @@ def _blocks(
             index += 1
 
 
-def _found(reading: _Reading, number: int, row: RawRow) -> Record | Reject:
+def _found(typing: _Typing, number: int, row: RawRow) -> Record | Reject:
     if row.fault:  # its cells are not to be trusted, the id's neither
-        id = "" if reading.roles.id else str(number)
-        id = reading.id(number, row.cells) if row.whole else id
-        return Reject(number, id, reading.private.text(row.place + row.fault))
+        id = "" if typing.roles.id else str(number)
+        id = typing.id(number, row.cells) if row.whole else id
+        return Reject(number, id, typing.private.text(row.place + row.fault))
     try:
-        return reading.record(number, row.cells)
+        return typing.record(number, row.cells)
     except DataError as error:
-        reason = reading.private.text(f"{row.place}{error}")
-        return Reject(number, reading.id(number, row.cells), reason)
+        reason = typing.private.text(f"{row.place}{error}")
+        return Reject(number, typing.id(number, row.cells), reason)
 
 
 def _listed(columns: Sequence[str]) -> str:

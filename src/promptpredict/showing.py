@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from promptpredict import models
 from promptpredict.errors import DataError, ModelError
 from promptpredict.hub import in_hub_cache
-from promptpredict.labelled import Reading, label_of, read_labelled
+from promptpredict.labelled import ReadingOptions, label_of, read_labelled
 from promptpredict.placing import placed_files
 from promptpredict.prompt import PromptFile
-from promptpredict.records import Record, read_blocks, read_header
+from promptpredict.records import Reading, Record, read_blocks, read_header
 from promptpredict.rendered import Prompt
 from promptpredict.shots import Select, Shots
 from promptpredict.tables import count_rows, table_name
@@ -29,7 +29,7 @@ Say = Callable[[str], object]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RenderOptions(Reading):
+class RenderOptions(ReadingOptions):
     """Which prompt `render` is asked to show; the defaults are the command's."""
 
     customers: str
@@ -51,7 +51,7 @@ def render_row(asked: RenderOptions, say: Say = lambda _: None) -> str:
     without its chat template. Raises PromptPredictError for what cannot be rendered.
     """
     prompt_file = PromptFile.load(asked.prompt)
-    header = read_header(asked.customers, **asked.reading)
+    header = read_header(asked.customers, asked.reading)
     prompt_file.check_columns(header, table_name(asked.customers))
     record = _record(asked, prompt_file)
     pool = _pool(asked, prompt_file)
@@ -80,7 +80,7 @@ def render_row(asked: RenderOptions, say: Say = lambda _: None) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckOptions(Reading):
+class CheckOptions(ReadingOptions):
     """What `check` is asked to look at; the defaults are the command's."""
 
     prompt: str
@@ -106,7 +106,7 @@ def check_file(asked: CheckOptions) -> tuple[str, list[str]]:
     ]
     warnings = list(prompt_file.warnings)
     if customers is not None:
-        header = read_header(customers, **asked.reading)
+        header = read_header(customers, asked.reading)
         prompt_file.check_columns(header, table_name(customers))
         done, rejected = _check_rows(prompt_file, customers, rows, asked.reading)
         more = (count_rows(customers) or 0) > rows
@@ -138,11 +138,11 @@ def list_models() -> str:
 
 
 def _check_rows(
-    prompt_file: PromptFile, customers: str, rows: int, given: dict[str, Any]
+    prompt_file: PromptFile, customers: str, rows: int, reading: Reading
 ) -> tuple[int, list[str]]:
     """Render rows; return how many, and a line for those that would be rejected."""
     done, rejects = 0, []
-    for block in read_blocks(customers, prompt_file.roles, limit=rows, **given):
+    for block in read_blocks(customers, prompt_file.roles, reading, limit=rows):
         for record in block.records:
             prompt_file.render(record)
             if record.label is not None and prompt_file.front.task != "regression":
@@ -168,7 +168,7 @@ def unused(prompt_file: PromptFile, header: Sequence[str]) -> list[str]:
 
 def _record(asked: RenderOptions, prompt_file: PromptFile) -> Record:
     seen = 0
-    for block in read_blocks(asked.customers, prompt_file.roles, limit=asked.row, **asked.reading):
+    for block in read_blocks(asked.customers, prompt_file.roles, asked.reading, limit=asked.row):
         for record in block.records:
             if record.row == asked.row:
                 return record

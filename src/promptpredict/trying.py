@@ -15,7 +15,7 @@ from promptpredict import models, shipped
 from promptpredict.choosing import ENSEMBLE, Hits, Outcome, check_hits, choose
 from promptpredict.errors import DataError
 from promptpredict.labelled import (
-    Reading,
+    ReadingOptions,
     check_task,
     drawn,
     read_labelled,
@@ -34,7 +34,7 @@ Say = Callable[[str], object]
 
 
 @dataclass(frozen=True, kw_only=True)
-class WordingsOptions(Reading):
+class WordingsOptions(ReadingOptions):
     """What `wordings` is asked to try; the defaults are the command's."""
 
     labelled: str

@@ -14,7 +14,7 @@ from promptpredict.adapters import Tuning, check_peft
 from promptpredict.episodecards import EpisodeTuning
 from promptpredict.episodes import EpisodeTable
 from promptpredict.errors import DataError, UnscoredError
-from promptpredict.labelled import Reading, check_task, read_labelled
+from promptpredict.labelled import ReadingOptions, check_task, read_labelled
 from promptpredict.models import pick
 from promptpredict.placing import placed_files
 from promptpredict.prompt import PromptFile
@@ -24,7 +24,7 @@ Say = Callable[[str], object]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneOptions(Reading):
+class TuneOptions(ReadingOptions):
     """What `tune` is asked to make; the defaults are the command's."""
 
     labelled: str
@@ -77,7 +77,7 @@ def tune_table(options: TuneOptions, say: Say = lambda _: None) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpisodeOptions(Reading):
+class EpisodeOptions(ReadingOptions):
     """What `tune --episodes` is asked to make; the defaults are the command's.
 
     ``labelled`` and ``prompt`` are tables and their prompt files, of the same order.
