@@ -236,7 +236,8 @@ class _Resampling:
             turned = self.turns and (common.auc(drawn_p, drawn_q)[0] < 0.5) != down
             signs = np.full(len(value), -1.0 if turned else 1.0)
             signs[-1] = 1.0
-            agreed = self.agreed * np.where(np.arange(len(value)) == len(value) - 1, signs[0], 1.0)
+            agreed = self.agreed.copy()
+            agreed[-1] *= signs[0]
             order = best_first(_turned(value, signs), self.noise, agreed)
             some = order[:ENSEMBLE]
             mean = (self.log_odds[:, some] * signs[some]).mean(axis=1, keepdims=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import typer
 
 from promptpredict import logs, options
-from promptpredict.commands import Commands, needs_shots, needs_train, say
+from promptpredict.commands import Commands, check_shots, needs_train, say
 from promptpredict.subcommands import check, explain, models_app, prompts_app, render, tune
 
 DEFAULT_APPROACHES = (
@@ -99,9 +99,9 @@ def score(
     FILE.ledger keeps what the language model said (no text): the same command goes on after an
     interruption, and a later run reads only the customers whose prompt is new.
     """
-    if train is None and (shots or fallback == "embedding"):
-        raise needs_train("--shots" if shots else "--fallback embedding")
-    needs_shots(shot_sets, shots)
+    check_shots(train, shots, shot_sets)
+    if train is None and fallback == "embedding":
+        raise needs_train("--fallback embedding")
     if encrypt_key_file is not None and not keep_prompts:
         raise typer.BadParameter("--encrypt-key-file encrypts what --keep-prompts keeps; give both")
     from promptpredict.checking import ScoreOptions
@@ -161,9 +161,7 @@ def plan(
     Counts the tokens of the first rows, says what their prompts share and which columns none of
     them shows, and scores some of them for the time and the memory that all will take.
     """
-    if train is None and shots:
-        raise needs_train("--shots")
-    needs_shots(shot_sets, shots)
+    check_shots(train, shots, shot_sets)
     from promptpredict.checking import ScoreOptions
     from promptpredict.forecast import forecast_table
 

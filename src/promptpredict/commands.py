@@ -56,15 +56,17 @@ def say(line: str) -> None:
     logs.write(printable(line), "error" if line.startswith("error: ") else "note")
 
 
-def needs_train(option: str) -> Exception:
-    """Return the slip of an option that has no use without labelled records."""
-    return typer.BadParameter(f"{option} needs labelled records; give them with --train LABELLED")
-
-
-def needs_shots(sets: int, shots: int) -> None:
-    """Raise the slip of several sets of shots where there are none."""
+def check_shots(train: str | None, shots: int, sets: int = 1) -> None:
+    """Raise BadParameter for shots without labelled records, and for several sets without shots."""
+    if shots and train is None:
+        raise needs_train("--shots")
     if sets > 1 and not shots:
         raise typer.BadParameter(
             "--shot-sets draws several sets of labelled records; give them with --train LABELLED, "
             "and how many are shown with --shots K"
         )
+
+
+def needs_train(option: str) -> typer.BadParameter:
+    """Return the error for an option that has no use without labelled records."""
+    return typer.BadParameter(f"{option} needs labelled records; give them with --train LABELLED")

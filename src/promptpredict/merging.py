@@ -49,14 +49,6 @@ def merged(model: Any, folder: Path, dtype: torch.dtype) -> Any:
     return found
 
 
-def adapter_weights(adapted: Any) -> dict[str, torch.Tensor]:
-    """Return the weights of the adapter of a peft model, under the names that peft reads."""
-    import peft
-
-    found = peft.get_peft_model_state_dict(adapted, save_embedding_layers=False)
-    return {name: found[name].detach().cpu().contiguous() for name in sorted(found)}
-
-
 @contextmanager
 def quietly() -> Iterator[None]:
     """Keep what peft and transformers say to each other of their future off stderr."""

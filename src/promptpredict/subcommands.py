@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from promptpredict import adapteroptions, options
-from promptpredict.commands import needs_train, say
+from promptpredict.commands import check_shots, say
 from promptpredict.errors import DataError
 
 prompts_app = typer.Typer(help="List, copy and write prompt files.", no_args_is_help=True)
@@ -139,8 +139,7 @@ def render(
 
     Behind it stand the label words with their token ids, as the model is scored on them.
     """
-    if shots and train is None:
-        raise needs_train("--shots")
+    check_shots(train, shots)
     from promptpredict.showing import RenderOptions, render_row
 
     typer.echo(render_row(RenderOptions(**context.params), say))

@@ -18,7 +18,7 @@ from promptpredict.episodecards import Lora
 from promptpredict.errors import DataError, ModelError
 from promptpredict.lm import CausalLM
 from promptpredict.lowrank import use_lean
-from promptpredict.merging import adapter_weights, quietly, write_adapter
+from promptpredict.merging import quietly, write_adapter
 from promptpredict.writing import whole
 
 EVERY = 60.0  # seconds between checkpoints: what being killed can cost
@@ -56,7 +56,10 @@ class Trainee:
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the weights of the adapter, under the names that peft reads."""
-        return adapter_weights(self.adapted)
+        import peft
+
+        found = peft.get_peft_model_state_dict(self.adapted, save_embedding_layers=False)
+        return {name: found[name].detach().cpu().contiguous() for name in sorted(found)}
 
     def write(self, folder: Path, *, base: str) -> None:
         """Write the files of the adapter, of the model that is called ``base``."""
