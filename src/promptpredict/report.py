@@ -84,25 +84,17 @@ def render(
     predictions: DataFrame | None = None,
 ) -> str:
     """Return the page as HTML; ``predictions`` are shown where there are several labels."""
-    from jinja2 import Environment, StrictUndefined
+    from promptpredict.theme import page, side_by_side
 
-    from promptpredict.theme import side_by_side, variables
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["marked"] = marked
-    environment.filters["clauses"] = _clauses
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     seeds = len({row.seed for row in results.rows})
     with side_by_side(row.approach for row in results.rows):
-        page = template.render(
+        return page(
+            TEMPLATE,
+            {"marked": marked, "clauses": _clauses},
             results=results,
             gallery=shown,
             positive=positive,
             title=", ".join(_once(row.table for row in results.rows)) or "No table",
-            light=variables(dark=False),
-            dark=variables(dark=True),
             facts=_facts(results),
             seeds=_count(seeds, "seed"),
             n_test=f"{max((row.n_test for row in results.rows), default=0):,}",
@@ -114,7 +106,6 @@ def render(
             **_tables(results, several=positive is None),
             several=[] if positive is not None else _of_labels(results, predictions),
         )
-    return page.strip() + "\n"
 
 
 def _clauses(verdict: str) -> list[tuple[str, str]]:

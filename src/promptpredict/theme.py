@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import escape
@@ -134,6 +135,19 @@ def place_of(approach: str) -> tuple[int, str]:
     """Return what approaches are sorted by in legends: side by side, choices first."""
     known, base = list(STYLES), base_of(approach)
     return (known.index(base) if base in STYLES else len(known), approach)
+
+
+def page(template: Path, filters: Mapping[str, Callable[..., Any]], **given: Any) -> str:
+    """Return one of our pages as HTML, in the colours of both themes; all that is given is escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= filters
+    found = environment.from_string(template.read_text(encoding="utf-8"))
+    colours = {"light": variables(dark=False), "dark": variables(dark=True)}
+    return found.render(**colours, **given).strip() + "\n"
 
 
 def variables(*, dark: bool) -> str:

@@ -40,17 +40,12 @@ def write_told(folder: Path, told: Told) -> list[Path]:
 
 def render(told: Told) -> str:
     """Return the page as HTML."""
-    from jinja2 import Environment, StrictUndefined
+    from promptpredict.theme import page
 
-    from promptpredict.theme import variables
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"signed": signed, "spread": spread}
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     contrasts = {each.row: contrast_text(each) for each in told.contrasts}
-    page = template.render(
+    return page(
+        TEMPLATE,
+        {"signed": signed, "spread": spread},
         told=told,
         customers=[_card(each, contrasts) for each in told.explanations[:SHOWN]],
         more=max(len(told.explanations) - SHOWN, 0),
@@ -58,10 +53,7 @@ def render(told: Told) -> str:
             {"each": each, "width": 100 * each.moves.mean / (told.importances[0].moves.mean or 1)}
             for each in told.importances[:COLUMNS]
         ],
-        light=variables(dark=False),
-        dark=variables(dark=True),
     )
-    return page.strip() + "\n"
 
 
 @dataclass(frozen=True)
