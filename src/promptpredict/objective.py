@@ -98,13 +98,3 @@ def levelled(
         return -float(counts @ found[rows, columns]), counts @ more
 
     return np.asarray(minimize(loss, np.zeros(given.shape[1]), jac=True).x)
-
-
-def balanced(columns: npt.NDArray[np.intp], labels: int) -> npt.NDArray[np.float64]:
-    """Return weights (k,) inverse to how frequent each label is among ``columns`` (n,), 1 on average.
-
-    A label without a row has none to weigh.
-    """
-    counts = np.bincount(columns, minlength=labels)
-    present = int((counts > 0).sum())
-    return len(columns) / (present * np.maximum(counts, 1))

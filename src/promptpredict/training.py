@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 
 from promptpredict.adapters import Tuning
 from promptpredict.batching import Fitted
 from promptpredict.errors import ModelError
 from promptpredict.lm import CausalLM
-from promptpredict.objective import balanced, label_logprobs, levelled, losses_of, with_gradients
+from promptpredict.objective import label_logprobs, levelled, losses_of, with_gradients
 from promptpredict.trainee import Trainee
 
 _WARM = 0.1  # share of the steps in which the learning rate rises, before it falls to 0
@@ -83,7 +84,8 @@ class Training:
         with_gradients(lm)
         columns = np.array([lessons.columns[row] for row in lessons.train])
         k = len(lessons.labels)
-        self._weights = balanced(columns, k) if tuning.balance else np.ones(k)
+        kind = "balanced" if tuning.balance else None
+        self._weights = compute_class_weight(kind, classes=np.arange(k), y=columns)
         self._steps = -(-len(lessons.train) // tuning.batch)  # of an epoch
         self._state = _State(**self.trainee.take_up("rows, another prompt file, model or options"))
 
