@@ -17,7 +17,7 @@ from promptpredict.baselines import (
 from promptpredict.errors import DataError
 from promptpredict.estimators import ProbeClassifier, PromptClassifier
 from promptpredict.explain import explain, log_odds
-from promptpredict.importance import Spread, faithfulness, importances
+from promptpredict.importance import Mean, faithfulness, importances
 from promptpredict.parts import parts_of, taken_out, typical_values
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
@@ -290,7 +290,7 @@ def test_how_much_columns_matter():
     assert mood.moves.high == pytest.approx(0.5 + half, abs=1e-4)
     half = 3.18245 * np.std([1, -1, 0, 0], ddof=1) / 2
     assert mood.adds.low == pytest.approx(-half, abs=1e-4)
-    assert importances(found()[2:3])[0].moves == Spread(mean=0.0)
+    assert importances(found()[2:3])[0].moves == Mean(mean=0.0)
 
 
 def test_effects_on_several_labels_are_not_added_up():

@@ -31,7 +31,7 @@ from walked import HEADER, PROMPT, TRAIN, TRAIN_HEADER, many, read, table, write
 ray = pytest.importorskip("ray")
 
 from promptpredict.onray import Actors, Ahead  # noqa: E402
-from promptpredict.relay import Job, Reader  # noqa: E402
+from promptpredict.relay import Job, ReadingActor  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def reader(monkeypatch):
     def made(own):
         lm = FakeLM()
         monkeypatch.setattr("promptpredict.loading.load_language_model", lambda *_, **__: lm)
-        return Reader(own), lm
+        return ReadingActor(own), lm
 
     return made
 
@@ -236,7 +236,7 @@ def test_a_worker_that_is_killed_costs_no_row(cluster):
                     name = (process / "cmdline").read_bytes()
                 except OSError:
                     continue
-                if b"ray::" in name and b"Map(Reader)" in name and ready():
+                if b"ray::" in name and b"Map(ReadingActor)" in name and ready():
                     os.kill(int(process.name), signal.SIGKILL)
                     killed.append(name)
                     return

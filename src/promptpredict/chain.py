@@ -22,7 +22,7 @@ _OUTSIDE = "outside the blocks only one 'extends' and comments may stand"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PromptSource:
     """The text of one prompt file, its front matter cut off; ``folder`` is where parents stand."""
 
     name: str
@@ -48,27 +48,29 @@ class Block:
 class Link:
     """One file of an inheritance chain, compiled."""
 
-    source: Source
+    source: PromptSource
     template: Template
     blocks: Mapping[str, Block]
     extends: tuple[str, int] | None  # the parent's name, and the line that says so
     scoped: frozenset[str]  # names that a scoped block may see from around it
 
 
-def text_source(text: str, *, name: str, folder: Path | None, path: Path | None = None) -> Source:
+def text_source(
+    text: str, *, name: str, folder: Path | None, path: Path | None = None
+) -> PromptSource:
     """Return the source of a prompt file given as text."""
     raw, body = split(text, name)
-    return Source(name, path, folder, raw, body)
+    return PromptSource(name, path, folder, raw, body)
 
 
-def file_source(path: Path, name: str) -> Source:
+def file_source(path: Path, name: str) -> PromptSource:
     """Return the source of a prompt file on disk."""
     text = read_text(path, name)
     return text_source(text, name=name, folder=path.resolve().parent, path=path.resolve())
 
 
 def load_chain(
-    source: Source, environment: Environment, parents: Sequence[Source] = ()
+    source: PromptSource, environment: Environment, parents: Sequence[PromptSource] = ()
 ) -> list[Link]:
     """Return a file and its parents, the child first; parents that are given are not looked up."""
     links = [_link(source, environment)]
@@ -83,7 +85,7 @@ def load_chain(
     return links
 
 
-def _parent(child: Source, name: str, line: int) -> Source:
+def _parent(child: PromptSource, name: str, line: int) -> PromptSource:
     if Path(name).name != name:
         raise fault(child.name, line, f"'{name}' must be the bare name of a prompt file")
     folders = [shipped.folder()] if child.folder is None else [child.folder, shipped.folder()]
@@ -102,7 +104,7 @@ class _Hollow(NodeTransformer):
         return nodes.Block(node.name, [], node.scoped, node.required, lineno=node.lineno)
 
 
-def _link(source: Source, environment: Environment) -> Link:
+def _link(source: PromptSource, environment: Environment) -> Link:
     try:
         return _linked(source, environment)
     except (
@@ -113,7 +115,7 @@ def _link(source: Source, environment: Environment) -> Link:
         raise fault(source.name, None, "the template is nested too deeply") from None
 
 
-def _linked(source: Source, environment: Environment) -> Link:
+def _linked(source: PromptSource, environment: Environment) -> Link:
     try:
         tree = environment.parse(source.body)
         extends = _outline(tree, source.name)

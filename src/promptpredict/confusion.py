@@ -15,7 +15,7 @@ import numpy.typing as npt
 from promptpredict.curves import first_of, point_of
 from promptpredict.perlabel import OF_LABEL
 from promptpredict.plans import CHOSEN_WITH, CHOSEN_WITHOUT, ZERO_SHOT
-from promptpredict.reporttables import FIGURES, Cell, Part, Table, figure_cell, labels_of
+from promptpredict.reporttables import FIGURES, Cell, Section, Table, figure_cell, labels_of
 from promptpredict.results import Row, base_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def confusion_table(rows: Sequence[Row], predictions: DataFrame) -> Table:
     """Return the confusion of the choices and of zero-shot; of no part where there is none."""
     labels = labels_in(predictions)
     parts = [
-        Part(
+        Section(
             f"{approach}, {labels_of(budget)}",
             _confusion_rows(labels, confused(predictions, approach, budget)),
         )
@@ -77,7 +77,7 @@ def label_table(rows: Sequence[Row], predictions: DataFrame) -> Table:
             ]
             for label in labels_in(predictions)
         ]
-        parts.append(Part(f"{approach}, {labels_of(budget)}", lines))
+        parts.append(Section(f"{approach}, {labels_of(budget)}", lines))
     caption = "Each label against the rest, below each figure its 95 % interval"
     return Table(caption, ["label", *(_HEADS[name] for name in OF_LABEL)], parts)
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from scipy.special import expit, logit
 
 from promptpredict.errors import DataError, PromptPredictError, UnscoredError, nearest
-from promptpredict.explain import Fitted, log_odds
+from promptpredict.explain import FittedApproach, log_odds
 from promptpredict.parts import order_of, ordered_of, shown, suits
 from promptpredict.passes import BLOCK_ROWS
 from promptpredict.prompt import PromptFile
@@ -137,7 +137,7 @@ class _Search:
 
 
 def contrast(
-    approach: Fitted,
+    approach: FittedApproach,
     records: Sequence[Record],
     choices: Mapping[str, Choices],
     *,
@@ -163,7 +163,7 @@ def contrast(
 
 
 def _searched(
-    approach: Fitted,
+    approach: FittedApproach,
     records: Sequence[Record],
     choices: Mapping[str, Choices],
     line: float,
@@ -267,7 +267,7 @@ def _change(prompt_file: PromptFile, column: str, before: Value, after: Value) -
 
 
 def _scored(
-    approach: Fitted,
+    approach: FittedApproach,
     asked: Sequence[tuple[Record, Sequence[Mapping[str, Value]]]],
     label: str,
     faults: dict[int, str],

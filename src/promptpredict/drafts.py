@@ -17,7 +17,7 @@ from promptpredict.scores import Journal, Scores
 
 
 @dataclass(frozen=True)
-class Part:
+class ReadRows:
     """What was read of some rows of a block, on the device of the model.
 
     ``logprobs`` (m, k), ``mass`` (m,) and ``hidden`` (m, 2d), as in ``Scores``.
@@ -61,7 +61,7 @@ class Draft:
         self.held |= set(rows)
         return True
 
-    def take(self, parts: Sequence[Part]) -> None:
+    def take(self, parts: Sequence[ReadRows]) -> None:
         """Take what was read from the device, which is waited for; the journal keeps it."""
         for part in parts:
             self.logprobs[part.rows] = part.logprobs.cpu().numpy()

@@ -31,7 +31,7 @@ CHECKED = 32  # records of which is measured whether their reasons are the reaso
 _SMALLEST = 1e-12  # of a probability: log-odds are told up to 27.6
 
 
-class Fitted(Protocol):
+class FittedApproach(Protocol):
     """An approach that was fitted: every estimator of this package that classifies is one."""
 
     prompt_file_: PromptFile
@@ -82,7 +82,7 @@ def single(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
 
 
 def explain(
-    approach: Fitted,
+    approach: FittedApproach,
     records: Sequence[Record],
     *,
     label: str | None = None,
@@ -114,7 +114,7 @@ def explain(
     return found, faults
 
 
-def _label_key(approach: Fitted, label: str | None) -> str | None:
+def _label_key(approach: FittedApproach, label: str | None) -> str | None:
     label = approach.prompt_file_.front.positive if label is None else label
     if label is None:
         return None
@@ -154,7 +154,7 @@ def _blocks(opened: Sequence[_Opened]) -> Iterator[list[_Opened]]:
 class _Telling:
     """What explanations have in common."""
 
-    approach: Fitted
+    approach: FittedApproach
     label: str | None
     typical: Mapping[str, Value] | None
     checked: frozenset[int]  # rows

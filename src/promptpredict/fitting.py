@@ -30,7 +30,7 @@ ROUNDED = (
 )
 
 
-class Watched:
+class CutCounter:
     """A language model, and how many of the prompts that it read were cut."""
 
     def __init__(self, lm: LanguageModel) -> None:
@@ -42,7 +42,7 @@ class Watched:
         """Forget what was read."""
         self._read, self._cut = 0, 0
 
-    def __sklearn_clone__(self) -> Watched:
+    def __sklearn_clone__(self) -> CutCounter:
         """Return itself: a clone of an estimator shares what is loaded."""
         return self
 
@@ -71,7 +71,7 @@ def cut_by(embedder: Embedder) -> str:
 
 def language_model_of(
     asked: ExplainOptions, prompt_file: PromptFile, say: Say
-) -> tuple[Watched | None, Any]:
+) -> tuple[CutCounter | None, Any]:
     """Return the language model and the calibration that was saved, as far as they are needed."""
     if asked.approach not in WITH_LM:
         return None, None
@@ -87,7 +87,7 @@ def language_model_of(
     if choose_dtype(asked.dtype, choose_device(asked.device)[0])[0].itemsize < 4:
         say(ROUNDED)
     lm = load_language_model(source, dtype=asked.dtype, device=asked.device, say=say)
-    return Watched(lm), saved
+    return CutCounter(lm), saved
 
 
 def learned_from(
@@ -113,7 +113,7 @@ def fitted(
     prompt_file: PromptFile,
     labelled: Sequence[Record],
     records: Sequence[Record],
-    lm: Watched | None,
+    lm: CutCounter | None,
     embedder: Embedder,
 ) -> Approach:
     """Return the approach, fitted on the labelled records, or without any on none."""

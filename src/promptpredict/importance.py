@@ -15,7 +15,7 @@ from promptpredict.explain import Explanation
 LEVEL = 0.95
 
 
-class Spread(BaseModel, frozen=True):
+class Mean(BaseModel, frozen=True):
     """A mean over records, with its 95 % interval by Student's t; no interval of one record."""
 
     mean: float
@@ -34,8 +34,8 @@ class Importance(BaseModel, frozen=True):
     column: str
     name: str
     n: int
-    moves: Spread
-    adds: Spread | None
+    moves: Mean
+    adds: Mean | None
 
 
 class Faithfulness(BaseModel, frozen=True):
@@ -49,7 +49,7 @@ class Faithfulness(BaseModel, frozen=True):
     n: int
     top: float
     random: float
-    more: Spread
+    more: Mean
     ahead: float
 
 
@@ -95,13 +95,13 @@ def faithfulness(explanations: Sequence[Explanation]) -> Faithfulness | None:
     )
 
 
-def _spread(values: Sequence[float], least: float = -np.inf) -> Spread:
+def _spread(values: Sequence[float], least: float = -np.inf) -> Mean:
     """Return the mean of values, with an interval that ends at the ``least`` that there can be."""
     mean = float(np.mean(values))
     if len(values) < 2:
-        return Spread(mean=mean)
+        return Mean(mean=mean)
     from scipy.stats import t
 
     half = float(t.ppf((1 + LEVEL) / 2, len(values) - 1) * np.std(values, ddof=1))
     half /= float(np.sqrt(len(values)))
-    return Spread(mean=mean, low=max(mean - half, least), high=mean + half)
+    return Mean(mean=mean, low=max(mean - half, least), high=mean + half)

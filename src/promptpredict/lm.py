@@ -17,7 +17,7 @@ import torch
 from promptpredict.architectures import check_layers, check_sharing
 from promptpredict.attention import behind, use_merged, why_copied
 from promptpredict.batching import Fitted, batches
-from promptpredict.drafts import Draft, Part
+from promptpredict.drafts import Draft, ReadRows
 from promptpredict.encoding import Encoder
 from promptpredict.errors import ModelError
 from promptpredict.gated import work_in_place
@@ -183,7 +183,7 @@ class CausalLM:
         left = Group(group.prefix, group.rows, [branches for batch in todo for branches in batch])
         tokens = left.tokens(self._prefix.beginning) if todo else 0
         progress(len(group.rows) - len(_rows(left.trees)))
-        waiting: list[Part] = []  # of the batch before: a GPU works on the next one meanwhile
+        waiting: list[ReadRows] = []  # of the batch before: a GPU works on the next one meanwhile
         while todo:
             batch = todo.pop(0)
             try:
@@ -214,7 +214,7 @@ class CausalLM:
         prefix: Prefix,
         fitted: Mapping[int, Fitted],
         keys: Mapping[int, list[str]],
-    ) -> list[Part]:
+    ) -> list[ReadRows]:
         """Read a batch, and the logits of its label words; nothing leaves the device yet."""
         states = self._forward([branches.tree for branches in batch], prefix)  # (b, s, d)
         width = states.shape[1]
@@ -234,7 +234,7 @@ class CausalLM:
         pooled: torch.Tensor,
         fitted: Mapping[int, Fitted],
         keys: Mapping[int, list[str]],
-    ) -> list[Part]:
+    ) -> list[ReadRows]:
         """Return what states (p, d) say of rows at their places, the answer's first; ``pooled`` (r, d)."""
         # Side questions have words of their own, and many of the places in common: the output
         # matrix is gone through once for all of them.
@@ -254,7 +254,7 @@ class CausalLM:
             labels = keys[rows[members[0]]]
             columns = [labels.index(entry.label) for entry in words.entries]
             parts.append(
-                Part(
+                ReadRows(
                     rows=[rows[member] for member in members],
                     logprobs=by_label(entries, columns, len(labels)),
                     mass=torch.logsumexp(entries, dim=1).exp(),

@@ -26,7 +26,7 @@ from promptpredict.errors import DataError, ModelError, PromptPredictError
 from promptpredict.ledger import Ledger, key_of
 from promptpredict.models import Source
 from promptpredict.places import is_url
-from promptpredict.relay import Job, Read, Reader, nothing, scored
+from promptpredict.relay import Job, Read, ReadingActor, nothing, scored
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Labels, Scores, each_labels
 
@@ -200,7 +200,7 @@ def _read_ahead(job: Job, actors: Actors) -> Iterator[Mapping[str, Any]]:
     blocks = ray.data.from_items([{"job": 0}]).flat_map(
         lambda _: job.blocks(), num_cpus=0, resources=here
     )
-    reader: Any = Reader
+    reader: Any = ReadingActor
     pool = ray.data.ActorPoolStrategy(size=actors.count)
     rows = blocks.map(reader, fn_constructor_args=(job,), compute=pool, **actors.needs).iter_rows()
     return iter(rows)

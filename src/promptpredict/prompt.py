@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from promptpredict import shipped
-from promptpredict.chain import Source, file_source, load_chain, text_source
+from promptpredict.chain import PromptSource, file_source, load_chain, text_source
 from promptpredict.errors import DataError, PromptError, nearest
 from promptpredict.frontmatter import Column, FrontMatter, merge, validate
 from promptpredict.records import Record, Roles, check_hidden
@@ -45,7 +45,7 @@ class PromptFile:
     fingerprint: str
     standing: Standing | None = None
 
-    def __init__(self, source: Source, *parents: Source) -> None:
+    def __init__(self, source: PromptSource, *parents: PromptSource) -> None:
         """Load the parents and check everything that can be checked without a table."""
         self.name, self.path = source.name, source.path
         environment = Environment()
@@ -171,7 +171,7 @@ class PromptFile:
         other.__setstate__((standing, edges))
         return other
 
-    def __reduce__(self) -> tuple[type[PromptFile], tuple[Source, ...], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[type[PromptFile], tuple[PromptSource, ...], tuple[Any, ...]]:
         """Pickle the texts: compiled templates cannot be, and files may have gone."""
         return type(self), self._sources, (self.standing, self._edges)
 

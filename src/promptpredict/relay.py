@@ -51,7 +51,7 @@ class Job:
         ledger.close()
 
 
-class Reader:
+class ReadingActor:
     """An actor with a language model of its own."""
 
     def __init__(self, job: Job) -> None:
@@ -89,7 +89,7 @@ class Reader:
 
 def scored(job: Job, prompts: Sequence[Prompt], labels: Labels | Sequence[Labels]) -> Scores:
     """Read prompts of no block, by a language model that is loaded for them."""
-    return Reader(job).lm.score(prompts, labels)
+    return ReadingActor(job).lm.score(prompts, labels)
 
 
 # -- language models in between ------------------------------------------------------------------

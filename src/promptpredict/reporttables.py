@@ -63,7 +63,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Section:
     """Some rows of a table under a name of their own, which may be empty."""
 
     name: str
@@ -76,7 +76,7 @@ class Table:
 
     caption: str
     head: Sequence[str]
-    parts: Sequence[Part]
+    parts: Sequence[Section]
     words: int = 1  # how many columns, from the first, hold words and not numbers
     wraps: bool = False
 
@@ -130,7 +130,9 @@ def _figure_table(
         ]
         for approach, own in points.items()
     ]
-    return Table(caption, ["approach", *(FIGURES[name][0] for name in metrics)], [Part("", lines)])
+    return Table(
+        caption, ["approach", *(FIGURES[name][0] for name in metrics)], [Section("", lines)]
+    )
 
 
 def labels_of(budget: int) -> str:
@@ -199,7 +201,7 @@ def difference_table(caption: str, differences: Sequence[Difference], rows: Sequ
         "approach", "verdict", "difference", "ahead in draws", "95 % interval",
         "corrected interval", "p",
     )  # fmt: skip
-    parts = [Part(f"With {labels_of(budget)}", lines) for budget, lines in groups.items()]
+    parts = [Section(f"With {labels_of(budget)}", lines) for budget, lines in groups.items()]
     return Table(caption, head, parts, words=2)
 
 
@@ -234,7 +236,7 @@ def crossover_table(caption: str, crossovers: Sequence[Crossover]) -> Table:
         [Cell(approach), *(cell(approach, against) for against in head)]
         for approach in dict.fromkeys(one.approach for one in crossovers)
     ]
-    return Table(caption, ["as good as", *head], [Part("", rows)] if rows else [])
+    return Table(caption, ["as good as", *head], [Section("", rows)] if rows else [])
 
 
 def signed(value: float) -> str:
@@ -254,13 +256,15 @@ def meanings_table(
     found = meanings(approaches, several=several, amounts=amounts)
     rows = [[Cell(name), Cell(text)] for name, text in found.items()]
     caption = "Approaches and figures, each in a sentence"
-    return Table(caption, ("name", "is"), [Part("", rows)], words=2, wraps=True)
+    return Table(caption, ("name", "is"), [Section("", rows)], words=2, wraps=True)
 
 
 def pairs_table(caption: str, pairs: Mapping[str, Any]) -> Table:
     """Return names and values; lists become words, counts get their commas."""
     rows = [[Cell(name.replace("_", " ")), Cell(_said(value))] for name, value in pairs.items()]
-    return Table(caption, ("name", "value"), [Part("", rows)] if rows else [], words=2, wraps=True)
+    return Table(
+        caption, ("name", "value"), [Section("", rows)] if rows else [], words=2, wraps=True
+    )
 
 
 def _said(value: Any) -> str:

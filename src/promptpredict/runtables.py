@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from promptpredict.curves import Point, point_of
-from promptpredict.reporttables import FIGURES, Cell, Part, Table, figure_cell, labels_of, signed
+from promptpredict.reporttables import FIGURES, Cell, Section, Table, figure_cell, labels_of, signed
 from promptpredict.results import Attacked, Share, Shown
 
 _PRICED = ("roc_auc", "log_loss", "tokens_per_1000", "seconds_per_1000")
@@ -25,7 +25,7 @@ def mass_table(mass: Mapping[str, Sequence[float]]) -> Table:
         "Label mass: how much of its probability the model gives to the label words, in the draw "
         "where that is least. A low one by itself is no fault: a good question may have many answers"
     )
-    return Table(caption, ("approach", *_QUANTILES), [Part("", rows)] if rows else [])
+    return Table(caption, ("approach", *_QUANTILES), [Section("", rows)] if rows else [])
 
 
 def attack_tables(attacks: Mapping[str, Sequence[Attacked]]) -> list[Table]:
@@ -44,7 +44,7 @@ def attack_tables(attacks: Mapping[str, Sequence[Attacked]]) -> list[Table]:
             "likely one, and for how many customers it becomes the most likely. Of their own text, "
             "left out, without the sign: what --guard compares with its bound",
             head,
-            [Part("", [line(one) for one in lines])],
+            [Section("", [line(one) for one in lines])],
             words=2,
         )
         for model, lines in attacks.items()
@@ -58,7 +58,7 @@ def truncation_table(truncated: Mapping[str, int]) -> Table:
         "Truncation: prompts or texts that were too long and lost shots or words, in the draw "
         "where they are most"
     )
-    return Table(caption, ("approach", "cut"), [Part("", rows)] if rows else [])
+    return Table(caption, ("approach", "cut"), [Section("", rows)] if rows else [])
 
 
 def shots_table(shown: Sequence[Shown]) -> Table:
@@ -74,7 +74,7 @@ def shots_table(shown: Sequence[Shown]) -> Table:
     ]
     caption = f"The shots of {len(rows)} draws, in the order shown"
     head = ("approach", "labels", "seed", "shots")
-    return Table(caption, head, [Part("", rows)] if rows else [], words=4, wraps=True)
+    return Table(caption, head, [Section("", rows)] if rows else [], words=4, wraps=True)
 
 
 def share_table(shares: Sequence[Share]) -> Table:
@@ -105,7 +105,7 @@ def share_table(shares: Sequence[Share]) -> Table:
         caption,
         head,
         [
-            Part(f"{of[name]}with {labels_of(budget)}", rows)
+            Section(f"{of[name]}with {labels_of(budget)}", rows)
             for (budget, name), rows in parts.items()
         ],
     )

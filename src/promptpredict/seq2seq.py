@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from promptpredict.batching import Fitted
-from promptpredict.drafts import Part
+from promptpredict.drafts import ReadRows
 from promptpredict.errors import ModelError
 from promptpredict.hardware import batch_tokens as tokens_of_a_batch
 from promptpredict.hardware import pass_tokens
@@ -82,7 +82,7 @@ class Seq2SeqLM(CausalLM):
         prefix: Prefix,
         fitted: Mapping[int, Fitted],
         keys: Mapping[int, list[str]],
-    ) -> list[Part]:
+    ) -> list[ReadRows]:
         """Read a batch: the encoder once a prompt, the decoder once a beginning of label words."""
         rows = [row for branches in batch for row in branches.nodes]
         encoded = {row: cast("TwoSided", fitted[row].encoded) for row in rows}

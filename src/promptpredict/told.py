@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from promptpredict.contrast import Contrast
 from promptpredict.explain import Explanation
-from promptpredict.importance import Faithfulness, Importance, Spread
+from promptpredict.importance import Faithfulness, Importance, Mean
 from promptpredict.spacing import plain
 
 CUSTOMERS = 5  # that the text shows; the files hold all
@@ -147,7 +147,7 @@ def signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−")
 
 
-def spread(value: Spread) -> str:
+def spread(value: Mean) -> str:
     """Return a mean with its interval."""
     if value.low is None or value.high is None:
         return f"{value.mean:.2f}"
