@@ -82,7 +82,7 @@ def approaches(text=PROMPT, lm=None):
         "text": TextClassifier(prompt),
     }
     members = [found["zero-shot"], found["embedding"]]
-    cascade = CascadeClassifier(prompt, cheap=found["text"], dear=found["probe"])
+    cascade = CascadeClassifier(prompt, cheap=found["text"], expensive=found["probe"])
     return found | {"stack": StackClassifier(prompt, members=members), "cascade": cascade}
 
 

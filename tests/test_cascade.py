@@ -75,7 +75,7 @@ def cascade(lm=None, *, text=None, **given):
     file = prompt_file(text) if text else prompt_file()
     named = {
         "cheap": StructuredClassifier(file),
-        "dear": ProbeClassifier(file, model=lm or SharedLM()),
+        "expensive": ProbeClassifier(file, model=lm or SharedLM()),
     }
     return CascadeClassifier(file, **{**named, **given})
 
@@ -136,19 +136,19 @@ def knows_more(share, n=20000, seed=0):
     rng = np.random.default_rng(seed)
     y = rng.random(n) < share
     cheap = np.log(share / (1 - share)) + rng.normal(size=n) + y - 0.5
-    dear = cheap + 1.5 * (rng.normal(size=n) + 1.5 * y) - 1.125
-    return y, cheap, dear
+    expensive = cheap + 1.5 * (rng.normal(size=n) + 1.5 * y) - 1.125
+    return y, cheap, expensive
 
 
 @pytest.mark.parametrize("share", [0.05, 0.15, 0.5])
 def test_asking_of_the_band_gains_more_than_asking_of_others(share):
     """ROC AUC with a quarter asked: at least that of any other quarter one might think of."""
-    y, cheap, dear = knows_more(share)
+    y, cheap, expensive = knows_more(share)
     p = 1 / (1 + np.exp(-cheap))
     said = np.stack([1 - p, p], axis=1)
 
     def auc(rows):
-        return roc_auc_score(y, np.where(rows, dear, cheap))
+        return roc_auc_score(y, np.where(rows, expensive, cheap))
 
     def quarter(values):
         return auc(values >= np.quantile(values, 0.75))
@@ -188,14 +188,14 @@ def test_of_rows_that_are_all_sure_the_band_is_a_number(around):
 
 
 def slow(text, share, around, labelled, y, tested):
-    """Ask the dear approach of everybody, then choose row by row."""
+    """Ask the expensive approach of everybody, then choose row by row."""
     file = prompt_file(text) if text else prompt_file()
-    cheap, dear = StructuredClassifier(file), ProbeClassifier(file, model=FakeLM())
+    cheap, expensive = StructuredClassifier(file), ProbeClassifier(file, model=FakeLM())
     classes, said, own = np.unique(y), [], []
     keys = classes.tolist()
     two = len(keys) == 2
     given = {"labels": keys, "positive": "leaves" if two else None}
-    for approach in (cheap, dear):
+    for approach in (cheap, expensive):
         unseen = np.log(approach.cross_fit(labelled, y))
         raw = np.log(approach.predict_proba(tested))
         fitted = fit_platt(unseen, y, **given) if two else fit_vector(unseen, y, labels=keys)
@@ -276,7 +276,7 @@ def test_where_nobody_is_asked_for_no_language_model_is_needed(monkeypatch):
     )
     assert not found.asked(tested).any()
     why = (
-        "share is 0.5, and the cascade was fitted with 0, without the dear approach; possible: "
+        "share is 0.5, and the cascade was fitted with 0, without the expensive approach; possible: "
         "fit it again"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(why)}$"):
@@ -310,10 +310,10 @@ def test_what_it_says_comes_true_as_often_inside_the_band_as_outside_and_a_quart
     """Two approaches that see a column each stand for both: no language model could be so clear."""
     every = prompt_file(PROMPT_OF.format("{{ customer.near }} {{ customer.far }}"))
     seen = [prompt_file(PROMPT_OF.format(f"{{{{ customer.{name} }}}}")) for name in ("near", "far")]
-    cheap, dear = (StructuredClassifier(each) for each in seen)
+    cheap, expensive = (StructuredClassifier(each) for each in seen)
     labelled, y = two_columns(400, 0)
     tested, truth = two_columns(3000, 1)
-    found = CascadeClassifier(every, cheap=cheap, dear=dear)
+    found = CascadeClassifier(every, cheap=cheap, expensive=expensive)
     found.fit(labelled, np.where(y, "leaves", "stays"))
     told = {share: found.at(share).predict_proba(tested)[:, 0] for share in SHARES}
     for share in (0.25, 0.5):
@@ -342,11 +342,11 @@ def test_labelled_rows_are_told_by_who_had_not_seen_them():
     assert not np.allclose(told[0.0], told[1.0])
 
 
-def test_shots_of_the_dear_approach_are_no_rows_that_it_had_not_seen():
+def test_shots_of_the_expensive_approach_are_no_rows_that_it_had_not_seen():
     """And the level is that of all rows, though the shots are balanced."""
     labelled, y = rows(64, share=0.2)
-    dear = PromptClassifier(prompt_file(), model=SharedLM(), shots=8, random_state=0)
-    found = cascade(dear=dear, share=1.0)
+    expensive = PromptClassifier(prompt_file(), model=SharedLM(), shots=8, random_state=0)
+    found = cascade(expensive=expensive, share=1.0)
     told = found.cross_fit(labelled, y)
     assert np.isnan(told).all(axis=1).sum() == 8
     tested, _ = rows(200, seed=1, share=0.2)
@@ -357,8 +357,8 @@ def test_shots_of_the_dear_approach_are_no_rows_that_it_had_not_seen():
 def test_a_label_whose_rows_are_all_shots_can_still_be_foretold():
     labelled, _ = rows(24)
     y = ["leaves"] * 2 + ["stays"] * 22
-    dear = PromptClassifier(prompt_file(), model=SharedLM(), shots=4, random_state=0)
-    found = cascade(dear=dear, share=1.0).fit(labelled, y)
+    expensive = PromptClassifier(prompt_file(), model=SharedLM(), shots=4, random_state=0)
+    found = cascade(expensive=expensive, share=1.0).fit(labelled, y)
     tested, _ = rows(20, seed=1)
     assert found.predict_proba(tested).min() > 0
 
@@ -387,8 +387,8 @@ def test_by_default_it_is_the_embedding_and_the_probe():
     lm = SharedLM()
     found = CascadeClassifier(prompt_file(), model=lm, encoder=FakeEncoder()).fit(labelled, y)
     assert type(found.cheap_.approach).__name__ == "EmbeddingClassifier"
-    assert type(found.dear_.approach).__name__ == "ProbeClassifier"
-    assert found.dear_.approach.model is lm
+    assert type(found.expensive_.approach).__name__ == "ProbeClassifier"
+    assert found.expensive_.approach.model is lm
     assert found.share == 0.25
 
 
@@ -402,7 +402,7 @@ def test_by_default_it_is_the_embedding_and_the_probe():
             "around is 'rankings' (nearest: 'ranking'); possible: ranking, probability",
         ),
         ({"cheap": "text"}, "cheap is 'text'; possible: 'embedding', or an approach"),
-        ({"dear": "panel"}, "dear is 'panel'; possible: 'probe', or an approach"),
+        ({"expensive": "panel"}, "expensive is 'panel'; possible: 'probe', or an approach"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_fitted(given, text, monkeypatch):

@@ -119,7 +119,7 @@ def approaches(prompt):
             prompt, members=[PromptClassifier(prompt, model=QuietLM()), TextClassifier(prompt)]
         ),
         "cascade": CascadeClassifier(
-            prompt, cheap=TextClassifier(prompt), dear=ProbeClassifier(prompt, model=QuietLM())
+            prompt, cheap=TextClassifier(prompt), expensive=ProbeClassifier(prompt, model=QuietLM())
         ),
         "prior": PriorClassifier(prompt),
     }
@@ -162,7 +162,7 @@ def softmax(logprobs):
         ProbeClassifier(model=QuietLM()),
         EmbeddingClassifier(encoder=QuietEncoder()),
         StackClassifier(members=[PromptClassifier(model=QuietLM()), PriorClassifier()]),
-        CascadeClassifier(cheap=PriorClassifier(), dear=PromptClassifier(model=QuietLM())),
+        CascadeClassifier(cheap=PriorClassifier(), expensive=PromptClassifier(model=QuietLM())),
         PriorClassifier(),
     ]
 )

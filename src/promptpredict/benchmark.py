@@ -27,7 +27,18 @@ from promptpredict.figures import Figures, line, members, reversed_flags
 from promptpredict.ground import Ground
 from promptpredict.heads import moved, shares, spread
 from promptpredict.memo import Memo
-from promptpredict.plans import ASKING, BOTH, CASCADE, ENCODED, READING, STACK, TUNED, WITH_LM, Plan
+from promptpredict.plans import (
+    ASKING,
+    BOTH,
+    CASCADE,
+    ENCODED,
+    PRIOR,
+    READING,
+    STACK,
+    TUNED,
+    WITH_LM,
+    Plan,
+)
 from promptpredict.prompt import PromptFile
 from promptpredict.rates import Rate, shares_of
 from promptpredict.records import Record, groups_of
@@ -221,7 +232,7 @@ class Benchmark(Ground):
 
     def _outcome(self, approach: str, draw: Draw, shots: int) -> Outcome:
         """Fit an approach with so many shots on a draw, and test it on the test rows."""
-        if approach == "prior" and draw.budget == 0:
+        if approach == PRIOR and draw.budget == 0:
             return self._base_rate(draw)
         estimator = estimator_of(
             approach,

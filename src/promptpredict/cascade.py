@@ -1,4 +1,4 @@
-"""The cascade: a cheap approach for everybody, a dear one for customers of whom it is not sure.
+"""The cascade: a cheap approach for everybody, an expensive one for customers of whom it is not sure.
 
 Knows two approaches, what they say, and who is in the uncertain band; knows nothing of how they come
 to it, nor of splits or metrics.
@@ -25,27 +25,27 @@ from promptpredict.records import Record, groups_of
 from promptpredict.scores import LanguageModel
 from promptpredict.stacking import Stacker
 
-SHARE = 0.25  # of the customers whom the dear approach is asked for
+SHARE = 0.25  # of the customers whom the expensive approach is asked for
 _LEAST = 1e-12  # a probability whose logarithm is still taken
 
 
 class CascadeClassifier(Approach):
-    """A cheap approach, and a dear one for a share of customers: those of whom the cheap is least sure.
+    """A cheap approach, and an expensive one for a share of customers: those of whom the cheap is least sure.
 
-    ``cheap`` is ``"embedding"`` and ``dear`` is ``"probe"``, which read ``prompt`` with ``encoder``
+    ``cheap`` is ``"embedding"`` and ``expensive`` is ``"probe"``, which read ``prompt`` with ``encoder``
     and ``model``; or either is any approach that is not fitted yet, whose own ``prompt`` is what it
-    reads. Both are fitted on all labelled rows; of rows to predict, the dear one is asked for those
+    reads. Both are fitted on all labelled rows; of rows to predict, the expensive one is asked for those
     in the uncertain band alone. ``share`` says how wide the band is: its threshold is where so many of
     the labelled rows lie, by what the cheap approach said of them without having seen them. So it is
     a share of customers like them, and whether one is asked for does not depend on the others.
     ``around`` says whom it holds: ``ranking``, those in most pairs that are expected to stand the wrong
     way round (ROC AUC), or ``probability``, those whose label is least certain (log loss); see
-    ``band.Band``. With ``share=0`` the dear one is not fitted, and no language model is loaded.
+    ``band.Band``. With ``share=0`` the expensive one is not fitted, and no language model is loaded.
 
     What the cheap approach says is calibrated, which keeps its order; in the band what both say is
     joined by a stacker. Both are probabilities that labelled rows bore out, so that they can stand in
     one order. Where a label has a single row, nothing is known of whom the cheap one is sure,
-    and the dear one is asked for everybody.
+    and the expensive one is asked for everybody.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class CascadeClassifier(Approach):
         prompt: Prompted = None,
         *,
         cheap: Approach | Literal["embedding"] = "embedding",
-        dear: Approach | Literal["probe"] = "probe",
+        expensive: Approach | Literal["probe"] = "probe",
         share: float = SHARE,
         around: Around = "ranking",
         model: str | LanguageModel = "auto",
@@ -63,7 +63,7 @@ class CascadeClassifier(Approach):
         """Keep the parameters."""
         self.prompt = prompt
         self.cheap = cheap
-        self.dear = dear
+        self.expensive = expensive
         self.share = share
         self.around = around
         self.model = model
@@ -71,23 +71,23 @@ class CascadeClassifier(Approach):
         self.random_state = random_state
 
     def _fit(self, records: list[Record]) -> None:
-        cheap, dear = self._cheap(), self._dear()  # before anything is fitted
+        cheap, expensive = self._cheap(), self._expensive()  # before anything is fitted
         check_band(self.share, self.around)
         self.cheap_ = _Calibrated.fit(cheap, self, records)
         own = self.cheap_.held_out
         # By the calibration that customers get, not by those of the folds, which differ a little.
         self.band_ = Band(self.cheap_.calibrated(self.cheap_.said[_known(own)]), self.around)
-        self.dear_ = self.stacker_ = None
+        self.expensive_ = self.stacker_ = None
         if self.share == 0:
             return
-        self.dear_ = _Calibrated.fit(dear, self, records)
-        columns, both = self.targets(records), [own, self.dear_.held_out]
+        self.expensive_ = _Calibrated.fit(expensive, self, records)
+        columns, both = self.targets(records), [own, self.expensive_.held_out]
         learned = _known(np.concatenate(both, axis=1))
         if set(columns[learned]) < set(columns):  # all rows of a label are shots
-            # The mean of both: a stacker that knows no row of a label never foretells it.
+            # The mean of both: a stacker that knows no row of a label never predicts it.
             learned[:], both = False, [np.full_like(each, np.nan) for each in both]
         self.stacker_ = Stacker().fit(both, columns, self.random_state, groups_of(records))
-        # Shots in front of the dear one are rows that it cannot be held out of: the level of the
+        # Shots in front of the expensive one are rows that it cannot be held out of: the level of the
         # others is another where more of a label are shots.
         some = columns[learned] if learned.any() else columns
         self._levels = tuple(shares(each, len(self.classes_)) for each in (some, columns))
@@ -98,13 +98,13 @@ class CascadeClassifier(Approach):
         said = self.cheap_.predict_proba(records)
         rows = np.flatnonzero(self._in_band(said))
         if len(rows):
-            assert self.dear_ is not None
-            also = self.dear_.predict_proba([records[row] for row in rows])
+            assert self.expensive_ is not None
+            also = self.expensive_.predict_proba([records[row] for row in rows])
             said[rows] = self._joined([said[rows], also])
         return said
 
     def asked(self, X: Any) -> npt.NDArray[np.bool_]:
-        """Return of which rows the dear approach is asked, (n,); it is not asked to tell that."""
+        """Return of which rows the expensive approach is asked, (n,); it is not asked to tell that."""
         return self._in_band(self.cheap_.predict_proba(self.records(X)))
 
     def at(self, share: float) -> CascadeClassifier:
@@ -115,9 +115,9 @@ class CascadeClassifier(Approach):
         return other
 
     def _in_band(self, said: Probabilities) -> npt.NDArray[np.bool_]:
-        if self.share > 0 and self.dear_ is None:
+        if self.share > 0 and self.expensive_ is None:
             raise ValueError(
-                f"share is {self.share:g}, and the cascade was fitted with 0, without the dear "
+                f"share is {self.share:g}, and the cascade was fitted with 0, without the expensive "
                 "approach; possible: fit it again"
             )
         return self.band_.holds(said, self.share)
@@ -127,7 +127,7 @@ class CascadeClassifier(Approach):
         return moved(self.stacker_.predict_proba(said), *self._levels)
 
     def _held_out(self, records: list[Record]) -> Probabilities:
-        """Return what is said of each row without it; NaN in the band where the dear one has seen it."""
+        """Return what is said of each row without it; NaN in the band where the expensive one has seen it."""
         found = self.cheap_.held_out.copy()
         if self.stacker_ is not None:
             known = _known(found)
@@ -146,15 +146,15 @@ class CascadeClassifier(Approach):
             )
         return self.cheap
 
-    def _dear(self) -> Approach:
-        if isinstance(self.dear, str):
-            _check_name("dear", self.dear, "probe")
+    def _expensive(self) -> Approach:
+        if isinstance(self.expensive, str):
+            _check_name("expensive", self.expensive, "probe")
             from promptpredict.estimators import ProbeClassifier
 
             return ProbeClassifier(
                 self.prompt_file_, model=self.model, random_state=self.random_state
             )
-        return self.dear
+        return self.expensive
 
 
 @dataclass(frozen=True)

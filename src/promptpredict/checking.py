@@ -189,8 +189,8 @@ def check(options: ScoreOptions) -> Given:
 def _check_places(options: ScoreOptions) -> None:
     check_output(options.out)
     if options.on == "ray" and "-" in (options.out, options.customers):
-        what = "reads a file" if options.customers == "-" else "keeps a ledger beside --out"
-        raise DataError(f"--on ray {what}; - is none")
+        what = "CUSTOMERS" if options.customers == "-" else "--out"
+        raise DataError(f"--on ray needs a file for {what}; '-' is a stream")
     if options.on == "ray" and options.events is not None:
         raise DataError("--on ray does not take --events; possible: one machine, or joined columns")
     if options.keep_prompts:

@@ -218,10 +218,11 @@ def benchmark(
     Writes report.html (open it first), results.json, predictions.parquet and the pictures. The
     language model reads each prompt once; what it read is kept in DIR/ledger.sqlite, and what was
     trained in DIR/adapters, so that an interrupted run goes on, and a second one with other
-    approaches or budgets reads only what is new. Approaches: zero-shot, few-shot, few-shot-sets, few-shot-random, few-shot-nearest, probe,
-    probe-shots, panel, tuned (trains a model for each draw: dear), embedding, text, fusion,
-    fusion-mlp, fusion-trees, structured, structured-trees, stack, cascade (embedding, and probe
-    for the customers of whom it is least sure; with its cost at several shares of them), prior.
+    approaches or budgets reads only what is new. Approaches: zero-shot, few-shot, few-shot-sets,
+    few-shot-random, few-shot-nearest, probe, probe-shots, panel, tuned (slow: trains a model for
+    each draw), embedding, text, fusion, fusion-mlp, fusion-trees, structured, structured-trees,
+    stack, cascade (embedding, and probe for the customers of whom it is least sure; with its cost
+    at several shares of them), prior.
     """
     from promptpredict.comparing import BenchmarkOptions, benchmark_table
     from promptpredict.errors import DataError

@@ -96,8 +96,9 @@ def explain(
     ``label`` is a label key; by default the positive one, and of several labels the most probable of
     each record. A part is taken out; with ``typical``, a field gets that value instead
     (``promptpredict.parts.typical_values``). At most ``checked`` records, spread over all, have their
-    three strongest reasons taken out, and any three. Without a part a record is shown the shots that it
-    has whole. ``records`` may be whatever the approach was fitted on, a table too. Raises DataError for an unknown label, and for an approach that predicts amounts.
+    three strongest reasons taken out, and any three. A record without a part keeps the shots
+    that are chosen for it whole. ``records`` may be whatever the approach was fitted on, a table
+    too. Raises DataError for an unknown label, and for an approach that predicts amounts.
     """
     if not hasattr(approach, "predict_proba"):
         raise DataError(f"{type(approach).__name__} predicts amounts; explain is for labels")

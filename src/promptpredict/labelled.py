@@ -30,7 +30,7 @@ from promptpredict.tables import stamp, table_name
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingOptions:
-    """How the tables of a command are read; None: found out.
+    """How the tables of a command are read; None: detected.
 
     ``redact`` replaces personal data in their texts, ``salt_file`` holds the salt of their ids.
     ``events`` is a second table that is summed up for each customer, from before ``as_of``.

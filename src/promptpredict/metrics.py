@@ -49,9 +49,10 @@ def evaluate(
     labels, 0 to 2), log_loss, ece of the most probable label, accuracy, balanced_accuracy (mean
     recall of the labels in ``y``), and f1 (mean over the labels that occur or are predicted); and of
     each label roc_auc_<label> against the rest, precision_<label>, recall_<label> and f1_<label>,
-    predicted where it is the most probable: NaN where it never is, or never occurs. roc_auc and pr_auc are NaN where ``y`` holds one label
-    only. With ``folds`` (n,) rows are ranked among those of their own fold, whose probabilities
-    come from another model: pairs are counted, and tops taken, in each.
+    predicted where it is the most probable: NaN where it never is, or never occurs. roc_auc and
+    pr_auc are NaN where ``y`` holds one label only. With ``folds`` (n,) rows are ranked among those
+    of their own fold, whose probabilities come from another model: pairs are counted, and tops
+    taken, in each.
     """
     case = _case(y, probabilities, labels, positive, threshold, value_saved, offer_cost)
     return measured(replace(case, folds=_numbers(folds)))

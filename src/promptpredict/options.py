@@ -134,7 +134,8 @@ Guard = Annotated[
     option("NATS", "Flag rows whose text alone moves the log-odds further than this.", min=0),
 ]
 MaxDrift = Annotated[
-    float, option("PSI", "Exit with 3 where scores have moved further since the last run.", min=0)
+    float,
+    option("PSI", "Exit with code 3 where scores have moved further since the last run.", min=0),
 ]
 LogJson = Annotated[
     bool, typer.Option("--log-json", help="Write what goes to stderr as JSON, an object a line.")
@@ -144,7 +145,10 @@ On = Annotated[
     option("WHERE", "here, or ray: the cluster of RAY_ADDRESS, else one of this machine."),
 ]
 Offline = Annotated[
-    bool, typer.Option("--offline", help="Ask no hub, even for a model that is not here.")
+    bool,
+    typer.Option(
+        "--offline", help="Never ask the Hugging Face Hub, even for a model that is not here."
+    ),
 ]
 Keep = Annotated[list[str] | None, option("COLUMNS", "Columns to copy into the output: A,B.")]
 
@@ -171,7 +175,10 @@ Tokens = Annotated[bool, typer.Option("--tokens", help="Count tokens too (may im
 
 Reorder = Annotated[
     bool,
-    typer.Option("--reorder", help="What columns with few values first would save, and move."),
+    typer.Option(
+        "--reorder",
+        help="Say what columns with few values first would save, and how far they would move scores.",
+    ),
 ]
 
 # Labelled records
@@ -306,8 +313,8 @@ PLANNED = (
     "seeds", "max_test", "folds", "shots", "select", "base_rate", "value_saved", "offer_cost"
 )  # fmt: skip
 COMPARED = (
-    "labelled", "out", "encoder", "pooling", "group", "time", "keep_prompts", "attacks", "dry_run", "delimiter", "encoding", "redact",
-    "salt_file", "events", "events_key", "events_time", "events_amount", "as_of",
+    "labelled", "out", "encoder", "pooling", "group", "time", "keep_prompts", "attacks", "dry_run",
+    "delimiter", "encoding", "redact", "salt_file", "events", "events_key", "events_time", "events_amount", "as_of",
 )  # fmt: skip
 LOOKED = ("rows", "reorder")  # of plan's options, those that score does not have
 

@@ -87,7 +87,8 @@ class Plan:
     ``max_test`` test, so that a larger comparison may follow on the same training rows. ``folds``
     tests every row once instead. ``split_seed`` draws the test rows. ``base_rate`` is the known
     share of positives, or those of all labels; ``against`` names, for single approaches, those that
-    they stand against besides, all of a budget in a family of their own; ``value_saved`` and ``offer_cost`` are in one currency, per customer.
+    they stand against besides, all of a budget in a family of their own; ``value_saved`` and
+    ``offer_cost`` are in one currency, per customer.
     """
 
     approaches: Sequence[str] = DEFAULT

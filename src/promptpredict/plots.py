@@ -18,7 +18,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from promptpredict.curves import SIDES, Floats, Point, Ranking, Reliability, needs_no_label
-from promptpredict.plans import ZERO_SHOT
+from promptpredict.plans import PRIOR, ZERO_SHOT
 from promptpredict.results import base_of
 from promptpredict.theme import COLOURS, line, style_of
 
@@ -60,7 +60,7 @@ def learning(
             _band(axes, xs, points, style_of(name).hex)
     axes.set_xticks(range(len(budgets)), [f"{budget:,}" for budget in budgets])
     axes.set_xlabel("labels (steps not to scale)")
-    _hold(axes, [point for name in curves if name != "prior" for point in curves[name]])
+    _hold(axes, [point for name in curves if name != PRIOR for point in curves[name]])
     if size[0] > SMALL[0]:
         _name_ends(figure, axes, {name: ends[name] for name in strong if name in ends} or ends)
     return figure

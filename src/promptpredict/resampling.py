@@ -108,11 +108,12 @@ def t_interval(
 ) -> tuple[float, float]:
     """Return ``value`` ± the quantile of Student's t times the ``deviation`` of its resamples.
 
-    ``units`` are the independent ones of ``units_of``: the t has one degree of freedom less. Resamples of 2 positives among 100 rows hardly differ: by the
-    normal quantile noise is better or worse in 28 % of samples, by t in fewer than 1. Those of one
-    unit say nothing. Meant for paired differences, which have no end to lean to. With 40 positives
-    their percentiles cover too little (benchmarks/intervals.py), and with a thousand resamples say
-    little of the far ends that Holm's levels ask for.
+    ``units`` are the independent ones of ``units_of``: the t has one degree of freedom less.
+    Resamples of 2 positives among 100 rows hardly differ: by the normal quantile noise is better or
+    worse in 28 % of samples, by t in fewer than 1. Those of one unit say nothing. Meant for paired
+    differences, which have no end to lean to. With 40 positives their percentiles cover too little
+    (benchmarks/intervals.py), and with a thousand resamples say little of the far ends that Holm's
+    levels ask for.
     """
     from scipy.special import ndtri, stdtrit
 

@@ -95,8 +95,9 @@ class Difference(BaseModel, extra="forbid"):
 
     ``low`` and ``high`` are the 95 % interval of this difference alone; ``holm_low`` and
     ``holm_high`` the one corrected for all differences of its family (the approaches of a budget
-    against one, the choices among themselves, what a plan asks for besides, or the models), from which ``verdict`` is read. ``p``
-    is two-sided, by the deviation of the resamples, before the correction.
+    against one, the choices among themselves, what a plan asks for besides, or the models), from
+    which ``verdict`` is read. ``p`` is two-sided, by the deviation of the resamples, before the
+    correction.
     """
 
     approach: str

@@ -28,7 +28,7 @@ from promptpredict.verdict import MARGIN
 _Named = TypeVar("_Named", Row, Difference)
 MOST_TIMES = 1000  # cheaper; beyond, what a few milliseconds are a multiple of tells nothing
 _CHANCE = {"roc_auc": 0.5, "spearman": 0.0}  # of a ranking at random
-DEARER = 1.1  # times the seconds from which on one approach is called cheaper than another
+COSTLIER = 1.1  # times the seconds from which on one approach is called cheaper than another
 
 
 def sentence(rows: Sequence[Row], differences: Sequence[Difference]) -> str:
@@ -109,8 +109,8 @@ class _Advice:
     def cost(self) -> str:
         if self.times is None:
             return ""
-        if self.times < DEARER:
-            return "no dearer"
+        if self.times < COSTLIER:
+            return "no more expensive"
         if self.times > MOST_TIMES:
             return f"more than {MOST_TIMES:,} times cheaper"
         rounded = float(f"{self.times:.2g}")

@@ -119,17 +119,18 @@ def check_file(asked: CheckOptions) -> tuple[str, list[str]]:
 
 
 def list_models() -> str:
-    """Return the models on this machine, one a line: name, kind, size, where."""
-    lines: list[tuple[str, str, str, str]] = []
+    """Return the models on this machine, one a line: name, kind, size, licence, where."""
+    lines: list[tuple[str, str, str, str, str]] = []
     for package in models.EMBEDDED.values():
         path = models.embedded_path(package)
         where = str(path) if path else f"not here; promptpredict models pull {package.name}"
-        lines.append((package.name, package.kind, f"{package.megabytes} MB", where))
+        size = f"{package.megabytes} MB"
+        lines.append((package.name, package.kind, size, package.licence, where))
     for name, folder, size in in_hub_cache():
-        lines.append((name, "from the hub", f"{size >> 20} MB", str(folder)))
-    widths = [max(len(line[at]) for line in lines) for at in range(3)]
+        lines.append((name, "from the hub", f"{size >> 20} MB", "", str(folder)))
+    widths = [max(len(line[at]) for line in lines) for at in range(4)]
     return "\n".join(
-        "  ".join([*map(str.ljust, line[:3], widths), line[3]])  # each column to its widest
+        "  ".join([*map(str.ljust, line[:4], widths), line[4]])  # each column to its widest
         for line in lines
     )
 

@@ -93,7 +93,7 @@ class Stacker:
         """
         rows = np.isfinite(np.concatenate(said, axis=1)).all(axis=1)
         self.held_out_ = np.full(said[0].shape, np.nan)
-        self.classes_ = np.unique(y[rows])  # a class without a row is never foretold
+        self.classes_ = np.unique(y[rows])  # a class without a row is never predicted
         self.head_: Head | None = None
         if len(self.classes_) < 2:
             return self  # nothing to learn from

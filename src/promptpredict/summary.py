@@ -24,8 +24,10 @@ class Summary:
     several rows; ``shots`` are the ids of the shots shown; ``cut`` counts the texts that were longer
     than the sentence encoder's window; ``masses`` counts label masses, each to three digits, ``low``
     those under --flag-mass; ``spreads`` likewise how far ``sets`` of shots lie apart, and
-    ``unsteady`` counts the rows whose prediction changes from set to set; ``moved`` counts the rows that --guard flagged; ``known`` counts the prompts that the ledger knew; ``drift`` is the population stability index of the scores against
-    the run before, None where there is none; ``seconds`` went into scoring and writing.
+    ``unsteady`` counts the rows whose prediction changes from set to set; ``moved`` counts the rows
+    that --guard flagged; ``known`` counts the prompts that the ledger knew; ``drift`` is the
+    population stability index of the scores against the run before, None where there is none;
+    ``seconds`` went into scoring and writing.
     """
 
     rows: int = 0
