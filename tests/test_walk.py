@@ -884,6 +884,10 @@ def test_a_run_is_compared_with_the_one_before(fakes):
     summary, _ = score(fakes)
     assert summary.drift > 1
     assert f"; drift {summary.drift:.3f} against the run before; " in summary.line()
+    again, _ = score(fakes)  # by a scheduler, say, after its exit code: an alarm stays one
+    assert again.drift == summary.drift
+    table("customers.csv", HEADER, [f"d{n},1,angry angry" for n in range(300)])
+    assert score(fakes)[0].drift == pytest.approx(0)
 
 
 def test_another_wording_is_not_compared(fakes):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from promptpredict.watching import MIN_ROWS, counted, drift
+from promptpredict.watching import MIN_ROWS, _ends, counted, drift
 
 
 def scores(count, shift=0.0, seed=0):
@@ -56,10 +58,56 @@ def test_the_same_scores_have_not_moved():
     assert drift(rows, rows) == pytest.approx(0)
 
 
-def test_a_value_that_was_not_there_before_counts():
-    then, now = Counter({0: 300}), Counter({0: 150, 5: 150})
-    assert drift(then, now) == pytest.approx(0)  # one group: nothing below it to tell apart
-    assert drift(Counter({0: 150, 5: 150}), Counter({5: 300})) > 1
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        ({0: 300}, {0: 150, 5: 150}),
+        ({0: 300}, {-2: 300}),
+        ({0: 300}, {2: 300}),
+        ({0: 150, 5: 150}, {5: 300}),
+        ({0: 50, 1: 2, 30: 950}, {0: 950, 1: 2, 30: 50}),
+        ({0: 950, 30: 50}, {0: 50, 30: 950}),
+        ({-9: 5, 0: 900, 9: 5, 10: 5}, {-9: 400, 0: 100, 9: 5, 10: 5}),
+        ({-9: 5, 0: 900, 9: 5, 10: 5}, {-9: 5, 0: 100, 9: 400, 10: 5}),
+    ],
+)
+def test_one_value_that_many_have_hides_no_movement(then, now):
+    assert drift(then, then) == pytest.approx(0)
+    assert drift(then, now) > 0.25
+    assert drift(now, then) > 0.25
+
+
+def test_a_value_that_many_have_may_move_by_a_bin():
+    for to in (-1, 1):
+        assert drift({0: 300}, {to: 300}) == pytest.approx(0)
+        assert drift({-20: 100, 0: 300, 20: 100}, {-20: 100, to: 300, 20: 100}) == pytest.approx(0)
+
+
+def test_labels_are_no_order():
+    """Three labels, of which each night another is frequent: by the definition, label for label."""
+    then, now = {0: 50, 1: 900, 2: 50}, {0: 900, 1: 50, 2: 50}
+    p, q = (np.array([found[0], found[1], found[2]]) + 0.5 for found in (then, now))
+    p, q = p / p.sum(), q / q.sum()
+    assert drift(then, now, labels=True) == pytest.approx(((q - p) * np.log(q / p)).sum())
+    assert drift(then, {0: 50, 1: 900, 3: 50}, labels=True) > 0.1
+    assert drift(then, then, labels=True) == 0
+
+
+@pytest.mark.parametrize("count", [200, 1000, 50_000])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6])
+def test_groups_are_about_a_tenth(count, share):
+    """A share of the rows has one score; the others' groups are neither tiny nor few."""
+    rows = scores(count)
+    rows[: int(share * count)] = [0.71, 0]
+    counts = counted(rows, 0)
+    ends = [-math.inf, *_ends(counts), math.inf]
+    sizes = [
+        sum(n for each, n in counts.items() if low < each <= high) / count
+        for low, high in pairwise(ends)
+    ]
+    assert len(sizes) >= (9 if not share else 4)
+    assert max(sizes) <= max(share + 0.15, 0.2)
+    assert sum(size < 0.04 for size in sizes) <= (2 if share else 0)
 
 
 @pytest.mark.parametrize(("then", "now"), [(MIN_ROWS - 1, 900), (900, MIN_ROWS - 1), (0, 900)])

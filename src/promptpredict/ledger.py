@@ -159,11 +159,15 @@ class Ledger:
             )
 
     def last_bins(self, watched: str) -> dict[int, int]:
-        """Return the bins of the last finished run that can be compared; none where there is none."""
+        """Return the bins of the last finished run that can be compared; none where there is none.
+
+        The run at hand, done once more, is compared with what it was compared with the first time.
+        """
         with self._to_be("read"):
             found = self._file.execute(
-                "select bins from runs where finished and watched = ? order by number desc limit 1",
-                (watched,),
+                "select bins from runs where finished and watched = ? and identity is not "
+                "(select identity from runs where number = ?) order by number desc limit 1",
+                (watched, self.run),
             ).fetchone()
         return dict(json.loads(found[0])) if found else {}
 

@@ -205,7 +205,8 @@ class _Run:
         )
         summary.repeated, summary.first_repeated = repeats.find(spool)
         if self.ledger:
-            summary.drift = drift(self.ledger.last_bins(self.watched), self.bins)
+            then, labels = self.ledger.last_bins(self.watched), self._column() is None
+            summary.drift = drift(then, self.bins, labels=labels)
         write_predictions(self.given, spool, calibration, summary)
         if self.ledger:
             self.ledger.finish(self.watched, self.bins)

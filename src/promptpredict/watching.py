@@ -32,32 +32,46 @@ def counted(logprobs: npt.NDArray[np.float32], column: int | None) -> Counter[in
     return Counter(np.clip(np.floor(odds / BIN), -_MOST, _MOST).astype(int).tolist())
 
 
-def drift(then: Mapping[int, int], now: Mapping[int, int]) -> float | None:
+def drift(then: Mapping[int, int], now: Mapping[int, int], *, labels: bool = False) -> float | None:
     """Return the population stability index of two counts in bins: Σ (q - p) ln(q / p).
 
-    p and q are the shares of ten groups of bins, or fewer, with about as many rows each in
-    ``then``; half a row is added to each, so that an empty one has a finite share. None where there
-    are too few rows.
+    p and q are the shares of groups of bins, each with about a tenth of the rows of ``then``; with
+    ``labels`` the bins are labels, and each is a group. Half a row is added to each, so that an empty
+    one has a finite share. None where there are too few rows.
     """
     if min(sum(then.values()), sum(now.values())) < MIN_ROWS:
         return None
-    groups = _groups(then)
+    ends = sorted({*then, *now})[:-1] if labels else _ends(then)
     shares = []
     for counts in (then, now):
-        found = [0.5] * len(groups)
+        found = [0.5] * (len(ends) + 1)
         for each, count in counts.items():
-            found[min(bisect_left(groups, each), len(groups) - 1)] += count
+            found[bisect_left(ends, each)] += count
         shares.append(np.array(found) / sum(found))
     before, after = shares
     return float(((after - before) * np.log(after / before)).sum())
 
 
-def _groups(counts: Mapping[int, int]) -> list[int]:
-    """Return the last bin of each group."""
-    total, seen = sum(counts.values()), 0
-    groups: list[int] = []
+def _ends(counts: Mapping[int, int]) -> list[int]:
+    """Return the last bin of each group but the last group, which has no end.
+
+    A bin with a tenth of the rows by itself is a group with its two neighbours, as a prompt that is
+    read anew may move by a bin; what lies below and above is apart, even where nothing does yet.
+    """
+    tenth = sum(counts.values()) / _GROUPS
+    ends: list[int] = []
+    seen, held, lump = 0, 0, False
     for each in sorted(counts):
         seen += counts[each]
-        if seen * _GROUPS >= total * (len(groups) + 1):
-            groups.append(each)
-    return groups
+        if lump and each == ends[-1]:
+            continue
+        if counts[each] >= tenth:
+            ends += [each - 2] if not ends or ends[-1] < each - 2 else []
+            ends.append(each + 1)
+            held, lump = 0, True
+            continue
+        held += counts[each]
+        if held >= tenth / 2 and seen // tenth > (seen - held) // tenth:
+            ends.append(each)
+            held, lump = 0, False
+    return ends if lump else ends[:-1]
