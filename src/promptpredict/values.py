@@ -25,6 +25,7 @@ _FALSE = {"False", "false", "FALSE"}
 # '007' and '+1' are codes, not numbers, and so is what is too long for 64 bits
 _INT = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
 _LONG = 10**18
+_EXACT = 2**53  # a float below it has all digits of its whole number
 _FLOAT = re.compile(r"-?(0|[1-9]\d*)(\.\d+|(\.\d+)?[eE][+-]\d\d\d?)", re.ASCII)
 _ZEROS = re.compile(r"(-?(?:0|[1-9]\d*)\.\d*[1-9])0+", re.ASCII)
 _WHOLE = re.compile(r"(-?(0|[1-9]\d*))\.0+", re.ASCII)
@@ -64,8 +65,10 @@ def typed(value: Any) -> Value:
         return value
     if isinstance(value, int):
         return value if abs(value) < _LONG else str(value)
-    if isinstance(value, float | Decimal):
-        return _number(float(value))
+    if isinstance(value, Decimal):
+        return _decimal(value)
+    if isinstance(value, float):
+        return _number(value)
     text = str(value)
     return None if text in _MISSING else text
 
@@ -76,6 +79,8 @@ def written(value: Any) -> str | None:
     Raises DataError for a nested value.
     """
     value = _plain(value)
+    if isinstance(value, Decimal) and value.is_finite() and value != value.to_integral_value():
+        return f"{value:f}"  # all of its digits, which a float may not have
     if not isinstance(value, str):
         value = typed(value)
     return None if value is None or str(value).strip() in _MISSING else str(value)
@@ -159,7 +164,17 @@ def _number(value: float) -> int | float | None:
     """An int written 12.0 is an int; a number that is none is missing."""
     if not math.isfinite(value):
         return None
-    return int(value) if value.is_integer() and abs(value) < 1e15 else value
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value
+
+
+def _decimal(value: Decimal) -> Value:
+    """A whole one has all of its digits: databases keep ids in decimals."""
+    if not value.is_finite():
+        return None
+    if value != value.to_integral_value():
+        return float(value)
+    whole = int(value)
+    return whole if abs(whole) < _LONG else str(whole)
 
 
 def _date(text: str) -> Value:
