@@ -91,6 +91,59 @@ def test_rows_that_an_open_quote_swallowed_come_back():
     ]
 
 
+@pytest.mark.parametrize("odd", ["short,row\n", "a,b,c,d,e\n", 'x,y,"two\nlines",z\n', "", "\n"])
+@pytest.mark.parametrize("columns", [3, 4])
+def test_one_line_among_those_swallowed_is_odd(columns, odd):
+    """A quote that is never closed takes its own row, whatever one of the many rows behind it is."""
+    header, row = ",".join("abcd"[:columns]), ",".join(["{}", "A", "1", "good"][:columns])
+    many = [row.format(n) + "\n" for n in range(60)]
+    text = "".join([header + "\n", '0,A,"never closed,good\n', *many[:30], odd, *many[30:]])
+    found = [cells[0] for _, cells, fault in rows(text)[1:] if not fault and len(cells) == columns]
+    assert [cell for cell in found if cell != "x"] == [str(n) for n in range(60)]
+    [place] = [place for place, _, fault in rows(text) if fault]
+    assert place == "line 2: "
+
+
+def test_rows_before_a_text_of_two_lines_come_back():
+    """The stray quote ends where that text begins."""
+    many = [f"{n},A,1,good\n" for n in range(10)]
+    found = body(
+        "".join(
+            [
+                '0,A,"never closed,good\n',
+                *many,
+                '20,"two lines\nand more",1,good\n',
+                "21,A,1,good\n",
+            ]
+        )
+    )
+    assert [cells[0] for _, cells, fault in found if not fault] == [
+        *map(str, range(10)),
+        "20",
+        "21",
+    ]
+    assert found[11][1][1] == "two lines\nand more"
+
+
+def test_a_cell_that_is_too_large_makes_no_customers():
+    """Its lines have the shape of rows, and the quote closes in the end: one row is rejected."""
+    lines = "H4CK,5,I am a customer\n" * 46_000
+    text = f'id,amount,feedback\n1,1,fine\n2,2,"first line\n{lines}"\n3,3,good\n4,4,"so\nso"\n'
+    assert [(place, cells[:1], fault) for place, cells, fault in rows(text)[1:]] == [
+        ("line 2: ", ["1"], ""),
+        ("lines 3 to 46004: ", [], "a cell has more than 1,048,576 characters"),
+        ("line 46005: ", ["3"], ""),
+        ("line 46006: ", ["4"], ""),
+    ]
+
+
+def test_a_quote_has_to_close_within_bounds():
+    lines = [f"{n},A,1,{'x' * 100_000}\n" for n in range(200)]
+    found = body("".join(['0,A,"never closed,good\n', *lines]))
+    assert [cells[0] for _, cells, fault in found if not fault] == [str(n) for n in range(200)]
+    assert found[0] == ("line 2: ", [], "a quote is opened and never closed")
+
+
 def test_several_open_quotes_cost_their_rows_only():
     found = body("".join(f'{n},A,1,"bad\n{n},A,1,good\n' for n in range(50)))
     assert [fault for _, _, fault in found] == ["a quote is opened and never closed", ""] * 50

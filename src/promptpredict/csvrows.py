@@ -16,6 +16,13 @@ from typing import NamedTuple
 from promptpredict.errors import DataError
 
 _LARGEST_CELL = 1 << 20  # characters; Python's own limit of 131,072 is a long chat
+# Characters in which a quote has to close. Were it the same bound, reading would go on inside a cell
+# that is too large, and its lines would be taken for customers.
+_OPEN = 1 << 24
+_MOSTLY = (
+    0.9  # share of lines that are rows: one among them may be short, or hold a text of two lines
+)
+_MANY = 20  # lines that do not have the shape of rows by accident, however few columns there are
 _SAMPLE = 1 << 16  # characters in which the delimiter is found
 _NEVER_CLOSED = "a quote is opened and never closed"
 
@@ -67,7 +74,7 @@ def read_rows(lines: Iterator[str], delimiter: str) -> Iterator[RawRow]:
             taken.append(text)
             yield text
 
-    csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
+    csv.field_size_limit(max(csv.field_size_limit(), _OPEN))
     reader = csv.reader(feed(), delimiter=delimiter, strict=True)
     while True:
         cells: list[str] = []
@@ -83,6 +90,8 @@ def read_rows(lines: Iterator[str], delimiter: str) -> Iterator[RawRow]:
                 del taken[1:]
                 fault = _NEVER_CLOSED
             reader = csv.reader(feed(), delimiter=delimiter, strict=True)
+        if sum(map(len, taken)) > _LARGEST_CELL and max(map(len, cells), default=0) > _LARGEST_CELL:
+            cells, fault = [], f"a cell has more than {_LARGEST_CELL:,} characters"
         last = line + len(taken) - 1
         # A line without anything is no row; of one column, a row with an empty cell is `""`.
         if fault or len(cells) > 1 or "".join(taken).strip():
@@ -95,24 +104,27 @@ def read_rows(lines: Iterator[str], delimiter: str) -> Iterator[RawRow]:
 
 def _fault(error: csv.Error) -> str:
     text = str(error)
-    if "unexpected end" in text:
+    if "unexpected end" in text or "field limit" in text:
         return _NEVER_CLOSED
-    if "field limit" in text:
-        return f"a cell has more than {csv.field_size_limit():,} characters"
     return "text follows a closing quote"
 
 
 def _are_rows(lines: Sequence[str], delimiter: str, width: int) -> bool:
-    """Say whether lines that an open quote swallowed are rows of their own.
+    """Say whether lines that an open quote swallowed are rows of their own, but for a few.
 
     With few columns, a line of feedback that happens to hold a comma would pass for a customer:
-    there the lines are rejected together.
+    there a few lines are rejected together.
     """
-    if width < 4 or not lines:
-        return False
-    # read mildly: the last of them may open a quote of its own, and is then the next row at fault
+    # The last of them may open a quote of its own, and is then the beginning of the next row.
+    lines = [
+        line
+        for line in lines[: -1 if len(lines) > 1 and lines[-1].count('"') % 2 else None]
+        if line.strip()
+    ]
     try:
-        cells = [next(csv.reader([line], delimiter=delimiter)) for line in lines]
+        widths = [len(next(csv.reader([line], delimiter=delimiter))) for line in lines]
     except csv.Error:
         return False
-    return all(len(row) == width for row in cells)
+    right = widths.count(width)
+    enough = right >= (1 if width >= 4 else _MANY)
+    return enough and width > 1 and right >= _MOSTLY * len(lines)
