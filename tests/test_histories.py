@@ -10,9 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from promptpredict.comparing import BenchmarkOptions
 from promptpredict.errors import DataError, PromptPredictError
 from promptpredict.histories import LOOKED_AT, EventOptions, History, with_events
 from promptpredict.labelled import ReadingOptions
+from promptpredict.plans import Plan
 from promptpredict.records import Reading, Roles, read_blocks, read_header
 from walked import PROMPT, column, read, rejects, score, table, write
 
@@ -181,6 +183,17 @@ def test_what_a_prompt_file_hides_is_not_shown_of_an_event(fakes):
     )
 
 
+def test_what_one_of_several_prompt_files_hides_is_shown_by_none():
+    """They are compared on one table, which is read once."""
+    write("p.jinja", HISTORIC)
+    write("other.jinja", HISTORIC.replace("ignore: [", "ignore: [item, "))
+    asked = BenchmarkOptions(
+        labelled="customers.csv", prompts=["p.jinja", "other.jinja"], out=Path("out"), plan=Plan(),
+        events="orders.csv", as_of="2026-06-01",
+    )  # fmt: skip
+    assert "item" in asked.history.options.hidden
+
+
 def test_a_date_that_is_later_than_the_event_is_not_shown():
     table("orders.csv", "id,when,paid,ordered,returned", ["007,2026-05-01,3,2026-04-30,2026-07-05"])
     assert summaries(time="when")["007"]["events_last"] == "2026-05-01 (paid 3, ordered 2026-04-30)"
@@ -297,6 +310,9 @@ def test_frames_are_joined_as_tables_are():
         for name in ("events_count", "events_trend", "events_last"):
             value = expected[row["id"]][name]
             assert row[name] == value or (value is None and pd.isna(row[name]))
+    hidden = with_events(customers, orders, key="id", as_of="2026-06-01", hidden=["Item"])
+    assert not hidden["events_last"].str.contains("item", na=False).any()
+    assert found["events_last"].str.contains("item", na=False).any()
     customers["until"] = ["2026-06-01", None, "2026-06-01"]
     with pytest.raises(DataError) as caught:
         with_events(customers, orders, key="id", as_of="until")

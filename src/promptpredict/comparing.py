@@ -57,9 +57,9 @@ class BenchmarkOptions(ReadingOptions):
     dry_run: bool = False
 
     @property
-    def first_prompt(self) -> str:
-        """The prompt file that says how tables are read."""
-        return self.prompts[0]
+    def prompt_names(self) -> Sequence[str]:
+        """The prompt files, of which the first says how tables are read."""
+        return self.prompts
 
 
 def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:

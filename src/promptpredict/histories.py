@@ -286,16 +286,29 @@ def folded(column: str) -> str:
     return "".join(filter(str.isalnum, column.casefold()))
 
 
-def with_events(customers: Any, events: Any, *, key: str, as_of: str, time: str | None = None, amount: str | None = None) -> Any:  # fmt: skip
+def with_events(
+    customers: Any,
+    events: Any,
+    *,
+    key: str,
+    as_of: str,
+    time: str | None = None,
+    amount: str | None = None,
+    hidden: Sequence[str] = (),
+) -> Any:
     """Return a pandas DataFrame of customers with the summary columns of a DataFrame of events.
 
-    ``key`` is the column that both have; ``as_of``, ``time`` and ``amount`` as in EventOptions. Raises
+    ``key`` is the column that both have; ``as_of``, ``time``, ``amount`` and ``hidden`` as in
+    EventOptions: no prompt file says here which columns of events give the outcome away. Raises
     DataError for what cannot be joined, a customer without a cut-off included.
     """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "events.parquet"
         events.to_parquet(place, index=False)
-        history = History(EventOptions(table=str(place), as_of=as_of, key=key, time=time, amount=amount))  # fmt: skip
+        options = EventOptions(
+            table=str(place), as_of=as_of, key=key, time=time, amount=amount, hidden=tuple(hidden)
+        )
+        history = History(options)
         history.load()
     columns, cells = table_of(customers)
     rows = iter([RawRow(f"row {number}: ", list(row)) for number, row in enumerate(cells, 1)])

@@ -63,10 +63,10 @@ class ReadingOptions:
             raise DataError(
                 "--events needs --as-of, a date or a column of the customers that holds it"
             )
-        front = PromptFile.load(self.first_prompt).front
-        key = self.events_key or front.id
+        fronts = [PromptFile.load(prompt).front for prompt in self.prompt_names]
+        key = self.events_key or fronts[0].id
         if key is None:
-            raise DataError(f"{self.first_prompt} names no id; possible: --events-key COLUMN")
+            raise DataError(f"{self.prompt_names[0]} names no id; possible: --events-key COLUMN")
         return History(
             EventOptions(
                 table=self.events,
@@ -74,7 +74,9 @@ class ReadingOptions:
                 key=key,
                 time=self.events_time,
                 amount=self.events_amount,
-                hidden=(front.target, *front.ignore),
+                hidden=tuple(
+                    column for front in fronts for column in (front.target, *front.ignore)
+                ),
             )
         )
 
@@ -87,9 +89,9 @@ class ReadingOptions:
         return (self.events, stamp(self.events), *asked)
 
     @property
-    def first_prompt(self) -> str:
-        """The prompt file that says how tables are read."""
-        return str(vars(self)["prompt"])
+    def prompt_names(self) -> Sequence[str]:
+        """The prompt files, of which the first says how tables are read."""
+        return [vars(self)["prompt"]]
 
     @cached_property
     def private(self) -> Private:

@@ -93,9 +93,9 @@ class EpisodeOptions(ReadingOptions):
     seed: int = 0
 
     @property
-    def first_prompt(self) -> str:
-        """The prompt file that says how tables are read."""
-        return self.prompt[0]
+    def prompt_names(self) -> Sequence[str]:
+        """The prompt files, of which the first says how tables are read."""
+        return self.prompt
 
 
 def tune_episodes(options: EpisodeOptions, say: Say = lambda _: None) -> str:
