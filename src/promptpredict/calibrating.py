@@ -100,6 +100,11 @@ def find_calibration(
     else:
         if given.labelled:
             found = _by_labels(given, lm, shots, say)
+        if found is not None and front.base_rate is not None:
+            say(
+                f"the base_rate of {given.prompt_file.name} is not used: labelled records calibrate, and "
+                "probabilities follow their shares; possible: --base-rate"
+            )
         if found is None and front.base_rate is not None:
             found = _by_base_rate(given, front.base_rate, scored, say)
     return found or uncalibrated(given)
