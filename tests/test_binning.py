@@ -22,6 +22,15 @@ def test_edges_are_quantiles_in_three_digits():
     assert quantile_edges(y, 4) == [12.3, 3100.0, 6180.0, 9260.0, 12400.0]
 
 
+@pytest.mark.parametrize(("level", "spread", "count"), [(1234, 4, 3), (5003, 3, 2), (1e6, 0.5, 5)])
+def test_as_many_lie_in_each_where_amounts_hardly_differ(level, spread, count):
+    y = np.random.default_rng(0).normal(level, spread, 2000)
+    edges = quantile_edges(y, count)
+    shares = np.histogram(y, edges)[0] / len(y)
+    np.testing.assert_allclose(shares, 1 / count, atol=0.05)
+    assert edges == [float(f"{edge:.9g}") for edge in edges]
+
+
 def test_zero_is_a_bin_of_its_own_where_it_is_many():
     y = np.array([0.0] * 30 + list(range(10, 80)))
     edges = quantile_edges(y, 3)

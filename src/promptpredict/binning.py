@@ -50,7 +50,7 @@ def quantile_edges(y: npt.ArrayLike, count: int) -> list[float]:
     """Return ``count`` + 1 rising edges between which as many amounts ``y`` (n,) lie each.
 
     Where a tenth or more are zero, zero is a bin of its own, the lowest. Edges are rounded to three
-    digits where they stay apart. Raises DataError without two amounts that differ.
+    digits, to more where bins are so narrow that as many amounts would not lie in each. Raises DataError without two amounts that differ.
     """
     amounts = np.asarray(y, dtype=np.float64)
     if len(np.unique(amounts)) < 2:
@@ -62,9 +62,21 @@ def quantile_edges(y: npt.ArrayLike, count: int) -> list[float]:
         edges[1] = float(above.min()) / 2 if edges[1] > 0 else edges[1]
     else:
         edges = list(np.quantile(amounts, np.linspace(0, 1, count + 1)))
-    low, high = _round(float(edges[0]), ROUND_FLOOR), _round(float(edges[-1]), ROUND_CEILING)
-    rounded = [low, *map(_nearest, edges[1:-1]), high]
-    return rounded if _rise(rounded) else _apart([float(edge) for edge in edges])
+    edges = [float(edge) for edge in edges]
+    for digits in range(3, 16):
+        low, high = _round(edges[0], ROUND_FLOOR, digits), _round(edges[-1], ROUND_CEILING, digits)
+        rounded = [low, *(float(f"{edge:.{digits}g}") for edge in edges[1:-1]), high]
+        if _rise(rounded) and _stay(edges, rounded):
+            return rounded
+    return _apart(edges)
+
+
+def _stay(edges: list[float], rounded: list[float]) -> bool:
+    """Whether no inner edge moves by more than a tenth of the narrower bin beside it."""
+    return all(
+        abs(moved - edge) <= 0.1 * min(edge - low, high - edge)
+        for low, edge, high, moved in zip(edges, edges[1:], edges[2:], rounded[1:], strict=False)
+    )
 
 
 def _rise(edges: list[float]) -> bool:
@@ -78,10 +90,8 @@ def _apart(edges: list[float]) -> list[float]:
     return edges
 
 
-def _nearest(value: float) -> float:
-    return float(f"{value:.3g}")
-
-
-def _round(value: float, to: str) -> float:
+def _round(value: float, to: str, digits: int) -> float:
     """Round an outer edge away from what lies inside, in decimals: no power of ten overflows."""
-    return float(Context(prec=3, rounding=to).create_decimal_from_float(value)) + 0.0  # no -0.0
+    return (
+        float(Context(prec=digits, rounding=to).create_decimal_from_float(value)) + 0.0
+    )  # no -0.0
