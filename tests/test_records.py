@@ -258,6 +258,15 @@ def test_bytes_that_are_no_text_are_rejected():
     assert rejects == [Reject(2, "", "column 'id' holds bytes that are not utf-8 text")]
 
 
+def test_an_unreadable_cell_of_parquet_rejects_its_row_by_its_id():
+    at = pa.array([1, 569_034_205_000_000_000], pa.timestamp("us"))
+    parquet.write_table(pa.table({"id": ["007", "8"], "note": at}), "t.parquet")
+    records, rejects = read("t.parquet", Roles(id="id", ignore=("note",)))
+    assert [record.id for record in records] == ["007"]
+    reason = "column 'note' cannot be read (date value out of range)"
+    assert rejects == [Reject(2, "8", reason)]
+
+
 def test_ids_may_repeat_and_stay_as_written():
     records, _ = read(write_text("id,n\n 007 ,1\n 007 ,2\n1.0,3\n"), Roles(id="id"))
     assert [record.id for record in records] == [" 007 ", " 007 ", "1.0"]

@@ -314,6 +314,30 @@ def test_a_damaged_parquet_file_is_said(tmp_path):
     assert fails("t.parquet").startswith("t.parquet cannot be read: ")
 
 
+def test_a_parquet_cell_that_cannot_be_read_is_the_fault_of_its_row():
+    """Whatever its column, and however many rows are read at once."""
+    count, year_20001 = 1500, 569_034_205_000_000_000
+    columns = {
+        "id": [str(number) for number in range(count)],
+        "note": pa.array([1] * (count - 1) + [year_20001], pa.timestamp("us")),
+        "text": pa.array([b"fine", b"\xff", *[None] * (count - 2)]).view(pa.string()),
+    }
+    columns["kind"] = columns["text"].dictionary_encode()
+    name = write_parquet("t.parquet", columns)
+    found = faults(name)
+    assert [at for at, fault in enumerate(found) if fault] == [1, count - 1]
+    assert found[-1] == "column 'note' cannot be read (date value out of range)"
+    assert found[1].startswith("column 'text' cannot be read ('utf-8' codec can't decode byte 0xff")
+    rows = cells(name)
+    assert [row[0] for row in rows] == columns["id"]
+    assert [rows[0][2:], rows[1][2:], rows[-1][1]] == [["fine", "fine"], [None, None], None]
+
+
+def test_a_parquet_file_of_an_unknown_time_zone_is_said():
+    write_parquet("t.parquet", {"at": pa.array([1, 2], pa.timestamp("us", "Mars/Olympus"))})
+    assert fails("t.parquet").startswith("t.parquet cannot be read: ")
+
+
 def test_a_truncated_utf16_file_is_said():
     name = write("t.csv", "a\n1\n2\n".encode("utf-16")[:-1])
     assert fails(name) == (

@@ -268,26 +268,48 @@ def _parquet_rows(name: str, file: Any, columns: Sequence[str]) -> Iterator[RawR
 
     try:
         for batch in file.iter_batches(batch_size=1024, columns=columns):
-            cells = [_cells(batch.column(column)) for column in columns]
-            for row in zip(*cells, strict=True):
-                yield RawRow("", row)
-    except (pa.ArrowException, OSError, OverflowError, ValueError) as error:
+            faults: dict[int, str] = {}
+            cells = [_cells(column, batch.column(column), faults) for column in columns]
+            for at, row in enumerate(zip(*cells, strict=True)):
+                yield RawRow("", row, faults.get(at, ""), whole=at in faults)
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{name} cannot be read: {' '.join(str(error).split())}") from None
 
 
-def _cells(column: Any) -> Iterable[Any]:
-    """Return Python values of an Arrow array, float32 as numpy's: its own would grow digits."""
+def _cells(column: str, found: Any, faults: dict[int, str]) -> Iterable[Any]:
+    """Return Python values of an Arrow array, float32 as numpy's: its own would grow digits.
+
+    A cell that Python cannot hold is None, and its row is put among ``faults``.
+    """
     import pyarrow as pa
 
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    kind = column.type
+    if pa.types.is_dictionary(found.type):
+        found = found.dictionary_decode()
+    kind = found.type
     if pa.types.is_float32(kind) or pa.types.is_float16(kind):
-        return column.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+        return found.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
     if pa.types.is_timestamp(kind) and kind.unit == "ns":
         # Python has no nanoseconds, and pyarrow would import pandas for them
-        column = column.cast(pa.timestamp("us", kind.tz), safe=False)
-    return column.to_pylist()  # type: ignore[no-any-return]
+        found = found.cast(pa.timestamp("us", kind.tz), safe=False)
+    try:
+        return found.to_pylist()  # type: ignore[no-any-return]
+    except (OverflowError, ValueError):  # a year past 9999, bytes that are no text
+        return _one_by_one(column, found, faults)
+
+
+def _one_by_one(column: str, found: Any, faults: dict[int, str]) -> list[Any]:
+    import pyarrow as pa
+
+    cells: list[Any] = []
+    for at, cell in enumerate(found):
+        try:
+            cells.append(cell.as_py())
+        except pa.ArrowException:  # some are ValueErrors: the file's fault, not the cell's
+            raise
+        except (OverflowError, ValueError) as error:
+            cells.append(None)
+            faults.setdefault(at, f"column '{column}' cannot be read ({error})")
+    return cells
 
 
 def stamp(path: str | Path) -> str:
