@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 
 import numpy as np
@@ -75,3 +76,17 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         f"what was scored cannot be put aside in {missing} (No such file or directory); "
         "possible: another folder in TMPDIR"
     )
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there is no such device")
+def test_a_disk_that_is_full_at_the_end_is_said(monkeypatch):
+    """Few rows wait in memory until they are read again."""
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: open("/dev/full", "w+b"))  # noqa: SIM115
+    spool, numbers = Spool(), NumberFile()
+    spool.append(block(0))
+    numbers.append(np.ones(9))
+    for waiting in (spool, numbers.parts()):
+        with pytest.raises(DataError) as error:
+            next(iter(waiting))
+        assert str(error.value).startswith("what was scored cannot be put aside in ")
+        assert "(No space left on device)" in str(error.value)

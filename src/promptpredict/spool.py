@@ -59,8 +59,7 @@ class Spool:
 
     def __iter__(self) -> Iterator[Scored]:
         """Yield the blocks in their order."""
-        self._file.flush()
-        self._file.seek(0)
+        _rewind(self._file)
         while True:
             try:
                 yield pickle.load(self._file)
@@ -91,8 +90,7 @@ class NumberFile:
 
     def parts(self) -> Iterator[npt.NDArray[Any]]:
         """Yield all numbers, at most 65,536 at once."""
-        self._file.flush()
-        self._file.seek(0)
+        _rewind(self._file)
         rows = max(1, _PART // self._width)
         while some := self._file.read(8 * rows * self._width):
             numbers = np.frombuffer(some, self._kind)
@@ -102,6 +100,12 @@ class NumberFile:
 def _open() -> Any:
     with _written():
         return tempfile.TemporaryFile()
+
+
+def _rewind(file: Any) -> None:
+    with _written():  # what waits in memory is written now
+        file.flush()
+        file.seek(0)
 
 
 @contextmanager
