@@ -268,6 +268,31 @@ def test_tables_that_do_not_fit_are_told():
     assert str(caught.value) == "customers.csv has no column 'id' for the key of its events"
 
 
+def test_a_disk_that_is_full_is_told():
+    table("orders.csv", "id,when,paid,item", [f"{n},2026-01-10,20,book" for n in range(5000)])
+    roomy = history()
+    roomy.load()
+    (pages,) = roomy._events.execute("PRAGMA page_count").fetchone()
+    for most in (4, pages - 1):  # full by the events, and by their index
+        full = history()
+        full._events.execute(f"PRAGMA max_page_count = {most}")
+        with pytest.raises(DataError) as caught:
+            list(read_blocks("customers.csv", Roles(id="id"), Reading(events=full)))
+        assert str(caught.value) == (
+            "the events of orders.csv cannot be put aside on the disk (database or disk is full); "
+            "possible: another folder in TMPDIR"
+        )
+
+
+def test_a_disk_that_is_full_later_is_no_fault_of_a_customer():
+    """Events that wait in memory are written when others are looked up."""
+    full = history()
+    full.load()
+    full._events.execute("DROP TABLE events")  # any error of the database
+    with pytest.raises(DataError, match=r"^the events of orders\.csv cannot be put aside"):
+        list(read_blocks("customers.csv", Roles(id="id"), Reading(events=full)))
+
+
 def test_keys_of_another_kind_are_told():
     table("customers.csv", "id,plan", [f"c{at},a" for at in range(LOOKED_AT)])
     assert fault() == (

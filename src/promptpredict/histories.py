@@ -12,7 +12,7 @@ import sqlite3
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from itertools import pairwise
@@ -105,7 +105,7 @@ class History:
         return replace(table, columns=[*table.columns, *self.columns], rows=self._rows(table))
 
     def _rows(self, table: Table) -> Iterator[RawRow]:
-        key = table.columns.index(self.options.key)
+        key_at = table.columns.index(self.options.key)
         own = 0 if self.as_of else table.columns.index(self.options.as_of)
         self.load()  # here: what is wrong with an event is not a fault of the customer's row
         for row in table.rows:
@@ -114,10 +114,11 @@ class History:
                 continue
             try:
                 cut_off = self.as_of or self._cut_off(row.cells[own])
-                found = self.summary((written(row.cells[key]) or "").strip(), cut_off)
+                key = (written(row.cells[key_at]) or "").strip()
             except DataError as error:
                 yield row._replace(fault=str(error), whole=True)
                 continue
+            found = self.summary(key, cut_off)
             self._check_keys(table.name, found["events_count"])
             yield row._replace(cells=[*row.cells, *found.values()])
 
@@ -145,10 +146,11 @@ class History:
         """Return the columns of a customer from the events before its cut-off."""
         self.load()
         end = cut_off.timestamp() if cut_off.tzinfo else cut_off.replace(tzinfo=UTC).timestamp()
-        rows = self._events.execute(
-            "SELECT at, amount, shown FROM events WHERE key = ? AND key <> '' AND at < ? ORDER BY at, rowid",
-            (key, end),
-        ).fetchall()
+        with self._put_aside():
+            rows = self._events.execute(
+                "SELECT at, amount, shown FROM events WHERE key = ? AND key <> '' AND at < ? ORDER BY at, rowid",
+                (key, end),
+            ).fetchall()
         times = [at for at, _, _ in rows]
         ago = [(end - at) / _DAY for at in times]
         gaps = [(later - sooner) / _DAY for sooner, later in pairwise(times)]
@@ -176,9 +178,20 @@ class History:
         if self._loaded:
             return
         self._loaded = True
-        with closing(open_table(self.options.table)) as table:
-            self._insert(self.options, table)
-        self._events.execute("CREATE INDEX of ON events (key, at)")
+        with self._put_aside():
+            with closing(open_table(self.options.table)) as table:
+                self._insert(self.options, table)
+            self._events.execute("CREATE INDEX of ON events (key, at)")
+
+    @contextmanager
+    def _put_aside(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise DataError(
+                f"the events of {self.name} cannot be put aside on the disk ({error}); "
+                "possible: another folder in TMPDIR"
+            ) from None
 
     def _insert(self, options: EventOptions, table: Table) -> None:
         at = {column: place for place, column in enumerate(table.columns)}
