@@ -150,6 +150,22 @@ def test_a_damaged_line_of_utf8_is_rejected_and_makes_no_other_encoding():
     assert cells(name)[0] == ["1", "café"]
 
 
+@pytest.mark.parametrize(
+    "note", ['"\\ud83d"', '{"a": ["\\ud83d"]}', '[{"\\ud83d": 1}]', '[["caf\udce9"]]'], ids=ascii
+)
+def test_half_a_character_is_rejected_wherever_it_stands_in_json(note):
+    """Nothing can write it: neither an output that keeps the column, nor the rejects."""
+    lines = ['{"id": 1, "note": {"a": ["é", "😀"]}}', f'{{"id": 2, "note": {note}}}']
+    lines += ['{"id": 3, "\\ud83d": 4}', '{"id": 5, "note": ["\\ud83d\\ude00\\u0000"]}']
+    name = write("t.jsonl", "\n".join(lines).encode(errors="surrogateescape"))
+    assert faults(name) == [
+        "",
+        "line 2: column 'note' is not valid utf-8",
+        "line 3: the key '\\ud83d' is not in the first object",
+        "",
+    ]
+
+
 def test_a_byte_that_the_given_encoding_has_not_is_rejected():
     name = write("t.csv", b"id,text\n1,a\x81b\n2,\xe9\n")
     assert faults(name) == ["line 2: column 'text' is not valid cp1252", ""]

@@ -177,6 +177,8 @@ def _unfit(columns: Sequence[str], cells: Sequence[object], encoding: str) -> st
     if len(cells) != len(columns):
         return f"the header has {len(columns)} cells, this row {len(cells)}"
     for column, cell in zip(columns, cells, strict=True):
+        if isinstance(cell, list | dict):  # as it is written, where it is kept
+            cell = json.dumps(cell, ensure_ascii=False)
         if isinstance(cell, str):
             if "\0" in cell:
                 return f"column '{column}' holds a NUL byte"
@@ -243,7 +245,8 @@ def new_key(found: Mapping[str, Any], columns: Mapping[str, object]) -> str:
     """Return the fault of an object with a key that is not among the columns, else the empty string."""
     for key in found:
         if key not in columns:
-            return f"the key '{key}' is not in the first object{nearest(key, columns)}"
+            shown = key.encode(errors="backslashreplace").decode()  # it may hold surrogates
+            return f"the key '{shown}' is not in the first object{nearest(key, columns)}"
     return ""
 
 
