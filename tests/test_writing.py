@@ -17,7 +17,14 @@ from pyarrow import parquet
 
 from promptpredict import writing
 from promptpredict.errors import DataError
-from promptpredict.writing import Writer, check_output, check_place, rejects_of, write_rejects
+from promptpredict.writing import (
+    Writer,
+    check_output,
+    check_place,
+    clear_drafts,
+    rejects_of,
+    write_rejects,
+)
 
 COLUMNS = {
     "id": "text",
@@ -227,6 +234,17 @@ def test_until_the_last_row_is_written_the_old_output_stands(out):
         assert len(files()) == 2
     assert Path(out).read_bytes() != b"old"
     assert files() == [out]
+
+
+def test_what_a_killed_run_left_goes_and_what_another_run_writes_stays():
+    left = [".y.csv.4711.tmp", ".y.csv.rejects.jsonl.4711.tmp", ".y.csv.prompts.jsonl.4711.tmp"]
+    others = [".y.csv.gz.4711.tmp", ".y.csv.gz.rejects.jsonl.4711.tmp", ".y.csv.jsonl.4711.tmp"]
+    for name in (*left, *others):
+        Path(name).touch()
+    with Writer("y.csv.gz", COLUMNS) as other:
+        clear_drafts("y.csv")
+        other.write(LINES)
+    assert files() == sorted([*others, "y.csv.gz"])
 
 
 @pytest.mark.parametrize("out", ["o.csv", "o.parquet"])

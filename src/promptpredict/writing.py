@@ -96,7 +96,9 @@ def clear_drafts(out: str) -> None:
     """Remove what a killed run left of an output and its rejects."""
     for path in (Path(out).resolve(), rejects_of(out).resolve(), prompts_of(out).resolve()):
         for draft in path.parent.glob(f".{escape(path.name)}.*.tmp"):
-            draft.unlink(missing_ok=True)
+            # not those of y.csv.gz, which begin as those of y.csv do: another run may be writing them
+            if draft.name[len(path.name) + 2 : -len(".tmp")].isdecimal():
+                draft.unlink(missing_ok=True)
 
 
 class Writer:
