@@ -34,6 +34,22 @@ def test_ids_that_come_again_are_counted_and_the_first_is_named(monkeypatch, at_
     assert find(ids) == (2, "C7, rows 8 and 251")
 
 
+def test_what_came_again_is_sorted_once_for_all_blocks(monkeypatch):
+    """And not for each block, in a time that grows with the square of the rows."""
+    monkeypatch.setattr(repeats, "_AT_ONCE", 64)  # so that there are several shares
+    monkeypatch.setattr(np, "isin", None)  # it sorts what it is given
+    searched, search, sort = [], np.searchsorted, np.sort
+    sorts = []
+    monkeypatch.setattr(np, "sort", lambda some: sorts.append(some) or sort(some))
+    monkeypatch.setattr(
+        np, "searchsorted", lambda known, some: searched.append(known) or search(known, some)
+    )
+    assert find([f"C{number % 1000}" for number in range(2000)]) == (1000, "C0, rows 1 and 1,001")
+    assert (len(sorts), len(searched)) == (1, 11)  # blocks of a hundred rows
+    assert all(known is searched[0] for known in searched)
+    assert np.all(np.diff(searched[0].astype(object)) > 0)
+
+
 @pytest.mark.parametrize("ids", [[], ["a"], ["a", "A", " a", "á", "0", "00"]])
 def test_ids_of_their_own_are_no_repeats(ids):
     assert find(ids) == (0, "")

@@ -34,7 +34,7 @@ class Repeats:
             return 0, ""
         rows: dict[str, int] = {}
         for block in scored:
-            for at in np.flatnonzero(np.isin(_digests(block.ids), repeated)):
+            for at in np.flatnonzero(_among(repeated, _digests(block.ids))):
                 id, row = block.ids[at], block.rows[at]
                 if id in rows:
                     return len(repeated), f"{id}, rows {rows[id]:,} and {row:,}"
@@ -42,14 +42,20 @@ class Repeats:
         return 0, ""  # two ids of one digest
 
     def _repeated(self) -> npt.NDArray[np.uint64]:
-        """Return the digests that came more than once, a share of them at a time."""
+        """Return the digests that came more than once, sorted; a share of them at a time."""
         shares = -(-self._digests.count // _AT_ONCE)
         found = []
         for share in range(shares):
             some = [part[part % np.uint64(shares) == share] for part in self._digests.parts()]
             digests, counts = np.unique(np.concatenate(some), return_counts=True)
             found.append(digests[counts > 1])
-        return np.concatenate([np.empty(0, np.uint64), *found])
+        return np.sort(np.concatenate([np.empty(0, np.uint64), *found]))
+
+
+def _among(known: npt.NDArray[np.uint64], some: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Say which are among the known, which are sorted once: np.isin would sort them for each block."""
+    places = np.searchsorted(known, some)
+    return known[np.minimum(places, len(known) - 1)] == some
 
 
 def _digests(ids: Sequence[str]) -> npt.NDArray[np.uint64]:
