@@ -403,6 +403,18 @@ def test_a_run_that_scored_no_row_has_failed(monkeypatch, summary, code):
     assert result(*SCORE, *P) == (code, "", f"{summary.line()}\n")
 
 
+def test_the_summary_is_one_line_whatever_an_id_holds(monkeypatch):
+    summary = Summary(rows=2, by_method={"llm": 2}, repeated=1)
+    summary.first_repeated = "a\nerror: forged \x1b[31m\r\x9b2Kred, rows 1 and 2"
+    monkeypatch.setattr(walk, "score_table", lambda *_: summary)
+    _, _, err = result(*SCORE, *P)
+    assert err.endswith(
+        "1 id stands in several rows (the first is a error: forged [31m 2Kred, rows 1 and 2); "
+        "not calibrated\n"
+    )
+    assert err.count("\n") == 1
+
+
 def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
     def fail(*_):
         raise ZeroDivisionError("ours")

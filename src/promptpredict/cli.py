@@ -15,6 +15,7 @@ import typer
 
 from promptpredict import logs, options
 from promptpredict.commands import Commands, check_shots, needs_train, say
+from promptpredict.spacing import plain
 from promptpredict.subcommands import check, explain, models_app, prompts_app, render, tune
 
 DEFAULT_APPROACHES = (
@@ -116,7 +117,7 @@ def score(
     files = {"prompt": first, "others": tuple(others)}
     asked = ScoreOptions(**given | files | {"keep": options.names(keep)})
     summary = score_table(asked, say)
-    logs.write(summary.line(), "summary", **summary.fields())
+    logs.write(plain(summary.line()), "summary", **summary.fields())
     if summary.rejected == summary.rows > 0:
         raise typer.Exit(1)  # what is wrong with every row is wrong with the file or the model
     if summary.drift is not None and summary.drift > max_drift:
