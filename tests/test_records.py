@@ -195,6 +195,10 @@ def test_blocks_are_fixed_whatever_the_format_and_its_row_groups(name, block_row
         assert all(reject.row % 3 == 0 for reject in block.rejects)
 
 
+def test_a_limit_may_be_any_number():
+    assert len(read(write_text("id\n1\n2\n"), Roles(id="id"), limit=10**24)[0]) == 2
+
+
 def test_kept_columns_stand_beside_the_records_as_they_were_written():
     write_text("id,left,note,charge\n1,True, a ,29.850\n,1,b,2\n3,NA,,x\n")
     (block,) = read_blocks("t.csv", SHORT, keep=("left", "note", "charge"))

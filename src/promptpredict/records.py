@@ -7,6 +7,7 @@ ignored columns are removed here, at the door, so that nothing behind it can sho
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -290,7 +291,8 @@ def _blocks(
 ) -> Iterator[Block]:
     kept_at = [(column, table.columns.index(column)) for column in keep]
     with closing(table):
-        rows = enumerate(islice(table.rows, limit), 1)
+        most = None if limit is None else min(limit, sys.maxsize)  # islice takes no more
+        rows = enumerate(islice(table.rows, most), 1)
         index = 0
         while batch := list(islice(rows, block_rows)):
             block = Block(index, [], [], [])
