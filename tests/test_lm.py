@@ -23,6 +23,7 @@ from reference import reference_scores
 SINGLE = Labels({"1": ["Yes"], "0": ["No"]})
 SEVERAL = Labels({"1": ["disappointed", "very angry"], "0": ["happy", "not sure at all"]})
 NESTED = Labels({"1": ["no"], "0": ["not sure"], "2": ["not"]})
+GPT_NEO = {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]]}  # fmt: skip
 LABELS = {"one word": SINGLE, "several tokens": SEVERAL, "one begins another": NESTED}
 
 
@@ -460,6 +461,8 @@ def test_an_architecture_that_changes_its_logits_is_refused(tokenizers):
         ("Rwkv", {"hidden_size": 32, "num_hidden_layers": 2}, "reads texts that share a beginning"),
         ("Mpt", {"d_model": 32, "n_heads": 4, "n_layers": 2}, "reads texts that share a beginning"),
         ("Bloom", {"hidden_size": 32, "n_head": 4, "n_layer": 2}, "cannot read texts that share"),
+        # a window of 256 tokens by index, by which a branch is further from the stem than it is
+        ("GPTNeo", GPT_NEO, "reads texts that share a beginning"),
     ],
 )
 def test_architectures_that_do_not_take_given_positions_are_refused(

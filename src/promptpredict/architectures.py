@@ -7,7 +7,9 @@ is given (ALiBi), or has a state in place of keys and values, reads something el
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 from typing import Any
 
 import torch
@@ -19,6 +21,8 @@ from promptpredict.trees import TokenTree
 from promptpredict.words import WordTree
 
 _PART = 4  # tokens of the prefix, of the stem behind it, and of either branch
+_LONGEST = 1_024  # tokens of a branch that is to fill a window
+_WINDOW = re.compile(r"(window|window_size|local_attention)$")
 
 
 def check_layers(config: Any, name: str) -> None:
@@ -44,8 +48,8 @@ def check_sharing(
     ``forward`` returns the last hidden states (b, s, d) of trees. Raises ModelError where they
     differ by more than rounding, or where the architecture cannot read them at all.
     """
-    some = (list(ids) * 4 * _PART)[: 4 * _PART]
-    prefix, stem, left, right = (tuple(some[at : at + _PART]) for at in range(0, 4 * _PART, _PART))
+    some, sizes = cycle(ids), (_PART, _PART, _left(model.config.get_text_config()), _PART)
+    prefix, stem, left, right = (tuple(islice(some, size)) for size in sizes)
     branches = (left, right[::-1])
     tree = TokenTree()
     ends = [tree.place((*stem, *branch), WordTree.build([]))[0] for branch in branches]
@@ -65,6 +69,18 @@ def check_sharing(
             f"{name}: the architecture {type(model).__name__} reads texts that share a beginning "
             "otherwise than each by itself; possible: models with attention to given positions"
         )
+
+
+def _left(config: Any) -> int:
+    """Return how long a branch must be for the one behind it to show that a window goes by index.
+
+    It fills every window that is not ``sliding_window``, for which masks are made by position.
+    """
+    found = {name: size for name, size in config.to_dict().items() if _WINDOW.search(name)}
+    found.pop("sliding_window", None)
+    windows = [size for size in found.values() if isinstance(size, int)]
+    room = int(getattr(config, "max_position_embeddings", 0) or _LONGEST) - 3 * _PART
+    return max(_PART, min(max(windows, default=0), _LONGEST, room))
 
 
 def _last(model: Any, ids: Sequence[int]) -> torch.Tensor:
