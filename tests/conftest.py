@@ -80,7 +80,7 @@ def build_model(kind: str = "llama", *, vocabulary: int = 448, seed: int = 0, **
         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 1024,
         "initializer_range": 0.25, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1,
     }  # fmt: skip
-    name = {"llama": "Llama", "qwen3": "Qwen3", "mistral": "Mistral", "gemma2": "Gemma2", "phi": "Phi",
+    name = {"llama": "Llama", "qwen3": "Qwen3", "mistral": "Mistral", "gemma2": "Gemma2", "phi": "Phi", "phi3": "Phi3",
             "gemma3": "Gemma3Text", "granite": "Granite", "qwen2": "Qwen2"}[kind]  # fmt: skip
     config = getattr(transformers, f"{name}Config")(**(common | changes))
     model_name = "Gemma3ForCausalLM" if kind == "gemma3" else f"{name}ForCausalLM"

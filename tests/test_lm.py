@@ -443,6 +443,29 @@ def test_logits_that_are_not_finite_are_a_fault(tokenizers):
     }
 
 
+@pytest.mark.parametrize("share", [True, False])
+def test_a_score_does_not_depend_on_its_company_where_frequencies_go_by_the_longest_of_a_pass(
+    tokenizers, share
+):
+    """A pass of more than 150 tokens would read all its rows by the long factors."""
+    factors = {"short_factor": [1.0] * 4, "long_factor": [4.0, 8.0, 16.0, 32.0]}
+    rope = {"rope_type": "longrope", "rope_theta": 10_000.0, **factors}
+    model = build_model("phi3", rope_parameters=rope, original_max_position_embeddings=150)
+    lm = CausalLM(model, tokenizers["chatml"], name="p", share_prefix=share, batch_tokens=10_000)
+    lm.passes.pass_tokens = 10_000  # rows of all lengths share a batch
+
+    def cut(_, words):
+        return Prompt("You judge.", (), "late " * (200 - words), "It feels", 0, 200, cut)
+
+    asked = [*prompts(4), cut(0, 0)]
+    found = lm.score(asked, SINGLE)
+    expected, _ = reference_scores(lm, asked[:4], SINGLE)
+    np.testing.assert_allclose(found.logprobs[:4], expected, atol=1e-4)
+    alone = lm.score(asked[4:], SINGLE)
+    np.testing.assert_allclose(found.logprobs[4:], alone.logprobs, atol=1e-4)
+    assert (lm.context, found.truncated.tolist()) == (150, [False] * 4 + [True])
+
+
 def test_an_architecture_that_changes_its_logits_is_refused(tokenizers):
     model = build_model()
     head = model.lm_head.forward

@@ -186,12 +186,17 @@ def test_tokens_are_counted_where_that_is_asked_for():
     assert count == f"{len(tokenizer(text).input_ids)} tokens"
 
 
-def test_a_prompt_that_is_too_long_is_shown_as_it_is_cut():
+@pytest.mark.parametrize("longrope", [False, True])
+def test_a_prompt_that_is_too_long_is_shown_as_it_is_cut(longrope):
     tokenizer = model("chatml")
     write("t.csv", "".join(LABELLED.splitlines(keepends=True)[:3]))
     whole = render(model="chatml", train="t.csv", shots=2).split("\n\nlabel words")[0]
     room = len(tokenizer(whole, add_special_tokens=False).input_ids)
-    write("chatml/config.json", json.dumps({"max_position_embeddings": room}))
+    config = {"max_position_embeddings": room}
+    if longrope:  # as Phi-3's files say it
+        config = {"max_position_embeddings": 9 * room, "original_max_position_embeddings": room,
+                  "rope_scaling": {"type": "longrope"}}  # fmt: skip
+    write("chatml/config.json", json.dumps(config))
     cut = render(model="chatml", train="t.csv", shots=2)
     assert cut.split("\n\nlabel words")[0] != whole
     assert cut.endswith(

@@ -24,7 +24,7 @@ from promptpredict.gated import work_in_place
 from promptpredict.hardware import batch_tokens as tokens_of_a_batch
 from promptpredict.hardware import out_of_memory, pass_tokens
 from promptpredict.outputs import Outputs, by_label, entry_logprobs
-from promptpredict.passes import BLOCK_ROWS, Branches, Group, Passes
+from promptpredict.passes import BLOCK_ROWS, Branches, Group, Passes, positions_of
 from promptpredict.prefix import (
     Prefix,
     attention_masks,
@@ -72,7 +72,7 @@ class CausalLM:
         self.device = model.device
         self.batch_tokens = batch_tokens or tokens_of_a_batch(model)
         config = model.config.get_text_config()
-        self.context = int(getattr(config, "max_position_embeddings", 0) or 1 << 20)
+        self.context = positions_of(lambda name: getattr(config, name, None))
         self._window = sliding_window(config)
         self._prefix = Prefix.empty()
         self.outputs = Outputs(self.model)

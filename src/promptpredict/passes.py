@@ -6,10 +6,10 @@ run would read can be told before a model is loaded. Prompts share tokens only w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from promptpredict.batching import Fitted, fit
 from promptpredict.encoding import Encoded, Encoder
@@ -22,6 +22,22 @@ from promptpredict.trees import TokenTree, clusters
 BLOCK_ROWS = 1024
 _T = TypeVar("_T")
 _BESIDE = 512  # tokens of a chat template and a label word, amply
+
+
+def positions_of(get: Callable[[str], Any]) -> int:
+    """Return how many positions a model reads, by the values of its config; no limit where unknown.
+
+    Rotary frequencies of the kind longrope are others as soon as a pass is longer than in training:
+    a prompt's score would depend on what is read with it. There that length is the limit.
+    """
+    positions = int(get("max_position_embeddings") or 1 << 20)
+    rope = get("rope_parameters") or get("rope_scaling") or {}
+    by_kind = [each for each in rope.values() if isinstance(each, dict)]  # of layers
+    for each in [rope, *by_kind]:
+        if (each.get("rope_type") or each.get("type")) in ("longrope", "su"):  # as Phi-3 called it
+            name = "original_max_position_embeddings"
+            positions = min(positions, int(get(name) or each.get(name) or positions))
+    return positions
 
 
 @dataclass(frozen=True)

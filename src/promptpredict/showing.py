@@ -15,6 +15,7 @@ from promptpredict import models
 from promptpredict.errors import DataError, ModelError
 from promptpredict.hub import in_hub_cache
 from promptpredict.labelled import ReadingOptions, label_of, read_labelled
+from promptpredict.passes import positions_of
 from promptpredict.placing import placed_files
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Reading, Record, read_blocks, read_header
@@ -251,7 +252,7 @@ def _context(source: models.Source) -> int:
 
         return context_of(load_tokenizer(source), found)
     found = found.get("text_config", found)
-    return int(found.get("max_position_embeddings") or 1 << 20)
+    return positions_of(found.get)
 
 
 def _encoder(source: models.Source) -> Encoder:
