@@ -217,11 +217,10 @@ def test_numbers_while_collecting_let_any_fit_go_through():
     equal(memo.score(prompts("a"), LABELS), FakeLM().score(prompts("a"), LABELS))
 
 
-def test_a_fault_that_is_known_is_a_fault_while_collecting_too(tmp_path):
+def test_a_fault_that_is_known_is_a_fault_while_collecting_too():
     """What a fit would do with the row is then done already, and the same prompts are collected."""
-    path = tmp_path / "l"
-    Memo(FakeLM(), ledger=Ledger(path)).score(prompts("[unscorable]", "fine"), LABELS)
-    memo = Memo(FakeLM(), ledger=Ledger(path))
+    memo = Memo(FakeLM())
+    memo.score(prompts("[unscorable]", "fine"), LABELS)
     found = []
     memo.collect(lambda: found.append(memo.score(prompts("fine", "[unscorable]", "new"), LABELS)))
     assert found[0].faults == {1: "it cannot be scored"}
@@ -362,7 +361,7 @@ def test_where_a_language_model_does_not_say_what_it_read_all_prompts_cost_the_s
 
 def test_two_runs_on_one_ledger_read_nothing_twice(tmp_path):
     path = tmp_path / "l"
-    asked = prompts("angry [long]", "[unscorable]", "happy happy")
+    asked = prompts("angry [long]", "angry", "happy happy")
     first = Memo(CountingLM(), ledger=Ledger(path))
     expected = first.score(asked, LABELS)
     again = Memo(CountingLM(), ledger=Ledger(path))
@@ -377,6 +376,16 @@ def test_two_runs_on_one_ledger_read_nothing_twice(tmp_path):
     assert again.tokens == 2 * first.tokens
     again.score(prompts("new", "happy happy"), LABELS)
     assert again.lm.calls == [["new"]]
+
+
+def test_what_could_not_be_scored_is_asked_again_by_a_later_run(tmp_path):
+    """There may be memory for it then."""
+    asked = prompts("[unscorable]", "fine")
+    for expected in (asked, asked[:1]):
+        memo = Memo(FakeLM(), ledger=Ledger(tmp_path / "l"))
+        for _ in range(2):
+            assert memo.score(asked, LABELS).faults == {0: "it cannot be scored"}
+        assert memo.lm.asked == expected
 
 
 @pytest.mark.parametrize(

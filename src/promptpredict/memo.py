@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -204,7 +205,9 @@ class Memo:
             )
             for row, key in enumerate(new)
         }
-        self._ledger.put(entries.items())
+        # What is not finite may be so for want of memory: a later run asks again, as in `Durable`.
+        sound = np.isfinite(scores.logprobs).all(axis=1)
+        self._ledger.put(compress(entries.items(), sound))
         self._known |= entries
         return scores.tokens
 
