@@ -478,6 +478,25 @@ def test_an_architecture_that_changes_its_logits_is_refused(tokenizers):
     )
 
 
+def test_an_architecture_that_gives_no_hidden_states_is_refused(tokenizers):
+    small = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
+    config = transformers.ModernBertDecoderConfig(
+        vocab_size=448, pad_token_id=1, bos_token_id=0, eos_token_id=1, cls_token_id=0, sep_token_id=1, **small
+    )  # fmt: skip
+    model = transformers.ModernBertDecoderForCausalLM(config).eval()
+    with pytest.raises(ModelError) as error:
+        CausalLM(model, tokenizers["chatml"], name="odd")
+    assert str(error.value) == (
+        "odd: the architecture ModernBertDecoderForCausalLM gives its output matrix as its decoder, "
+        "and no hidden states; possible: models whose decoder gives them"
+    )
+
+
 @pytest.mark.parametrize(
     ("kind", "config", "reads"),
     [

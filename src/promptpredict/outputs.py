@@ -84,7 +84,13 @@ class Outputs:
         """
         given = torch.tensor([list(ids)], device=self.model.device)
         own = self.model(input_ids=given, use_cache=False).logits[:, -1].float()  # (1, vocabulary)
-        decoded = self.model.get_decoder()(input_ids=given, use_cache=False)
+        kind, decoder = type(self.model).__name__, self.model.get_decoder()
+        if decoder is self.matrix:  # as transformers finds it by its name in ModernBertDecoder
+            raise ModelError(
+                f"{name}: the architecture {kind} gives its output matrix as its decoder, and no "
+                "hidden states; possible: models whose decoder gives them"
+            )
+        decoded = decoder(input_ids=given, use_cache=False)
         wanted = list(range(min(64, own.shape[-1])))
         logits, total = self.logits(decoded.last_hidden_state[:, -1:], wanted)
         found = (logits - total[..., None])[0, 0]
@@ -93,8 +99,7 @@ class Outputs:
         rounding = 1e-3 if self.model.dtype == torch.float32 else 4e-2
         if not torch.allclose(found, expected, atol=rounding * max(1.0, float(own.abs().max()))):
             raise ModelError(
-                f"{name}: the architecture {type(self.model).__name__} changes its logits "
-                "in a way that is not known here"
+                f"{name}: the architecture {kind} changes its logits in a way that is not known here"
             )
 
     def _finished(self, logits: torch.Tensor) -> torch.Tensor:
