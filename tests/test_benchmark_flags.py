@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
 from compared import (
@@ -24,7 +25,7 @@ from fakes import FakeEncoder, FakeLM
 from promptpredict.errors import DataError
 from promptpredict.ledger import Ledger
 from promptpredict.memo import Memo
-from promptpredict.plans import APPROACHES, STACK
+from promptpredict.plans import APPROACHES, CASCADE, STACK, STACKED
 from promptpredict.records import Record
 
 
@@ -340,6 +341,27 @@ def test_known_shares_of_three_labels_move_every_approach():
             moved = table / before.loc[[case]].to_numpy()
             np.testing.assert_allclose(moved[:, 2] / moved[:, 0], (moved[:, 2] / moved[:, 0])[0])
             assert (moved[:, 2] > moved[:, 0]).all()
+
+
+def test_a_known_share_moves_the_stack_and_the_cascade_by_the_same_odds():
+    """Four in ten leave in the table, one in ten of all: what is joined is moved once, as its members are."""
+    records = customers(100, clear=0.8)
+    given = {"approaches": (STACK, CASCADE), "budgets": (32,), "seeds": 1}
+    runs = [benchmark(records, max_test=40, base_rate=rate, **given) for rate in (0.1, None)]
+    for run in runs:
+        run.read()
+    draw = runs[0].draws()[0]
+    known, plain = (run._cases(run.draws()) for run in runs)
+    own = np.mean([runs[0].y[row] == "leaves" for row in draw.rows])
+    move = logit(0.1) - logit(own)
+    for name in (*STACKED, STACK, CASCADE):
+        found, before = known[name, 32, 0][0], plain[name, 32, 0][0]
+        for kind in ("probabilities", "held_out"):
+            apart = logit(getattr(found, kind)[:, 1]) - logit(getattr(before, kind)[:, 1])
+            seen = np.isfinite(apart)
+            assert seen.any()
+            np.testing.assert_allclose(apart[seen], move, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(found.judged, before.judged, atol=1e-9)
 
 
 def test_the_base_rate_is_no_choice_where_nothing_else_can_be_tried():

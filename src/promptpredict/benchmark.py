@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,10 @@ class Benchmark(Ground):
         return best_of(counts, self.y, self.labels)
 
     def _joined(self, found: Mapping[str, Sequence[Outcome]]) -> list[Outcome] | None:
-        return stacked(found, self.y, self.labels, groups_of(self.records))
+        """Return the stack: joined at the shares of its draw, then moved to the base rate as all are."""
+        own = {name: [self._at_own(each) for each in folds] for name, folds in found.items()}
+        stack = stacked(own, self.y, self.labels, groups_of(self.records))
+        return stack and [self._at_rate(each) for each in stack]
 
     def _choices(self, found: Mapping[str, Sequence[Outcome]]) -> dict[str, list[Outcome]]:
         return choices(found, self.y, self.labels)
@@ -277,13 +281,29 @@ class Benchmark(Ground):
         none = np.empty((0, len(self.labels)))
         return Outcome(draw, same, none, none, 0.0, 0.0)
 
-    def _to_rate(self, draw: Draw, probabilities: Probabilities) -> Probabilities:
-        """Move probabilities learned from a draw's shares to the base rate, where it is known."""
+    def _to_rate(
+        self, draw: Draw, probabilities: Probabilities, *, back: bool = False
+    ) -> Probabilities:
+        """Move probabilities learned from a draw's shares to the base rate, where it is known.
+
+        Or ``back`` to the shares of the draw.
+        """
         rate = self.plan.base_rate
         if rate is None or not draw.budget:
             return probabilities
         y = columns_of([self.y[row] for row in draw.rows], self.labels)
-        return moved(probabilities, shares(y, len(self.labels)), self._known_shares(rate))
+        own, known = shares(y, len(self.labels)), self._known_shares(rate)
+        return moved(probabilities, *((known, own) if back else (own, known)))
+
+    def _at_own(self, each: Outcome) -> Outcome:
+        own = self._to_rate(each.draw, each.probabilities, back=True)
+        return replace(each, probabilities=own, held_out=each.judged)
+
+    def _at_rate(self, each: Outcome) -> Outcome:
+        tested, held_out = (
+            self._to_rate(each.draw, said) for said in (each.probabilities, each.judged)
+        )
+        return replace(each, probabilities=tested, held_out=held_out)
 
     def _known_shares(self, rate: Rate) -> Probabilities:
         return np.array(shares_of(rate, self.labels, self.positive))
