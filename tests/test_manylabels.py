@@ -160,8 +160,19 @@ def test_the_level_moves_balanced_labels_to_the_shares_of_all():
     assert found.shares == tuple(level[label] for label in LABELS)
     np.testing.assert_allclose(found.apply(scores).mean(axis=0), truth.mean(axis=0), atol=0.01)
     assert fit_labels(scores, y, labels=LABELS, positive=None, level=level).shifts == pytest.approx(
-        fit_vector(scores, y, labels=LABELS).shifts
+        fit_vector(scores, y, labels=LABELS).shifts, abs=1e-3
     )
+
+
+@pytest.mark.parametrize("counts", [(6, 1, 1), (30, 5, 5), (2, 2, 4)])
+@pytest.mark.parametrize("level", [(1 / 3, 1 / 3, 1 / 3), (0.75, 0.125, 0.125), (0.05, 0.9, 0.05)])
+def test_where_nothing_tells_rows_apart_each_has_the_level(counts, level):
+    """As with two labels: a few rows and the prior leave the shifts short of the rows' shares."""
+    y = [label for label, count in zip(LABELS, counts, strict=True) for _ in range(count)]
+    scores = np.tile([-1.0, -3.0, -2.0], (len(y), 1))
+    given = dict(zip(LABELS, level, strict=True))
+    found = fit_vector(scores, y, labels=LABELS, level=given).apply(scores)
+    np.testing.assert_allclose(found, np.tile(level, (len(y), 1)), atol=1e-9)
 
 
 def test_a_level_needs_a_row_of_each_label():

@@ -124,8 +124,8 @@ def fit_vector(
     rest; the slope that labels share has the prior of ``fit_temperature``, and their own stay near
     it; the prior of shifts is Cauchy's, which draws small ones to nothing and leaves it to the
     labels where a language model is many nats off. Slopes are positive. ``level`` moves the shifts
-    from the shares in ``y`` to those of all labelled rows, for rows that were not drawn at random
-    (balanced, say).
+    from the shares that were fitted to those of all labelled rows, for rows that were not drawn at
+    random (balanced, say).
     """
     from scipy.optimize import minimize
     from scipy.special import log_softmax
@@ -141,7 +141,11 @@ def fit_vector(
     fit = minimize(_vector_loss, start, method="L-BFGS-B", tol=1e-12, **given)
     slopes, shifts = np.exp(fit.x[0] + fit.x[1 : 1 + k]), fit.x[1 + k :]
     if level is not None:
-        shifts = shifts + _moves(truth, level, labels)
+        _check_level(truth, level, labels)
+        # The means that were fitted: Platt's targets and the prior keep few rows nearer to even.
+        fitted = slopes * normal + shifts
+        means = log_sum((fitted - log_sum(fitted)).T)[:, 0] - np.log(len(fitted))
+        shifts = shifts + np.log([level[label] for label in labels]) - means
     return Calibration(
         method="vector",
         labels=tuple(labels),
@@ -237,13 +241,11 @@ def _vector_loss(parameters: Floats, normal: Floats, targets: Floats) -> tuple[f
     return float(value), np.concatenate(gradient)
 
 
-def _moves(
+def _check_level(
     truth: npt.NDArray[np.intp], level: Mapping[str, float], labels: Sequence[str]
-) -> Floats:
-    """Return by how much each label's share (k,) is more in ``level`` than among rows, in nats."""
+) -> None:
+    """Raise DataError for a label without a row, here or among all labelled rows."""
     counts = np.bincount(truth, minlength=len(labels))
     for label, count in zip(labels, counts, strict=True):
         if not count or not level[label]:
             raise DataError(f"no labelled row has the label '{label}'; its level is unknown")
-    moves: Floats = np.log([level[label] for label in labels]) - np.log(counts / len(truth))
-    return moves
