@@ -155,6 +155,30 @@ def test_many_zeros_are_a_part_of_their_own():
     assert not len(certain) or (certain[:, 2] == 0).all()
 
 
+def test_zeros_are_held_out_with_their_group():
+    """Features that tell the group: whether it has zeros, and what the others of it are."""
+    rng = np.random.default_rng(0)
+    of = np.repeat(np.arange(40), 5)
+    features = np.eye(40)[of]
+    amounts = np.exp(2 * rng.normal(size=40))[of]
+    groups = [f"g{each}" for each in of]
+    given = {"zeros": LogisticRegression(C=1e3), "default": Ridge(1e-3), "candidates": []}
+
+    y = np.where(rng.random(40)[of] < 0.5, 0.0, amounts)
+    assert isinstance(fit(features, y, least=999, **given).positive, LogisticRegression)
+    head = fit(features, y, groups=groups, least=999, **given)
+    assert head.positive == pytest.approx(np.mean(y > 0))
+
+    y = np.where(np.arange(200) % 5 == 0, 0.0, amounts)  # one of each group
+    alone, together = (
+        np.log(fit(features, y, groups=each, least=999, **given).held_out[y == 0, 0])
+        for each in (None, groups)
+    )
+    told = np.log(amounts[y == 0])
+    assert np.corrcoef(alone, told)[0, 1] > 0.9
+    assert np.corrcoef(together, told)[0, 1] < 0.1
+
+
 def test_zeros_that_nothing_tells_have_their_share():
     rng = np.random.default_rng(3)
     features = rng.normal(size=(100, 2))

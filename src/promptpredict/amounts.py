@@ -7,12 +7,14 @@ own distribution, as in conformal prediction); many zeros are a part of their ow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from promptpredict.heads import stratified
 
 COVERAGE = 0.8  # of the interval: its ends are the quantiles .1 and .9
 MANY_ZEROS = 0.1  # share of zeros from which they are a part of their own
@@ -118,12 +120,16 @@ def fit_amounts(
     held_out = np.full((len(y), 3), np.nan)
     positive, unseen = 1.0, np.ones(len(y))
     if hurdle:
-        positive, unseen = _fit_positive(zeros, features, above, seed)
+        positive, unseen = _fit_positive(zeros, features, above, groups, seed)
     if folds:
         whole = np.full(len(y), np.nan)
         whole[part] = seen
-        if hurdle:  # of zeros no fit of the positive ones has seen the row
+        if (
+            hurdle
+        ):  # of zeros no fit of the positive ones has seen the row, but of its group one may
             whole[~above] = model.predict(features[~above])
+            for others, rows in _zeros_apart(folds, part, groups):
+                whole[rows] = clone(best).fit(own[others], z[others]).predict(features[rows])
         held_out = spread_out(whole, unseen, _thinned(apart), scale)
     return AmountHead(model, scale, errors, positive, held_out)
 
@@ -212,6 +218,19 @@ def _folds(rows: int, groups: Sequence[str] | None, seed: int) -> Any:
     return list(GroupKFold(most).split(np.zeros(rows), groups=groups))
 
 
+def _zeros_apart(
+    folds: Any, part: npt.NDArray[np.intp], groups: Sequence[str] | None
+) -> Iterator[tuple[npt.NDArray[np.intp], list[int]]]:
+    """Yield of each fold of the rows ``part`` those to fit on, and the other rows of the groups held out."""
+    if groups is None:
+        return
+    zeros = np.setdiff1d(np.arange(len(groups)), part).tolist()
+    for others, held in folds:
+        theirs = {groups[row] for row in part[held].tolist()}
+        if rows := [row for row in zeros if groups[row] in theirs]:
+            yield others, rows
+
+
 def _seen_share(folds: Any) -> float:
     """Return by how much errors of rows not seen are too far from a fit that has seen them.
 
@@ -224,19 +243,28 @@ def _seen_share(folds: Any) -> float:
 
 
 def _fit_positive(
-    zeros: Any, features: Any, above: npt.NDArray[np.bool_], seed: int
+    zeros: Any,
+    features: Any,
+    above: npt.NDArray[np.bool_],
+    groups: Sequence[str] | None,
+    seed: int,
 ) -> tuple[Any, Floats]:
-    """Return a classifier for amounts above zero, and its probabilities (n,) for rows not seen."""
-    from sklearn.base import clone
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    """Return a classifier for amounts above zero, and its probabilities (n,) for rows not seen.
 
-    most = min(_FOLDS, int(above.sum()), int((~above).sum()))
-    folds = StratifiedKFold(most, shuffle=True, random_state=seed)
-    unseen = cross_val_predict(zeros, features, above, cv=folds, method="predict_proba")[:, 1]
+    The share of such amounts in its place, where rows cannot be held out.
+    """
+    from sklearn.base import clone
+    from sklearn.model_selection import cross_val_predict
+
     share = float(above.mean())
+    same = np.full(len(above), share)
+    folds = stratified(above.astype(np.intp), seed, groups)
+    if folds is None:
+        return share, same
+    unseen = cross_val_predict(zeros, features, above, cv=folds, method="predict_proba")[:, 1]
     # One that tells rows that it has not seen no better than their share does is not used.
-    if _deviance(unseen, above) >= _deviance(np.full(len(above), share), above):
-        return share, np.full(len(above), share)
+    if _deviance(unseen, above) >= _deviance(same, above):
+        return share, same
     return clone(zeros).fit(features, above), np.asarray(unseen, dtype=np.float64)
 
 
