@@ -124,9 +124,8 @@ def fit_amounts(
     if folds:
         whole = np.full(len(y), np.nan)
         whole[part] = seen
-        if (
-            hurdle
-        ):  # of zeros no fit of the positive ones has seen the row, but of its group one may
+        if hurdle:
+            # Of zeros no fit of the positive ones has seen the row, but of its group one may.
             whole[~above] = model.predict(features[~above])
             for others, rows in _zeros_apart(folds, part, groups):
                 whole[rows] = clone(best).fit(own[others], z[others]).predict(features[rows])
