@@ -105,13 +105,10 @@ def fit_amounts(
     scale = Scale.of(y[part], low=0.0 if y.min() >= 0 else -np.inf)
     z = scale.fitted(y[part])
     own = features[part]
-    folds = _folds(
-        len(part), None if groups is None else [groups[row] for row in part.tolist()], seed
-    )
-    tried = [
-        (each, _unseen(each, own, z, folds))
-        for each in (candidates if folds and len(y) >= least else [default])
-    ]
+    groups_of_part = None if groups is None else [groups[row] for row in part.tolist()]
+    folds = _folds(len(part), groups_of_part, seed)
+    among = candidates if folds and len(y) >= least else [default]
+    tried = [(each, _unseen(each, own, z, folds)) for each in among]
     best, seen = min(tried, key=lambda each: _loss(each[1], z))
     model = clone(best).fit(own, z)
     # Too few rows to hold any out: what rows are apart from their mean is all that is known.

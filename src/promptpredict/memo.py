@@ -206,7 +206,7 @@ class Memo:
             for row, key in enumerate(new)
         }
         # What is not finite may be so for want of memory: a later run asks again, as in `Durable`.
-        sound = np.isfinite(scores.logprobs).all(axis=1)
+        sound = [bool(np.isfinite(row).all()) for row in scores.logprobs]
         self._ledger.put(compress(entries.items(), sound))
         self._known |= entries
         return scores.tokens

@@ -55,7 +55,7 @@ class Repeats:
 def _among(known: npt.NDArray[np.uint64], some: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     """Say which are among the known, which are sorted once: np.isin would sort them for each block."""
     places = np.searchsorted(known, some)
-    return known[np.minimum(places, len(known) - 1)] == some
+    return np.equal(known[np.minimum(places, len(known) - 1)], some)
 
 
 def _digests(ids: Sequence[str]) -> npt.NDArray[np.uint64]:
