@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from promptpredict.errors import DataError
-from promptpredict.ledger import Entry, Ledger
+from promptpredict.ledger import Entry, Ledger, key_of
 
 REST = "possible: another folder, or without this file, which holds only what can be computed again"
 
@@ -70,6 +70,32 @@ def test_what_was_put_comes_back_bit_by_bit(path, kept):
     assert found.keys() == put.keys()
     for each, expected in put.items():
         same(found[each], expected)
+
+
+def test_a_ledger_of_another_version_is_read_by_the_names_of_its_columns(path):
+    Ledger(path).close()
+    with sqlite3.connect(path) as file:
+        file.execute("alter table scores rename column run to later")
+        file.execute("alter table scores add column run integer not null default 0")
+    ledger = Ledger(path)
+    ledger.put([(key(1), entry(1))])
+    same(ledger.get([key(1)])[key(1)], entry(1))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("logprobs", b"abc"), ("logprobs", 3), ("hidden", b"abcde")]
+)
+def test_an_entry_that_cannot_be_read_is_not_known(path, column, value):
+    ledger = Ledger(path)
+    ledger.put([(key(1), entry(1)), (key(2), entry(2))])
+    ledger._file.execute(f"update scores set {column} = ? where key = ?", (value, key(1)))
+    assert ledger.get([key(1), key(2)]).keys() == {key(2)}
+
+
+def test_what_was_said_in_another_format_is_not_known(monkeypatch):
+    now = key_of("model", "prompt")
+    monkeypatch.setattr("promptpredict.ledger._FORMAT", 0)
+    assert key_of("model", "prompt") != now
 
 
 def test_it_knows_what_reading_took(path):

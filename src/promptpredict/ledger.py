@@ -12,7 +12,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +37,10 @@ create table if not exists runs (
 create table if not exists holder (place integer primary key, name text not null)
 """
 _NEWER = "alter table scores add column run integer not null default 0"  # of a file without runs
+_COLUMNS = "key, logprobs, hidden, mass, truncated, fault, alone, shared, rate, run"
+# Part of every key. To be raised whenever the same model says something else of the same prompt, by
+# other tokens, masks or context, or where an entry holds something else; 2: the mean of the states.
+_FORMAT = 2
 _AT_ONCE = 500  # keys in one question to SQLite, which takes 999 at least
 Array = npt.NDArray[np.float32]
 
@@ -62,7 +66,7 @@ class Entry:
 
 def key_of(*parts: object) -> bytes:
     """Return a key of 32 bytes: a thousand prompts with 16 shots each would take megabytes."""
-    return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(repr((_FORMAT, *parts)).encode("utf-8", "surrogatepass")).digest()
 
 
 class Ledger:
@@ -172,14 +176,16 @@ class Ledger:
         return dict(json.loads(found[0])) if found else {}
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Entry]:
-        """Return the entries of those keys that are known."""
+        """Return the entries of those keys that are known; what cannot be read is not."""
         found = {}
         with self._to_be("read"):
             for start in range(0, len(keys), _AT_ONCE):
                 some = keys[start : start + _AT_ONCE]
                 marks = ",".join("?" * len(some))
-                for row in self._file.execute(f"select * from scores where key in ({marks})", some):
-                    found[row[0]] = _entry(*row[1:])
+                asked = f"select {_COLUMNS} from scores where key in ({marks})"
+                for key, *row in self._file.execute(asked, some):
+                    with suppress(TypeError, ValueError):
+                        found[key] = _entry(*row)
         return found
 
     def put(self, entries: Iterable[tuple[bytes, Entry]]) -> None:
@@ -187,7 +193,7 @@ class Ledger:
         with self._to_be("written"), self._file:
             self._file.execute("begin immediate")
             self._file.executemany(
-                "insert or replace into scores values (?,?,?,?,?,?,?,?,?,?)",
+                f"insert or replace into scores ({_COLUMNS}) values (?,?,?,?,?,?,?,?,?,?)",
                 _rows(entries, self.run),
             )
 

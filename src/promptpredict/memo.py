@@ -19,7 +19,6 @@ from promptpredict.ledger import Entry, Ledger, key_of
 from promptpredict.rendered import Prompt
 from promptpredict.scores import Array, Labels, LanguageModel, Scores, each_labels
 
-_FORMAT = 2  # of an entry: 2 has the mean of the states beside that of the answer
 _CHUNK = 512  # prompts between two entries in the ledger: what an interruption can cost
 Gist = tuple[Array, npt.NDArray[np.bool_]]  # label mass (n,), and whether a prompt was cut (n,)
 
@@ -212,7 +211,7 @@ class Memo:
         return scores.tokens
 
     def _digest(self, prompt: Prompt, labels: Labels) -> bytes:
-        return key_of(_FORMAT, self.identity, prompt, labels)
+        return key_of(self.identity, prompt, labels)
 
 
 def _place(prompt: Prompt) -> tuple[str, ...]:
