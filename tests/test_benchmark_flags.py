@@ -252,6 +252,68 @@ def test_rows_left_out_of_training_for_their_group_are_counted():
     ]
 
 
+def repeated_ids(rows=160, each=4):
+    """Customers whose id stands in several rows."""
+    return [replace(one, id=f"c{at // each}") for at, one in enumerate(customers(rows))]
+
+
+@pytest.mark.parametrize("folds", [None, 4])
+def test_rows_of_one_id_are_kept_together_and_a_note_says_so(folds):
+    records = repeated_ids()
+    given = {"approaches": ["prior"], "budgets": (16,), "folds": folds}
+    run, grouped = (
+        benchmark(records, **given),
+        benchmark(customers(160), groups=[record.id for record in records], **given),
+    )
+    for ours, theirs in zip(run.splits, grouped.splits, strict=True):
+        np.testing.assert_array_equal(ours.test, theirs.test)
+        sides = [{records[row].id for row in side} for side in (ours.train, ours.test)]
+        assert not sides[0] & sides[1]
+    assert [record.group for record in run.records] == [record.id for record in records]
+    assert run.run().notes == [
+        "40 ids of 'id' stand in several rows; rows of one customer are kept together, as by --group id"
+    ]
+
+
+def test_a_group_that_is_given_wins_over_ids():
+    groups = [f"g{row % 50}" for row in range(160)]
+    run = benchmark(repeated_ids(), approaches=["prior"], budgets=(16,), groups=groups)
+    assert [record.group for record in run.records] == groups
+    assert run.run().notes == []
+
+
+@pytest.mark.parametrize("text", [PROMPT, PROMPT.replace("id: id\n", "")], ids=["unique", "no id"])
+def test_where_no_id_repeats_rows_stand_alone(text):
+    records = customers() if "id: id" in text else repeated_ids(80)
+    run = benchmark(records, file=prompt_file(text), approaches=["prior"], budgets=(16,))
+    assert {record.group for record in run.records} == {None}
+    assert run.run().notes == []
+
+
+@pytest.mark.parametrize(
+    ("each", "times", "why"),
+    [
+        (160, None, "every row is of one group"),
+        (80, None, "the 2 groups cannot be parted into at most 40 test rows and the rest with every "
+         "label on both sides"),
+        # every customer has a row in the newest month
+        (4, [f"2024-0{1 + row % 4}-01" for row in range(160)],
+         "the 0 training rows have 0 of the label 'leaves', and need 2"),
+    ],
+    ids=["one id", "two ids", "the newest of all"],
+)  # fmt: skip
+def test_where_ids_cannot_be_kept_together_rows_stand_alone_and_a_note_says_so(each, times, why):
+    records = repeated_ids(each=each)
+    run = benchmark(records, approaches=["prior"], budgets=(16,), times=times)
+    plain = benchmark(customers(160), approaches=["prior"], budgets=(16,), times=times)
+    np.testing.assert_array_equal(run.splits[0].test, plain.splits[0].test)
+    assert {record.group for record in run.records} == {None}
+    assert run.run().notes == [
+        f"{160 // each} ids of 'id' stand in several rows, and customers may train and test: "
+        f"kept together, {why}"
+    ]
+
+
 def test_a_note_says_what_the_prompt_file_cannot_serve():
     bare = PROMPT[: PROMPT.index("panel:")] + PROMPT[PROMPT.index("---\n{%") :]
     comparison = benchmark(file=prompt_file(bare), approaches=["prior", "panel"]).run()

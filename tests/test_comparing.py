@@ -614,6 +614,18 @@ def test_prompt_files_of_other_labels_are_told_before_a_model_is_loaded(loaded):
     assert loaded == {}
 
 
+def test_prompt_files_of_other_ids_are_told_where_ids_repeat(loaded):
+    """One would be chosen on rows that the other tests."""
+    text = Path("back.jinja").read_text(encoding="utf-8")
+    text = text.replace("id: id", "id: household").replace("[household, seen]", "[seen]")
+    Path("back.jinja").write_text(text, encoding="utf-8")
+    assert fault(prompts=("p.jinja", "back.jinja")) == (
+        "p.jinja and back.jinja name other ids, by which rows of one customer are kept together; "
+        "possible: the same id, --group"
+    )
+    assert not loaded
+
+
 def test_prompt_files_with_a_label_more_are_told_too(loaded):
     text = Path("p.jinja").read_text(encoding="utf-8").replace("task: binary", "task: multiclass")
     text = text.replace(

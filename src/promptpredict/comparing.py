@@ -18,7 +18,7 @@ from promptpredict.listing import table_text
 from promptpredict.plans import Plan, check_attacks, check_developing
 from promptpredict.pooling import Pooling
 from promptpredict.prompt import PromptFile
-from promptpredict.records import Record
+from promptpredict.records import Record, groups_of
 from promptpredict.results import About, Attacked, Results, write_results
 from promptpredict.splits import check_split
 from promptpredict.tables import table_name
@@ -77,6 +77,7 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
     plans = [_benchmark(asked, *each) for each in zip(files, tables, strict=True)]
     if len(plans) > 1:
         check_developing(asked.plan)
+        _check_groups(plans)
     for plan in plans:
         plan.check()
     if asked.attacks:
@@ -191,6 +192,17 @@ def _benchmark(asked: BenchmarkOptions, file: PromptFile, records: Sequence[Reco
         times=cells.get(asked.time or ""),
         adapters=asked.out / ADAPTERS,
     )
+
+
+def _check_groups(plans: Sequence[Benchmark]) -> None:
+    """Raise DataError where ids of one prompt file keep other rows together than those of another."""
+    first, *others = plans
+    for plan in others:
+        if groups_of(plan.records) != groups_of(first.records):
+            raise DataError(
+                f"{first.prompt_file.name} and {plan.prompt_file.name} name other ids, by which rows "
+                "of one customer are kept together; possible: the same id, --group"
+            )
 
 
 def _models(asked: BenchmarkOptions, say: Say) -> list[Memo]:

@@ -6,9 +6,10 @@ are the same for every approach, budget and seed; seeds vary the training draw.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from promptpredict.cases import Draw, every_draw, fewer, most, runs
@@ -21,15 +22,16 @@ from promptpredict.rates import checked_rate
 from promptpredict.records import Record
 from promptpredict.results import Flag
 from promptpredict.sameness import content
-from promptpredict.splits import Rows, make_splits
+from promptpredict.splits import Rows, Split, make_splits
 from promptpredict.times import cell_texts
 
 
 class Ground:
     """Splits labelled records, and says which approaches of a plan run on which draws of them.
 
-    ``groups`` and ``times`` are cells of a column, one a record. Raises DataError for records that
-    cannot be split, and for a plan that cannot be carried out.
+    ``groups`` and ``times`` are cells of a column, one a record; without groups, rows of one id
+    are one. Raises DataError for records that cannot be split, and for a plan that cannot be carried
+    out.
     """
 
     def __init__(
@@ -52,21 +54,28 @@ class Ground:
         numbers = [record.row for record in records]
         if groups is not None:
             groups = cell_texts(groups, numbers, "group")
-            pairs = zip(records, groups, strict=True)
-            records = [replace(record, group=group) for record, group in pairs]
-        self.records, self.prompt_file = records, prompt_file
+        self.prompt_file = prompt_file
         self.plan = replace(plan, base_rate=rate)
         self.labels, self.positive = list(prompt_file.words), prompt_file.front.positive
         self.y = [prompt_file.label_of(record.label) for record in records]
-        splits = make_splits(
+        make = partial(
+            make_splits,
             self.y,
             folds=plan.folds,
             max_test=plan.max_test if plan.held is None else plan.held,
             seed=plan.split_seed,
-            groups=groups,
             times=times,
             numbers=numbers,
         )
+        self._same: list[str] = []  # what is to be said of ids that stand in several rows
+        if groups is None and prompt_file.front.id is not None:
+            groups, splits, self._same = _by_id(records, prompt_file.front.id, make)
+        else:
+            splits = make(groups=groups)
+        if groups is not None:
+            pairs = zip(records, groups, strict=True)
+            records = [replace(record, group=group) for record, group in pairs]
+        self.records = records
         self.splits = [fewer(split, plan, self.y) for split in splits]
         # Places of numbers, from all that may train in a fold, whatever the budget, so that every
         # prompt stays the same and is read once. No leak: no label is looked at and no test row.
@@ -117,7 +126,8 @@ class Ground:
         return [*found, *([same] if same else [])]
 
     def _left_out(self) -> list[str]:
-        notes = [*self._unusable, *self.plan.left_out(self.approaches, self.most, len(set(self.y)))]
+        notes = [*self._same, *self._unusable]
+        notes += self.plan.left_out(self.approaches, self.most, len(set(self.y)))
         notes += self._few
         notes += [note for file in self.files if (note := unplaced(file))][:1]  # folds are alike
         if self.unscored:
@@ -132,3 +142,23 @@ class Ground:
 
     def _rows(self, rows: Rows) -> list[Record]:
         return [self.records[row] for row in rows]
+
+
+def _by_id(
+    records: Sequence[Record], column: str, make: Callable[..., list[Split]]
+) -> tuple[list[str] | None, list[Split], list[str]]:
+    """Split so that rows of one id are one group; return the groups, the splits, and a note on them.
+
+    No groups and no note where all ids differ; no groups where the rows cannot be split by them.
+    """
+    ids = [record.id for record in records]
+    if not (several := sum(count > 1 for count in Counter(ids).values())):
+        return None, make(), []
+    found = f"{several:,} ids of '{column}' stand in several rows"
+    try:
+        splits = make(groups=ids)
+    except DataError as error:
+        why = str(error).partition("; possible")[0]
+        note = f"{found}, and customers may train and test: kept together, {why}"
+        return None, make(), [note]
+    return ids, splits, [f"{found}; rows of one customer are kept together, as by --group {column}"]
