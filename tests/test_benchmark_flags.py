@@ -270,9 +270,7 @@ def test_rows_of_one_id_are_kept_together_and_a_note_says_so(folds):
         sides = [{records[row].id for row in side} for side in (ours.train, ours.test)]
         assert not sides[0] & sides[1]
     assert [record.group for record in run.records] == [record.id for record in records]
-    assert run.run().notes == [
-        "40 ids of 'id' stand in several rows; rows of one customer are kept together, as by --group id"
-    ]
+    assert run.run().notes == ["40 ids of 'id' in several rows: kept together, as by --group id"]
 
 
 def test_a_group_that_is_given_wins_over_ids():
@@ -291,27 +289,22 @@ def test_where_no_id_repeats_rows_stand_alone(text):
 
 
 @pytest.mark.parametrize(
-    ("each", "times", "why"),
+    ("each", "times", "said"),
     [
-        (160, None, "every row is of one group"),
-        (80, None, "the 2 groups cannot be parted into at most 40 test rows and the rest with every "
-         "label on both sides"),
-        # every customer has a row in the newest month
-        (4, [f"2024-0{1 + row % 4}-01" for row in range(160)],
-         "the 0 training rows have 0 of the label 'leaves', and need 2"),
+        (160, None, "1 id of 'id' in several rows: customers may train and test, as kept together every row is of one group"),
+        (80, None, "2 ids of 'id' in several rows: customers may train and test, as kept together the 2 groups cannot be parted into at most 40 test rows and the rest with every label on both sides"),
+        # a panel of months: what is known of customers until the newest
+        (4, [f"2024-0{1 + row % 4}-01" for row in range(160)], "40 ids of 'id' in several rows: customers may train and test; possible: --group id"),
     ],
-    ids=["one id", "two ids", "the newest of all"],
+    ids=["one id", "two ids", "the newest"],
 )  # fmt: skip
-def test_where_ids_cannot_be_kept_together_rows_stand_alone_and_a_note_says_so(each, times, why):
+def test_where_ids_are_not_kept_together_rows_stand_alone_and_a_note_says_so(each, times, said):
     records = repeated_ids(each=each)
     run = benchmark(records, approaches=["prior"], budgets=(16,), times=times)
     plain = benchmark(customers(160), approaches=["prior"], budgets=(16,), times=times)
     np.testing.assert_array_equal(run.splits[0].test, plain.splits[0].test)
     assert {record.group for record in run.records} == {None}
-    assert run.run().notes == [
-        f"{160 // each} ids of 'id' stand in several rows, and customers may train and test: "
-        f"kept together, {why}"
-    ]
+    assert run.run().notes == [said]
 
 
 def test_a_note_says_what_the_prompt_file_cannot_serve():

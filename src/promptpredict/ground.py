@@ -68,8 +68,8 @@ class Ground:
             numbers=numbers,
         )
         self._same: list[str] = []  # what is to be said of ids that stand in several rows
-        if groups is None and prompt_file.front.id is not None:
-            groups, splits, self._same = _by_id(records, prompt_file.front.id, make)
+        if groups is None and (column := prompt_file.front.id) is not None:
+            groups, splits, self._same = _by_id(records, column, make, newest=times is not None)
         else:
             splits = make(groups=groups)
         if groups is not None:
@@ -145,20 +145,22 @@ class Ground:
 
 
 def _by_id(
-    records: Sequence[Record], column: str, make: Callable[..., list[Split]]
+    records: Sequence[Record], column: str, make: Callable[..., list[Split]], *, newest: bool
 ) -> tuple[list[str] | None, list[Split], list[str]]:
     """Split so that rows of one id are one group; return the groups, the splits, and a note on them.
 
-    No groups and no note where all ids differ; no groups where the rows cannot be split by them.
+    No groups and no note where all ids differ; no groups where the rows cannot be split by them, and
+    where the ``newest`` test: of who is a customer still, what was before may be known.
     """
     ids = [record.id for record in records]
     if not (several := sum(count > 1 for count in Counter(ids).values())):
         return None, make(), []
-    found = f"{several:,} ids of '{column}' stand in several rows"
+    found = f"{several:,} {'id' if several == 1 else 'ids'} of '{column}' in several rows"
+    if newest:
+        return None, make(), [f"{found}: customers may train and test; possible: --group {column}"]
     try:
         splits = make(groups=ids)
     except DataError as error:
         why = str(error).partition("; possible")[0]
-        note = f"{found}, and customers may train and test: kept together, {why}"
-        return None, make(), [note]
-    return ids, splits, [f"{found}; rows of one customer are kept together, as by --group {column}"]
+        return None, make(), [f"{found}: customers may train and test, as kept together {why}"]
+    return ids, splits, [f"{found}: kept together, as by --group {column}"]
