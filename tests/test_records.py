@@ -217,7 +217,7 @@ def test_kept_values_that_have_types_lose_nothing():
     (block,) = read_blocks("t.parquet", SHORT, keep=("n", "seen", "note"))
     assert block.kept == [
         {"n": "1", "seen": "2024-03-01 12:05:09", "note": '[{"a": "é"}]'},
-        {"n": "", "seen": "", "note": "[]"},
+        {"n": None, "seen": None, "note": "[]"},
     ]
     (block,) = read_blocks("t.parquet", SHORT)
     assert block.kept == [{}, {}]

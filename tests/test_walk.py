@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 from sklearn.metrics import roc_auc_score
 
 from promptpredict import models, tables
@@ -135,6 +136,18 @@ def test_columns_are_kept_as_they_are_written(fakes):
     )
     kept = [[row["id"], row["left"], row["note"], row["amount"]] for row in read()]
     assert kept == [["1", "True", "007", "1.50"], ["3", "maybe", "", ""]]
+
+
+def test_of_kept_columns_nothing_is_not_the_empty_text(fakes):
+    notes = [None, "", "NA"]
+    lines = [{"id": 1, "amount": 1, "feedback": "happy", "note": note} for note in notes]
+    write("customers.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines))
+    for out in ("s.jsonl", "s.parquet", "scores.csv"):
+        score(fakes, customers="customers.jsonl", keep=["note"], out=out)
+    lines = Path("s.jsonl").read_text().splitlines()
+    assert [json.loads(line)["note"] for line in lines] == notes
+    assert parquet.read_table("s.parquet")["note"].to_pylist() == notes
+    assert column("note") == ["", "", "NA"]
 
 
 @pytest.mark.parametrize(

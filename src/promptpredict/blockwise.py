@@ -89,6 +89,6 @@ def fallback_of(given: Given, embedder: Embedder) -> Fallback | None:
     return Fallback(given.prompt_file, given.labelled, embedder, options.seed, options.base_rate)
 
 
-def _beside(block: Block) -> tuple[list[int], list[str], list[dict[str, str]], list[Reject]]:
+def _beside(block: Block) -> tuple[list[int], list[str], list[dict[str, str | None]], list[Reject]]:
     rows, ids = [each.row for each in block.records], [each.id for each in block.records]
     return rows, ids, block.kept, block.rejects

@@ -178,7 +178,7 @@ def column_cells(
     cells: dict[int, str] = {}
     for block in read_blocks(table, roles, reading, keep=[column]):
         rows = (record.row for record in block.records)
-        cells |= {row: kept[column] for row, kept in zip(rows, block.kept, strict=True)}
+        cells |= {row: kept[column] or "" for row, kept in zip(rows, block.kept, strict=True)}
     return [cells[record.row] for record in records]
 
 

@@ -80,13 +80,14 @@ class Reject:
 class Block:
     """A fixed stretch of data rows: from ``index * block_rows + 1``, rejected rows included.
 
-    ``kept`` stands beside ``records``: for each, the columns of ``keep`` as they were written.
+    ``kept`` stands beside ``records``: for each, the columns of ``keep`` as they were written, None
+    where a cell that has a type is missing.
     """
 
     index: int
     records: list[Record]
     rejects: list[Reject]
-    kept: list[dict[str, str]]
+    kept: list[dict[str, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,10 +337,10 @@ def _label(value: Any) -> str | None:
     return spelling(value if isinstance(value, str) else typed(value))
 
 
-def _raw(value: Any) -> str:
+def _raw(value: Any) -> str | None:
     if isinstance(value, str):
         return value
     try:
-        return written(value) or ""
+        return written(value)
     except DataError:  # nested, in a column that is ignored
         return json.dumps(value, ensure_ascii=False, default=str)

@@ -34,7 +34,7 @@ class Scored:
 
     rows: list[int]
     ids: list[str]
-    kept: list[dict[str, str]]
+    kept: list[dict[str, str | None]]
     rejects: list[Reject]
     logprobs: Any
     mass: Any
