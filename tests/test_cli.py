@@ -482,6 +482,15 @@ def test_with_log_json_each_line_on_stderr_is_an_object(monkeypatch):
     assert result("score", "nowhere.csv", *P)[2].startswith("error: ")  # the next run is its own
 
 
+@pytest.mark.parametrize(
+    "words", [["--limit", 0], ["--shots", 4], ["--base-rate", 2], ["--fallback", "embedding"]]
+)
+def test_with_log_json_a_slip_in_the_command_is_an_object_as_well(words):
+    (code, out, err), plain = result(*SCORE, *P, *words, "--log-json"), result(*SCORE, *P, *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert (json.loads(err)["event"], json.loads(err)["line"] + "\n") == ("error", plain[2])
+
+
 @pytest.mark.parametrize(("bound", "code"), [(0.5, 0), (0.25, 3)])
 def test_a_drift_past_the_bound_has_an_exit_code_of_its_own(monkeypatch, bound, code):
     summary = Summary(rows=3, by_method={"llm": 3}, drift=0.4)

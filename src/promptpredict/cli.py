@@ -108,7 +108,6 @@ def score(
     from promptpredict.checking import ScoreOptions
     from promptpredict.walk import score_table
 
-    logs.use_json(on=log_json)
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"  # read where the hub's library is imported, later
     first, *others = prompt

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from promptpredict import logs
 from promptpredict.rates import read_rate
 
 TABLES = ".csv, .tsv, .jsonl (each also .gz), .parquet; - is CSV on stdin"
@@ -59,6 +60,11 @@ def _device(device: str) -> str:
             f"'{device}' is not one of 'auto', 'cpu', 'cuda', 'cuda:N', 'mps'."
         )
     return device
+
+
+def _log_json(on: bool) -> bool:  # noqa: FBT001
+    logs.use_json(on=on)
+    return on
 
 
 # Tables and prompt files
@@ -138,7 +144,13 @@ MaxDrift = Annotated[
     option("PSI", "Exit with code 3 where scores have moved further since the last run.", min=0),
 ]
 LogJson = Annotated[
-    bool, typer.Option("--log-json", help="Write what goes to stderr as JSON, an object a line.")
+    bool,
+    typer.Option(
+        "--log-json",
+        help="Write what goes to stderr as JSON, an object a line.",
+        callback=_log_json,
+        is_eager=True,  # so that what is wrong with the other options is JSON as well
+    ),
 ]
 On = Annotated[
     Literal["here", "ray"],
