@@ -118,16 +118,18 @@ def test_a_draw_of_two_that_loses_one_is_left_out_and_the_others_are_not():
     ]
 
 
-def test_rows_that_cannot_be_scored_are_known_from_the_ledger_before_anything_is_read(tmp_path):
+def test_rows_that_cannot_be_scored_are_asked_again_by_a_later_run_and_no_others(tmp_path):
+    """There may be memory for them then."""
     records = customers()
     records[5].values["feedback"] += " [unscorable]"
-    for passes in (True, False):
+    for later in (False, True):
         memo = Memo(FakeLM(), ledger=Ledger(tmp_path / "ledger.sqlite"))
         run = benchmark(records, lm=memo, approaches=["zero-shot", "probe"], budgets=(0, "all"))
-        run.collect()
-        assert run.unscored == ({} if passes else {6: "it cannot be scored"})
         notes = run.run().notes
-        assert (memo.passes > 0) is passes
+        asked = ["[unscorable]" in prompt.user for prompt in memo.lm.asked]
+        assert any(asked)
+        assert all(asked) is later
+        assert run.unscored == {6: "it cannot be scored"}
         assert notes[0].endswith(
             "1 that could not be scored (the first is row 6: it cannot be scored)"
         )

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from promptpredict.errors import DataError
-from promptpredict.options import TABLES, argument, option, part
+from promptpredict.options import TABLES, argument, option
+from promptpredict.optionvalues import share
 
 TunedTables = Annotated[
     list[str] | None,
@@ -29,14 +30,15 @@ TunedPrompts = Annotated[
 Rank = Annotated[int, option("R", "Rank of the adapter (LoRA).", min=1, max=256)]
 Alpha = Annotated[float, option("A", "Alpha of LoRA: the adapter is scaled by A / R.", min=0.001)]
 Layers = Annotated[
-    float, option("SHARE", "Share of the layers that get an adapter, from the last.", callback=part)
+    float,
+    option("SHARE", "Share of the layers that get an adapter, from the last.", callback=share),
 ]
 LearningRate = Annotated[
     float | None,
     option(
         "RATE",
         "Learning rate, before it falls; 5e-4 if not given, 1e-3 with --episodes.",
-        callback=part,
+        callback=share,
     ),
 ]
 Batch = Annotated[int, option("N", "Labelled records, or episodes, per step.", min=1, max=1024)]
@@ -54,7 +56,7 @@ EpisodeCount = Annotated[
 Width = Annotated[int, option("N", "Tokens of an episode, at most.", min=64)]
 Own = Annotated[
     float,
-    option("SHARE", "Share of episodes of the given tables; others are synthetic.", callback=part),
+    option("SHARE", "Share of episodes of the given tables; others are synthetic.", callback=share),
 ]
 OutAdapter = Annotated[Path, option("DIR", "Folder of the adapter; there must be none.", "--out")]
 

@@ -75,9 +75,7 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
         check_split([files[0].label_of(record.label) for record in tables[0]])
     begun, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     plans = [_benchmark(asked, *each) for each in zip(files, tables, strict=True)]
-    if len(plans) > 1:
-        check_developing(asked.plan)
-        _check_groups(plans)
+    _check_several(plans)
     for plan in plans:
         plan.check()
     if asked.attacks:
@@ -194,9 +192,14 @@ def _benchmark(asked: BenchmarkOptions, file: PromptFile, records: Sequence[Reco
     )
 
 
-def _check_groups(plans: Sequence[Benchmark]) -> None:
-    """Raise DataError where ids of one prompt file keep other rows together than those of another."""
+def _check_several(plans: Sequence[Benchmark]) -> None:
+    """Raise DataError where several prompt files cannot be compared.
+
+    Nor can they where ids of one keep other rows together than those of another.
+    """
     first, *others = plans
+    if others:
+        check_developing(first.plan)
     for plan in others:
         if groups_of(plan.records) != groups_of(first.records):
             raise DataError(

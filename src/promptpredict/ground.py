@@ -22,7 +22,7 @@ from promptpredict.rates import checked_rate
 from promptpredict.records import Record
 from promptpredict.results import Flag
 from promptpredict.sameness import content
-from promptpredict.splits import Rows, Split, make_splits
+from promptpredict.splits import Rows, make_splits
 from promptpredict.times import cell_texts
 
 
@@ -54,8 +54,7 @@ class Ground:
         numbers = [record.row for record in records]
         if groups is not None:
             groups = cell_texts(groups, numbers, "group")
-        self.prompt_file = prompt_file
-        self.plan = replace(plan, base_rate=rate)
+        self.prompt_file, self.plan = prompt_file, replace(plan, base_rate=rate)
         self.labels, self.positive = list(prompt_file.words), prompt_file.front.positive
         self.y = [prompt_file.label_of(record.label) for record in records]
         make = partial(
@@ -68,10 +67,10 @@ class Ground:
             numbers=numbers,
         )
         self._same: list[str] = []  # what is to be said of ids that stand in several rows
-        if groups is None and (column := prompt_file.front.id) is not None:
-            groups, splits, self._same = _by_id(records, column, make, newest=times is not None)
-        else:
-            splits = make(groups=groups)
+        column = prompt_file.front.id if groups is None else None
+        if column is not None:
+            groups, self._same = _by_id(records, column, make, newest=times is not None)
+        splits = make(groups=groups)
         if groups is not None:
             pairs = zip(records, groups, strict=True)
             records = [replace(record, group=group) for record, group in pairs]
@@ -145,22 +144,22 @@ class Ground:
 
 
 def _by_id(
-    records: Sequence[Record], column: str, make: Callable[..., list[Split]], *, newest: bool
-) -> tuple[list[str] | None, list[Split], list[str]]:
-    """Split so that rows of one id are one group; return the groups, the splits, and a note on them.
+    records: Sequence[Record], column: str, make: Callable[..., object], *, newest: bool
+) -> tuple[list[str] | None, list[str]]:
+    """Return ids as groups, so that rows of one id stand on one side of every split, and a note on them.
 
     No groups and no note where all ids differ; no groups where the rows cannot be split by them, and
     where the ``newest`` test: of who is a customer still, what was before may be known.
     """
     ids = [record.id for record in records]
     if not (several := sum(count > 1 for count in Counter(ids).values())):
-        return None, make(), []
+        return None, []
     found = f"{several:,} {'id' if several == 1 else 'ids'} of '{column}' in several rows"
     if newest:
-        return None, make(), [f"{found}: customers may train and test; possible: --group {column}"]
+        return None, [f"{found}: customers may train and test; possible: --group {column}"]
     try:
-        splits = make(groups=ids)
+        make(groups=ids)
     except DataError as error:
         why = str(error).partition("; possible")[0]
-        return None, make(), [f"{found}: customers may train and test, as kept together {why}"]
-    return ids, splits, [f"{found}: kept together, as by --group {column}"]
+        return None, [f"{found}: customers may train and test, as kept together {why}"]
+    return ids, [f"{found}: kept together, as by --group {column}"]

@@ -5,15 +5,13 @@ Knows typer; knows nothing of what a command does with them. Their defaults stan
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from promptpredict import logs
-from promptpredict.rates import read_rate
+from promptpredict.optionvalues import device, inside, log_json, rate, seed
 
 TABLES = ".csv, .tsv, .jsonl (each also .gz), .parquet; - is CSV on stdin"
 
@@ -26,45 +24,6 @@ def argument(metavar: str, help: str) -> Any:
 def option(metavar: str, help: str, *names: str, **limits: Any) -> Any:
     """Return an option that takes a value."""
     return typer.Option(*names, metavar=metavar, help=help, **limits)
-
-
-def _share(share: float | None) -> float | None:
-    if share is not None and not 0 < share < 1:
-        raise typer.BadParameter(f"{share:g} does not lie between 0 and 1")
-    return share
-
-
-def part(share: float | None) -> float | None:
-    """Refuse what is no share of something."""
-    if share is not None and not 0 < share <= 1:
-        raise typer.BadParameter(f"{share:g} does not lie above 0, and at most at 1")
-    return share
-
-
-def _rate(text: str) -> float | dict[str, float]:
-    try:
-        return read_rate(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def _seed(seed: int) -> int:
-    if not 0 <= seed < 2**32:
-        raise typer.BadParameter(f"{seed} does not lie between 0 and {2**32 - 1}")
-    return seed
-
-
-def _device(device: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
-        raise typer.BadParameter(
-            f"'{device}' is not one of 'auto', 'cpu', 'cuda', 'cuda:N', 'mps'."
-        )
-    return device
-
-
-def _log_json(on: bool) -> bool:  # noqa: FBT001
-    logs.use_json(on=on)
-    return on
 
 
 # Tables and prompt files
@@ -148,7 +107,7 @@ LogJson = Annotated[
     typer.Option(
         "--log-json",
         help="Write what goes to stderr as JSON, an object a line.",
-        callback=_log_json,
+        callback=log_json,
         is_eager=True,  # so that what is wrong with the other options is JSON as well
     ),
 ]
@@ -182,7 +141,7 @@ Into = Annotated[
 Dtype = Annotated[
     Literal["auto", "float32", "bfloat16"], option("DTYPE", "auto, float32 or bfloat16.")
 ]
-Device = Annotated[str, option("DEVICE", "auto, cpu, cuda or mps.", callback=_device)]
+Device = Annotated[str, option("DEVICE", "auto, cpu, cuda or mps.", callback=device)]
 Tokens = Annotated[bool, typer.Option("--tokens", help="Count tokens too (may import torch).")]
 
 Reorder = Annotated[
@@ -213,18 +172,18 @@ Fallback = Annotated[
     Literal["none", "embedding"],
     option("HOW", "For what no language model can score: none or embedding."),
 ]
-Seed = Annotated[int, option("N", "Seed of whatever is drawn.", callback=_seed)]
+Seed = Annotated[int, option("N", "Seed of whatever is drawn.", callback=seed)]
 
 # Probabilities
 BaseRate = Annotated[
     Any,
     option(
-        "R", "Known share of the positive label, or each label's: a=0.5,b=0.3,c=0.2.", parser=_rate
+        "R", "Known share of the positive label, or each label's: a=0.5,b=0.3,c=0.2.", parser=rate
     ),
 ]
 Threshold = Annotated[
     float | None,
-    option("T", "Probability from which the positive label is predicted.", callback=_share),
+    option("T", "Probability from which the positive label is predicted.", callback=inside),
 ]
 Calibration = Annotated[str | None, option("FILE", "Calibration that an earlier run saved.")]
 SaveCalibration = Annotated[str | None, option("FILE", "File to save the calibration in.")]
@@ -305,7 +264,7 @@ Typical = Annotated[
 Actionable = Annotated[list[str] | None, option("A,B", "Fields that may be changed.")]
 Below = Annotated[
     float | None,
-    option("P", "Probability under which a change should bring a customer.", callback=_share),
+    option("P", "Probability under which a change should bring a customer.", callback=inside),
 ]
 OutReasons = Annotated[
     Path | None,

@@ -84,8 +84,7 @@ def try_table(asked: WordingsOptions, say: Say = lambda _: None) -> str:
     found = Found(prompt_file, tried, choice, hits, asked.outcome is not None)
     lines = [found.text()]
     for place, out in enumerate(_outs(asked)[: len(choice.ensemble)]):
-        with writable(str(out)), out.open("x", encoding="utf-8") as file:
-            file.write(found.file_text(place))
+        _write(out, found.file_text(place))
         lines.append(f"{out} is written.")
     return "\n".join(lines)
 
@@ -156,3 +155,8 @@ def _check_out(out: Path, prompt_file: PromptFile) -> None:
             f"{out} would extend {name}, which must stand beside it; "
             f"possible: --out {prompt_file.path.parent / out.name}"
         )
+
+
+def _write(out: Path, text: str) -> None:
+    with writable(str(out)), out.open("x", encoding="utf-8") as file:
+        file.write(text)
