@@ -71,6 +71,12 @@ def test_noisy_values_are_drawn_to_the_line_over_the_agreement_and_sure_ones_sta
     assert best_first(value, np.full(4, 1e9), agreed) == [3, 2, 1, 0]
 
 
+def test_of_equals_the_own_wording_comes_first():
+    """It is the last column: nothing speaks for another, and few labels tie often."""
+    same = np.full(4, 0.75)
+    assert best_first(same, np.full(4, 0.01), np.ones(4)) == [3, 0, 1, 2]
+
+
 def test_the_noise_of_a_deviation_is_delongs():
     """Of a wording and its reverse, whose mean is sure, it is that of the ROC AUC itself."""
     table, hits = customers(30, np.array([1.0]), shift=0.5)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from promptpredict import drafting
-from promptpredict.drafting import first_file, new_file
+from promptpredict.drafting import _KEY, first_file, new_file
 from promptpredict.errors import DataError, PromptPredictError
 from promptpredict.frontmatter import FrontMatter
 from promptpredict.prompt import PromptFile
@@ -281,3 +281,14 @@ def test_a_first_file_that_cannot_be_written(given, text):
         new(**given)
     assert str(caught.value) == text
     assert Path("p.jinja").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("column", "key"),
+    [
+        *((name, True) for name in ("id", "ID", "Customer ID", "customer_id", "customerID", "customerid", "CUSTOMERID", "UserId", "user.id", "row_no", "account number", "order_key")),
+        *((name, False) for name in ("amount_paid", "AMOUNT_PAID", "prepaid", "bid", "humid", "valid", "Void", "months")),
+    ],
+)  # fmt: skip
+def test_an_id_is_a_word_of_its_own(column, key):
+    assert bool(_KEY.search(column)) is key

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from promptpredict import models, tables
 from promptpredict.errors import DataError, ModelError, PromptError
 from promptpredict.records import Reject
-from promptpredict.summary import Summary
+from promptpredict.summary import Summary, _median
 from walked import (
     COLUMNS,
     FEELS,
@@ -966,3 +966,9 @@ def test_a_guard_needs_a_text(fakes):
         score(fakes, guard=1.0)
     assert str(error.value) == "--guard needs a text column; p.jinja declares none (text: [])"
     assert fakes.loaded == []
+
+
+@pytest.mark.parametrize("values", [[0.3], [0.1, 0.2], [0.1, 0.2, 0.2, 0.9], [3, 1, 2], []])
+def test_the_median_of_counted_values_is_that_of_the_values(values):
+    found = _median(Counter(values))
+    assert found == pytest.approx(np.median(values) if values else np.nan, nan_ok=True)

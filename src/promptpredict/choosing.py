@@ -165,8 +165,9 @@ def shrunk(value: Floats, noise: Floats, agreed: Floats) -> Floats:
 
 
 def best_first(value: Floats, noise: Floats, agreed: Floats) -> list[int]:
-    """Return the columns, the one with the highest ``shrunk`` ROC AUC first."""
-    order: list[int] = np.argsort(-shrunk(value, noise, agreed), kind="stable").tolist()
+    """Return the columns, the one with the highest ``shrunk`` ROC AUC first; of equals the last, the own."""
+    others = np.arange(len(value)) < len(value) - 1
+    order: list[int] = np.lexsort((others, -shrunk(value, noise, agreed))).tolist()
     return order
 
 

@@ -112,11 +112,12 @@ _LEAVING = re.compile(
     r"churn|cancel|clos(e|ing|ure)|terminat|attrit|left|leav|exit|lost|end_?date", re.I
 )
 _PERSON = re.compile(
-    r"^(customer|user|first|last|full|sur)?[_ ]?name$|e-?mail|^(mobile_?)?(tele)?phone$|address",
+    r"^(customer|user|first|last|full|sur)?[_ ]?name$|e-?mail$|^(mobile_?)?(tele)?phone$|address",
     re.I,
 )
-_KEY = re.compile(
-    r"id$|(^|[_\W])(no|nr|num|key|code)$|(number|uuid)$|^(customer|client|account)$", re.I
+_KEY = re.compile(  # "id" as a word, in whatever case and style: not amount_paid
+    r"(?i:(^|[^a-z]|customer|client|user|member|person|account|order|row|record)id|uuid|number"
+    r"|(^|[_\W])(no|nr|num|key|code)|^(customer|client|account))$|(?<=[a-z])I[dD]$"
 )
 _POSITIVE = {"1", "yes", "y", "t", "churned", "churn", "left", "exited", "cancelled", "canceled"}
 _NEGATIVE = {"0", "no", "n", "f"}

@@ -24,6 +24,7 @@ from promptpredict.plans import BOTH, PRIOR, TUNED, WITH_LM, WITHOUT_LM, ZERO_SH
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, Reject, read_blocks, read_header
 from promptpredict.tables import table_name
+from promptpredict.values import spelling
 from promptpredict.writing import check_folder
 
 if TYPE_CHECKING:
@@ -119,8 +120,11 @@ def _check(asked: ExplainOptions, prompt_file: PromptFile) -> None:
     """Raise PromptPredictError for what does not go together."""
     check_task(prompt_file, "explain")
     _check_approach(asked, prompt_file)
-    if asked.label is not None:
-        prompt_file.label_of(asked.label)
+    if asked.label is not None and spelling(asked.label) not in map(spelling, prompt_file.words):
+        possible = ", ".join(f"'{label}'" for label in prompt_file.words)
+        raise DataError(
+            f"--label is '{asked.label}'; the labels of {prompt_file.name} are {possible}"
+        )
     if bool(asked.actionable) != (asked.below is not None):
         raise DataError("--actionable and --below go together: what may change, and how far down")
     if asked.actionable and prompt_file.front.positive is None and asked.label is None:
@@ -184,14 +188,17 @@ def _records(
     records: list[Record] = []
     known: list[Record] = []
     rejects: list[Reject] = []
+    rows = 0
     for block in read_blocks(asked.customers, prompt_file.roles, asked.reading, limit=limit):
+        rows += len(block.records) + len(block.rejects)
         if compared:
             known += block.records[: max(LEARNED_FROM - len(known), 0)]
         records += [each for each in block.records if _is_asked(asked, each.row)]
         rejects += [each for each in block.rejects if _is_asked(asked, each.row)]
     if not records:
         what = f"row {asked.row}" if asked.row else "usable row"
-        why = f": {rejects[0].reason}" if rejects else ""
+        why = f"; it has {rows:,} rows" if asked.row else ""
+        why = f": {rejects[0].reason}" if rejects else why
         raise DataError(f"{table_name(asked.customers)} has no {what}{why}")
     return records, known, rejects
 

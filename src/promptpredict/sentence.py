@@ -240,6 +240,11 @@ def _highest(at: Sequence[Row], among: Sequence[Difference]) -> str:
         for each in among
         if each.approach == approach
     ]
+    ends = [row.metrics[metric] for row in at if row.approach == approach]
+    lows = [one.low for one in ends if one.low is not None]
+    highs = [one.high for one in ends if one.high is not None]
+    if not compared and lows and highs:  # few test rows may say next to nothing
+        compared = [f", 95 % of single draws {_number(min(lows))} to {_number(max(highs))}"]
     when = f"with {_labels(at[0].budget)}"
     return f"{when} `{approach}` is highest ({LEADING[metric]} {_number(best)}{''.join(compared)})"
 

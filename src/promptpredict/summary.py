@@ -122,9 +122,10 @@ class Summary:
 
 def _median(counts: Counter[float]) -> float:
     """Return the median of values by their counts; NaN without any."""
-    left = counts.total() // 2
+    total, seen = counts.total(), 0
+    middle: list[float] = []
     for value in sorted(counts):
-        left -= counts[value]
-        if left < 0:
-            return value
-    return float("nan")
+        places = [place for place in ((total - 1) // 2, total // 2) if place < seen + counts[value]]
+        middle += [value] * (len(places) - len(middle))
+        seen += counts[value]
+    return sum(middle) / 2 if middle else float("nan")
