@@ -19,9 +19,7 @@ _LARGEST_CELL = 1 << 20  # characters; Python's own limit of 131,072 is a long c
 # Characters in which a quote has to close. Were it the same bound, reading would go on inside a cell
 # that is too large, and its lines would be taken for customers.
 _OPEN = 1 << 24
-_MOSTLY = (
-    0.9  # share of lines that are rows: one among them may be short, or hold a text of two lines
-)
+_MOSTLY = 0.9  # share of lines that are rows: one may be short, or begin a text of two lines
 _MANY = 20  # lines that do not have the shape of rows by accident, however few columns there are
 _SAMPLE = 1 << 16  # characters in which the delimiter is found
 _NEVER_CLOSED = "a quote is opened and never closed"
