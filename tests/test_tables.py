@@ -395,12 +395,35 @@ def test_a_gz_that_ends_early_is_said_when_its_rows_are_counted(tmp_path):
         ("t.csv", "a,b\n1,2\n3,4\n", 2),
         ("t.csv", "a,b\n1,2\n3,4", 2),  # the last line is not ended
         ("t.csv.gz", "a,b\n1,2\n", 1),
-        ("t.csv", "a,b\n", 0),
-        ("t.csv", "", 0),
-        ("t.jsonl", '{"a": 1}\n{"a": 2}\n', 2),  # there is no header
+        ("t.csv", 'a,b\n1,"2\n2\n2"\n\n3,4\n', 2),  # neither line breaks in cells nor blank lines
+        ("t.csv", "a,b\r1,2\r3,4\r", 2),
+        ("t.jsonl", '{"a": 1}\n{"a": "2\\n2"}\n', 2),  # there is no header
     ],
 )
 def test_rows_are_counted_without_the_header(name, text, expected):
     path = write(name, text)
     assert count_rows(path) == expected
     assert count_rows(path, limit=1) == min(expected, 1)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.tsv"])
+def test_rows_of_a_long_table_are_told_from_those_that_were_counted(name, end, monkeypatch):
+    monkeypatch.setattr(tables, "_COUNTED", 100)
+    rows = ['1\t"2\n2\n2"', "1\t2", "3\t4", '5\t"6\n6"'] * 100
+    text = "\n".join(["a\tb", *rows, ""]).replace("\n", end)
+    text = text if name.endswith("tsv") else text.replace("\t", ",")
+    assert count_rows(write(name, text)) == 400
+    assert count_rows(name, limit=150) == 150
+    assert count_rows(name, limit=90) == 90
+
+
+def test_rows_of_json_lines_are_its_lines(monkeypatch):
+    monkeypatch.setattr(tables, "_COUNTED", 100)
+    name = write("t.jsonl", "".join(json.dumps({"a": "b\nc"}) + "\n" for _ in range(250)))
+    assert count_rows(name) == 250
+
+
+def test_rows_are_counted_as_the_table_is_read():
+    name = write("t.csv", "a;b,c\n1;2,3\n".encode("utf-16-le"))
+    assert count_rows(name, delimiter=";", encoding="utf-16-le") == 1

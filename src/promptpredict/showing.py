@@ -110,7 +110,8 @@ def check_file(asked: CheckOptions) -> tuple[str, list[str]]:
         header = read_header(customers, asked.reading)
         prompt_file.check_columns(header, table_name(customers))
         done, rejected = _check_rows(prompt_file, customers, rows, asked.reading)
-        more = (count_rows(customers) or 0) > rows
+        how = {"delimiter": asked.delimiter, "encoding": asked.encoding}
+        more = count_rows(customers, rows + 1, **how) > rows
         count = "1 row" if done == 1 else f"{done:,} rows"
         which = f"the first {count}" if more else count
         note = " (--rows renders more)" if more else ""

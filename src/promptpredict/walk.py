@@ -235,7 +235,9 @@ class _Run:
 
         options = self.options
         blocks = blocks_of(self.given)
-        with Progress("scoring", count_rows(options.customers, options.limit)) as progress:
+        how = {"delimiter": options.delimiter, "encoding": options.encoding}
+        rows = count_rows(options.customers, options.limit, **how)
+        with Progress("scoring", rows) as progress:
             for block in blocks:
                 if self.ahead:
                     self.ahead.take(block.index)
