@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ def records():
 def test_everything_is_said_once(lm):
     file, every = records()
     said = []
-    lines = planned(said=said)
+    lines = planned(said=said, stop_mass=0)
     assert said == []
     whole = alone(lm, file, every)
     fresh = CausalLM(lm.model, lm.encoder.tokenizer, name="fresh")
@@ -109,10 +110,22 @@ def test_everything_is_said_once(lm):
         r"and \d+ % in what neighbours begin with behind that",
         lines[3],
     )
+    mass = np.median(score_records(fresh, file, every).mass)
+    assert lines[4] == f"label mass: {mass:.2g} (the median of 40 prompts)"
     assert re.fullmatch(
-        r"time: about \d+ s \([\d,]+ tokens a second, measured on 40 prompts\)", lines[4]
+        r"time: about \d+ s \([\d,]+ tokens a second, measured on 40 prompts\)", lines[5]
     )
-    assert lines[5:] == ["memory: 1.2 GB at most while they were scored"]
+    assert lines[6:] == ["memory: 1.2 GB at most while they were scored"]
+
+
+def test_a_label_mass_that_would_stop_a_run_is_said(lm, monkeypatch):
+    def scored(*asked, score=lm.score, **given):
+        return replace(score(*asked, **given), mass=np.array([0.002] * 20 + [np.nan] * 20))
+
+    monkeypatch.setattr(lm, "score", scored)
+    low = "label mass: 0.002 (the median of 40 prompts)"
+    assert f"{low}, under 0.01: that stops a run of 200 rows or more (--stop-mass)" in planned()
+    assert low in planned(stop_mass=0.002)
 
 
 def test_the_parts_that_are_shared_add_up(lm):
@@ -187,7 +200,7 @@ def test_a_table_without_a_row_that_can_be_scored_is_a_fault():
 
 def test_time_is_that_of_rendering_and_of_reading():
     found = forecasts.Forecast(read=800, seconds=2.0)
-    trial = forecasts.Trial(100.0, 10, np.zeros(10))
+    trial = forecasts.Trial(100.0, 10, np.zeros(10), 0.5)
     assert forecasts._cost(found, trial, 4.0) == (
         "time: about 40 s (100 tokens a second, measured on 10 prompts)"
     )

@@ -20,6 +20,7 @@ from promptpredict.batching import Fitted
 from promptpredict.blockwise import shots_of
 from promptpredict.checking import Given, ScoreOptions, check
 from promptpredict.errors import DataError
+from promptpredict.gate import ROWS as STOPPED
 from promptpredict.ordering import check_order, in_order
 from promptpredict.passes import BLOCK_ROWS
 from promptpredict.progress import duration
@@ -67,11 +68,15 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Trial:
-    """What scoring some prompts took: tokens a second, and the probabilities (n,) of one label."""
+    """What scoring some prompts took: tokens a second, and the probabilities (n,) of one label.
+
+    ``mass`` is their median label mass.
+    """
 
     rate: float
     prompts: int
     probabilities: npt.NDArray[np.float64]
+    mass: float
 
 
 def forecast_table(
@@ -99,7 +104,8 @@ def forecast_table(
     found = forecast(lm, given, blocks, shots)
     trial = tried(lm, given, found)
     times = 1.0 if found.rows < rows else _times(options, found.rows)
-    lines = [*_said(given, found, times), _cost(found, trial, times)]
+    lines = [*_said(given, found, times), _confidence(trial, given.stop_mass)]
+    lines.append(_cost(found, trial, times))
     lines.append(f"memory: {_peak(lm) / 1e9:.1f} GB at most while they were scored")
     if reorder:
         moved, order = in_order(given, blocks)
@@ -196,7 +202,8 @@ def tried(lm: CausalLM, given: Given, found: Forecast) -> Trial:
     shares = np.exp(scores.logprobs - np.logaddexp.reduce(scores.logprobs, axis=1)[:, None])
     label = given.positive or given.labels[0]
     columns = [list(each.words).index(label) for each in labels]
-    return Trial(rate, len(prompts), shares[np.arange(len(prompts)), columns])
+    chosen = shares[np.arange(len(prompts)), columns]
+    return Trial(rate, len(prompts), chosen, float(np.nanmedian(scores.mass)))
 
 
 # -- what is said ------------------------------------------------------------------------------
@@ -235,6 +242,12 @@ def _said(given: Given, found: Forecast, times: float) -> Iterator[str]:
     yield from sorted(set.intersection(*shown))
 
 
+def _confidence(trial: Trial, bound: float) -> str:
+    low = f", under {bound:g}: that stops a run of {STOPPED} rows or more (--stop-mass)"
+    low = low if trial.mass < bound else ""
+    return f"label mass: {trial.mass:.2g} (the median of {trial.prompts} prompts){low}"
+
+
 def _cost(found: Forecast, trial: Trial, times: float) -> str:
     return (
         f"time: about {duration(_seconds(found, trial) * times)} "
@@ -269,7 +282,8 @@ def _compared(
 
 def _times(options: ScoreOptions, rows: int) -> float:
     """Return how many times the rows that were looked at stand in the table."""
-    return max((count_rows(options.customers, options.limit) or 0) / rows, 1.0)
+    how = {"delimiter": options.delimiter, "encoding": options.encoding}
+    return max(count_rows(options.customers, options.limit, **how) / rows, 1.0)
 
 
 def _seconds(found: Forecast, trial: Trial) -> float:
