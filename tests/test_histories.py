@@ -299,8 +299,37 @@ def test_keys_of_another_kind_are_told():
         "none of the first 100 customers of customers.csv has an event in orders.csv before its "
         "cut-off, by the column 'id' of both; possible: another --events-key, or a later --as-of"
     )
-    table("customers.csv", "id,plan", [f"c{at},a" for at in range(LOOKED_AT - 1)])
-    assert len(summaries()) == LOOKED_AT - 1
+
+
+@pytest.mark.parametrize("count", [1, LOOKED_AT - 1])
+def test_of_few_customers_without_an_event_it_is_a_note(count):
+    table("customers.csv", "id,plan", [f"c{at},a" for at in range(count)])
+    known = history()
+    reading = Reading(events=known)
+    list(read_blocks("customers.csv", Roles(id="id"), reading))
+    said = (
+        "no customer of customers.csv has an event in orders.csv before its "
+        "cut-off, by the column 'id' of both; possible: another --events-key, or a later --as-of"
+    )
+    assert (reading.notes(), reading.notes()) == ([said], [])
+
+
+def test_score_says_that_no_customer_has_an_event(fakes):
+    write("p.jinja", HISTORIC)
+    table("customers.csv", "id,amount,feedback", ["new,1,angry"])
+    _, said = score(fakes, **GIVEN)
+    assert [line.split(", by")[0] for line in said] == [
+        "no customer of customers.csv has an event in orders.csv before its cut-off"
+    ]
+
+
+def test_keys_of_a_table_are_looked_at_whatever_another_table_has():
+    known = history()
+    list(read_blocks("customers.csv", Roles(id="id"), Reading(events=known)))  # who have events
+    table("strangers.csv", "id,plan", [f"c{at},a" for at in range(LOOKED_AT)])
+    with pytest.raises(DataError, match=r"^none of the first 100 customers of strangers\.csv has"):
+        list(read_blocks("strangers.csv", Roles(id="id"), Reading(events=known)))
+    assert known.notes() == []
 
 
 @pytest.mark.parametrize(

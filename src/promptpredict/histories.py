@@ -71,7 +71,7 @@ class History:
         self.as_of = _moment(options.as_of) if _DATE.fullmatch(options.as_of) else None
         if self.as_of is not None:
             self._same_zone(self.as_of, "--as-of")
-        self._seen, self._matched = 0, False
+        self._notes: list[str] = []
 
     @property
     def columns(self) -> list[str]:
@@ -108,6 +108,7 @@ class History:
         key_at = table.columns.index(self.options.key)
         own = 0 if self.as_of else table.columns.index(self.options.as_of)
         self.load()  # here: what is wrong with an event is not a fault of the customer's row
+        seen, strange = 0, True  # strange: as long as nobody has an event
         for row in table.rows:
             if row.fault:
                 yield row
@@ -119,8 +120,12 @@ class History:
                 yield row._replace(fault=str(error), whole=True)
                 continue
             found = self.summary(key, cut_off)
-            self._check_keys(table.name, found["events_count"])
+            seen, strange = seen + 1, strange and not found["events_count"]
+            if strange and seen == LOOKED_AT:
+                raise DataError(self._strangers(f"none of the first {seen} customers", table.name))
             yield row._replace(cells=[*row.cells, *found.values()])
+        if strange and seen:  # few may be new, all of them: that is no fault
+            self._notes.append(self._strangers("no customer", table.name))
 
     def _cut_off(self, cell: object) -> datetime:
         column = self.options.as_of
@@ -131,16 +136,17 @@ class History:
         self._same_zone(moment, f"column '{column}'")
         return moment
 
-    def _check_keys(self, table: str, count: int) -> None:
-        """Raise DataError where no customer of the first hundred has an event: keys of another kind."""
-        self._matched |= count > 0
-        self._seen += 1
-        if self._seen == LOOKED_AT and not self._matched:
-            raise DataError(
-                f"none of the first {LOOKED_AT} customers of {table} has an event in {self.name} before "
-                f"its cut-off, by the column '{self.options.key}' of both; possible: another "
-                "--events-key, or a later --as-of"
-            )
+    def _strangers(self, who: str, table: str) -> str:
+        return (
+            f"{who} of {table} has an event in {self.name} before its cut-off, by "
+            f"the column '{self.options.key}' of both; possible: another --events-key, "
+            "or a later --as-of"
+        )
+
+    def notes(self) -> list[str]:
+        """Return what is to be known of the tables that were read to their end, once."""
+        notes, self._notes = self._notes, []
+        return notes
 
     def summary(self, key: str, cut_off: datetime) -> dict[str, Any]:
         """Return the columns of a customer from the events before its cut-off."""

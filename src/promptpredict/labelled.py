@@ -122,7 +122,8 @@ def read_labelled(
     usable: list[Record] = []
     rejects = list(found.rejects)
     _take(prompt_file, found.records, usable, rejects)
-    return usable, _left_out(table_name(table), len(found.unlabelled), rejects)
+    left_out = _left_out(table_name(table), len(found.unlabelled), rejects)
+    return usable, [*reading.notes(), *left_out]
 
 
 def _binned(prompt_file: PromptFile, records: Sequence[Record], table: str) -> PromptFile:
@@ -165,7 +166,7 @@ def read_unlabelled(
     if not usable:
         why = f" ({_first(rejects)})" if rejects else ""
         raise DataError(f"{table_name(table)} has no usable row{why}")
-    return usable, _left_out(table_name(table), 0, rejects)
+    return usable, [*reading.notes(), *_left_out(table_name(table), 0, rejects)]
 
 
 def column_cells(

@@ -111,6 +111,10 @@ class Reading:
     private: Private = OPEN
     events: History | None = None
 
+    def notes(self) -> list[str]:
+        """Return what is to be known of the tables that were read to their end, once."""
+        return self.events.notes() if self.events else []
+
 
 PLAIN = Reading()
 

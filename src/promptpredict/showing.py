@@ -116,7 +116,8 @@ def check_file(asked: CheckOptions) -> tuple[str, list[str]]:
         which = f"the first {count}" if more else count
         note = " (--rows renders more)" if more else ""
         lines.append(f"{table_name(customers)}: {which} rendered{note}")
-        warnings = [*prompt_file.warnings, *rejected, *unused(prompt_file, header)]
+        strange = asked.reading.notes()
+        warnings = [*prompt_file.warnings, *rejected, *strange, *unused(prompt_file, header)]
     return "\n".join([*lines, "ok"]), warnings
 
 

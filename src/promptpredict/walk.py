@@ -249,6 +249,8 @@ class _Run:
                 yield scored
         if self.ahead:
             self.ahead.end()
+        for note in options.reading.notes():
+            self.say(note)
 
     def _scored(self, block: Block, advance: Callable[[int], object]) -> Scored:
         from promptpredict.blockwise import scored_block, unscored_block
