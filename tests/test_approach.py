@@ -21,6 +21,7 @@ from promptpredict.baselines import (
     TextClassifier,
 )
 from promptpredict.cascade import CascadeClassifier
+from promptpredict.errors import DataError
 from promptpredict.estimators import ProbeClassifier, PromptClassifier
 from promptpredict.heads import stratified
 from promptpredict.panels import PanelClassifier
@@ -225,6 +226,27 @@ def test_labels_are_needed():
     for approach in (approaches()["zero-shot"], approaches()["embedding"]):
         with pytest.raises(ValueError, match=r"requires y to be passed, but the target y is None$"):
             approach.cross_fit(X, None)
+
+
+@pytest.mark.parametrize("gap", [None, float("nan"), pd.NA])
+@pytest.mark.parametrize("name", ["few-shot", "embedding"])
+def test_a_label_that_is_missing_is_a_fault(name, gap):
+    X, y = customers(8)
+    y = y.astype(object)
+    y[[2, 5]] = gap
+    with pytest.raises(DataError) as caught:
+        approaches()[name].fit(X, y)
+    assert str(caught.value) == (
+        "y has no value in 2 of 8 rows, the first is row 3; possible: the rows that have one"
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_table_without_rows_is_a_fault(name):
+    X, y = customers(24)
+    approach = approaches()[name].fit(X, y)
+    with pytest.raises(DataError, match=r"^X has no rows$"):
+        approach.predict_proba(X[:0])
 
 
 # -- of each -------------------------------------------------------------------------------------

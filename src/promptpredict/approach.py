@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from promptpredict.errors import DataError
 from promptpredict.placing import placed_for_fit
 from promptpredict.plainyaml import quoted
 from promptpredict.prompt import PromptFile
@@ -65,13 +66,22 @@ class OnRecords(BaseEstimator):  # type: ignore[misc]
         return held_out
 
     def _checked(self, X: Any, y: Any) -> tuple[Any, npt.NDArray[Any]]:
-        """Return X, and y (n,) as a column; ValueError where there is no y."""
+        """Return X, and y (n,) as a column; ValueError where there is no y, or one is missing."""
+        import pandas as pd
+
         X = checked(self, X, reset=True)
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
-        return X, column_or_1d(y, warn=True)
+        y = column_or_1d(y, warn=True)
+        missing = np.flatnonzero(pd.isna(y))
+        if len(missing):
+            raise DataError(
+                f"y has no value in {len(missing)} of {len(y)} rows, the first is row "
+                f"{missing[0] + 1}; possible: the rows that have one"
+            )
+        return X, y
 
     def _taken(self, X: Any, y: npt.NDArray[Any]) -> list[Record]:
         """Return the records of X with what is to be learned, and place the prompt file's numbers."""
@@ -143,6 +153,8 @@ def checked(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     if isinstance(X, list) and X and isinstance(X[0], dict | Record):
         return X
     if hasattr(X, "columns"):
+        if not len(X):
+            raise DataError("X has no rows")
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X
     return validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite=False)
