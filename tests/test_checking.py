@@ -142,7 +142,7 @@ NO_PROMPT = (
         ),
         (
             {"prompt": "churn-bank"},
-            "churn-bank.jinja needs column 'CustomerId' (its id); customers.csv has no such column",
+            "churn-bank.jinja needs column 'CustomerId' (its id); customers.csv has no such column; it has id, amount, feedback",
         ),
         (
             {"delimiter": ";;"},
@@ -180,7 +180,7 @@ def test_a_prompt_file_or_table_that_is_not_there(changes, text):
         (
             "id,amount,feedback",
             "x,y,z",
-            "p.jinja needs column 'feedback'; customers.csv has no such column",
+            "p.jinja needs column 'feedback'; customers.csv has no such column; it has x, y, z",
         ),
         (
             "feedback",
@@ -476,7 +476,7 @@ def test_an_earlier_output_may_be_replaced():
         (
             "left",
             "churned",
-            "p.jinja needs column 'left' (its target); train.csv has no such column",
+            "p.jinja needs column 'left' (its target); train.csv has no such column; it has id, amount, feedback, churned",
         ),
         (
             "feedback",

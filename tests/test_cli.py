@@ -343,7 +343,7 @@ def test_a_slip_on_the_command_line_is_two_lines_on_stderr(words, error, of):
         ),
         (
             ["benchmark", "customers.csv", *P, "--out", "r"],
-            "p.jinja needs column 'left' (its target); customers.csv has no such column",
+            "p.jinja needs column 'left' (its target); customers.csv has no such column; it has id, feedback",
         ),
         (
             ["render", "customers.csv", *P, "--row", 3],
@@ -360,7 +360,7 @@ def test_a_slip_on_the_command_line_is_two_lines_on_stderr(words, error, of):
         ),
         (
             ["prompts", "new", "labelled.csv", "--target", "churn"],
-            "labelled.csv has no column 'churn'",
+            "labelled.csv has no column 'churn'; it has id, feedback, left",
         ),
         (
             ["models", "pull", "minlm"],

@@ -250,10 +250,10 @@ def test_a_value_that_is_no_label_is_refused(value, text):
 @pytest.mark.parametrize(
     ("absent", "labelled", "text"),
     [
-        ("feedback_text", False, "p.jinja needs column 'feedback_text'; t.csv has no such column"),
-        ("customer_id", False, "p.jinja needs column 'customer_id' (its id); t.csv has no such column"),
-        ("is_churn", True, "p.jinja needs column 'is_churn' (its target); t.csv has no such column"),
-        ("order_amount", False, "p.jinja needs column 'order_amount' (its fields); t.csv has no such column"),
+        ("feedback_text", False, "p.jinja needs column 'feedback_text'; t.csv has no such column; it has customer_id, order_amount, num_purchases, plan, is_churn"),
+        ("customer_id", False, "p.jinja needs column 'customer_id' (its id); t.csv has no such column; it has order_amount, num_purchases, plan, feedback_text, is_churn"),
+        ("is_churn", True, "p.jinja needs column 'is_churn' (its target); t.csv has no such column; it has customer_id, order_amount, num_purchases, plan, feedback_text"),
+        ("order_amount", False, "p.jinja needs column 'order_amount' (its fields); t.csv has no such column; it has customer_id, num_purchases, plan, feedback_text, is_churn"),
     ],
 )  # fmt: skip
 def test_a_column_that_the_table_lacks_is_named(absent, labelled, text):

@@ -287,7 +287,7 @@ def test_an_embedded_model_that_was_not_converted_yet_is_not_converted_for_a_loo
         ),
         (
             {"train": "c.csv", "shots": 1},
-            "p.jinja needs column 'left' (its target); c.csv has no such column",
+            "p.jinja needs column 'left' (its target); c.csv has no such column; it has id, plan, feedback",
         ),
         ({"delimiter": ""}, "the delimiter must be one character and no quote, got ''"),
     ],

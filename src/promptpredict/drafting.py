@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import mean, quantiles
 
-from promptpredict.errors import DataError, nearest
+from promptpredict.errors import DataError, nearest_column
 from promptpredict.hindsight import said_afterwards
 from promptpredict.plainyaml import literal, quoted
 from promptpredict.tables import open_table
@@ -58,7 +58,7 @@ def first_file(
 ) -> str:
     """Write a first prompt file for a table from a sample of its rows; guesses are marked."""
     if target not in header:
-        raise DataError(f"{table} has no column '{target}'{nearest(target, header)}")
+        raise DataError(f"{table} has no column '{target}'{nearest_column(target, header)}")
     columns = {name: [parse(row.get(name) or "") for row in rows] for name in header}
     outcome = columns.pop(target)
     ignore = _ignored(columns, outcome, target)

@@ -12,8 +12,10 @@ Python exceptions and show a traceback. This module knows nothing of the command
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+
+_LISTED = 12  # columns of a table that are named
 
 
 class PromptPredictError(ValueError):
@@ -38,6 +40,12 @@ def nearest(name: str, possible: Iterable[str]) -> str:
     folded = {candidate.casefold(): candidate for candidate in reversed(names)}
     match = get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     return f" (nearest: '{folded[match[0]]}')" if match else ""
+
+
+def nearest_column(name: str, columns: Sequence[str]) -> str:
+    """Return the column of a table that ``nearest`` finds, else the first ones of those there are."""
+    more = f" and {len(columns) - _LISTED:,} more" if len(columns) > _LISTED else ""
+    return nearest(name, columns) or f"; it has {', '.join(columns[:_LISTED])}{more}"
 
 
 class UnscoredError(DataError):

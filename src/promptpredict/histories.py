@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from promptpredict.csvrows import RawRow
-from promptpredict.errors import DataError, nearest
+from promptpredict.errors import DataError, nearest_column
 from promptpredict.frames import table_of
 from promptpredict.tables import Table, open_table, table_name
 from promptpredict.values import show, typed, written
@@ -97,7 +97,7 @@ class History:
         at = {self.options.key: "key"} | ({} if self.as_of else {self.options.as_of: "cut-off"})
         for column, what in at.items():
             if column not in table.columns:
-                close = nearest(column, table.columns)
+                close = nearest_column(column, table.columns)
                 also = "" if what == "key" else " (and it is no date)"
                 raise DataError(
                     f"{table.name} has no column '{column}' for the {what} of its events{also}{close}"
@@ -242,7 +242,7 @@ def _found_out(options: EventOptions) -> EventOptions:
         for column in (options.key, options.time, options.amount):
             if column is not None and column not in table.columns:
                 raise DataError(
-                    f"{table.name} has no column '{column}'{nearest(column, table.columns)}"
+                    f"{table.name} has no column '{column}'{nearest_column(column, table.columns)}"
                 )
         if options.amount in options.hidden:
             raise DataError(

@@ -17,7 +17,7 @@ from typing import Any
 
 from promptpredict import shipped
 from promptpredict.chain import PromptSource, file_source, load_chain, text_source
-from promptpredict.errors import DataError, PromptError, nearest
+from promptpredict.errors import DataError, PromptError, nearest, nearest_column
 from promptpredict.frontmatter import Column, FrontMatter, merge, validate
 from promptpredict.records import Record, Roles, check_hidden
 from promptpredict.rendered import Bin, Prompt, Same, Turn
@@ -207,7 +207,7 @@ class PromptFile:
             if column not in header:
                 raise DataError(
                     f"{self.name} needs column '{column}'{role}; {table} has no such column"
-                    f"{nearest(column, header)}"
+                    f"{nearest_column(column, header)}"
                 )
         known = {*self._apart, *self.needed, *front.fields}
         for column in front.ignore:

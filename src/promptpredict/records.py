@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from promptpredict.csvrows import RawRow
-from promptpredict.errors import DataError, nearest
+from promptpredict.errors import DataError, nearest_column
 from promptpredict.frames import table_of
 from promptpredict.histories import History, folded
 from promptpredict.redaction import Private
@@ -262,8 +262,9 @@ class _Typing:
     def require(self, columns: Sequence[str]) -> None:
         for column in columns:
             if column not in self.columns:
-                possible = nearest(column, self.columns) or f"; it has {_listed(self.columns)}"
-                raise DataError(f"{self.name} has no column '{column}'{possible}")
+                raise DataError(
+                    f"{self.name} has no column '{column}'{nearest_column(column, self.columns)}"
+                )
 
     def id(self, number: int, cells: Sequence[Any]) -> str:
         """Return the id as written, the row number where there is no such column, else ''."""
@@ -322,11 +323,6 @@ def _found(typing: _Typing, number: int, row: RawRow) -> Record | Reject:
     except DataError as error:
         reason = typing.private.text(f"{row.place}{error}")
         return Reject(number, typing.id(number, row.cells), reason)
-
-
-def _listed(columns: Sequence[str]) -> str:
-    more = f" and {len(columns) - 12} more" if len(columns) > 12 else ""
-    return ", ".join(columns[:12]) + more
 
 
 def _text(value: Any) -> str | None:
