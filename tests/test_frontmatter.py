@@ -114,7 +114,8 @@ def test_a_slip_is_one_line_with_its_place(line, text):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "p.jinja: 'task' is missing"),
+        ("", "p.jinja has no front matter, the keys between two lines '---' at its top; possible: what `promptpredict prompts new` or `prompts copy` writes"),
+        ("target: a", "p.jinja: 'task' is missing"),
         ("- a", "p.jinja, line 1: the front matter must be keys and values, as 'task: binary'"),
         ("task: binry", "p.jinja, line 1: 'task' must be 'binary', 'multiclass' or 'regression', got 'binry' (nearest: 'binary')"),
         ("task: multiclass\ntarget: plan\nlabels: {None: none, Basic: basic, Pro: pro}", "p.jinja, line 3: 'None' reads as a missing value; possible: another value"),

@@ -22,7 +22,7 @@ from pydantic import (
     ValidationError,
 )
 
-from promptpredict.errors import nearest
+from promptpredict.errors import PromptError, nearest
 from promptpredict.plainyaml import KeyPath, Raw, as_list, located
 from promptpredict.rates import checked_rate, rate_faults
 from promptpredict.values import spelling, written
@@ -126,6 +126,11 @@ def merge(child: Raw, parent: Raw) -> Raw:
 
 def validate(raw: Raw, name: str) -> FrontMatter:
     """Check a merged front matter; ``name`` is the file to blame for what is missing."""
+    if not raw.values:
+        raise PromptError(
+            f"{name} has no front matter, the keys between two lines '---' at its top; "
+            "possible: what `promptpredict prompts new` or `prompts copy` writes"
+        )
     for path, text in _empty(raw.values):
         raise located(raw, name, path, text)
     given = {key: value for key, value in raw.values.items() if value is not None}
