@@ -78,6 +78,13 @@ def test_labels_and_their_words(target, outcome, labels, positive):
     assert front.task == ("binary" if positive else "multiclass")
 
 
+def test_labels_that_may_be_one_are_named():
+    header, rows = table(n=MIXED, left=["Yes", "yes", "No"] * 20)
+    lines = first_file(header, rows, "left", "t.csv").splitlines()
+    doubt = '; "Yes" and "yes" may be one label, to be made one in the table'
+    assert f"labels:  # guess: the words{doubt}" in lines
+
+
 def test_many_numbers_are_a_regression():
     front = front_of("spend", n=MIXED, spend=[number * 2.5 for number in range(N)])
     assert (front.task, front.labels) == ("regression", {})
@@ -109,6 +116,10 @@ def test_a_column_that_is_no_outcome_is_refused(target, outcome, text):
     [
         ({"RowNumber": list(range(N)), "CustomerId": IDS}, "CustomerId", ["RowNumber"]),
         ({"customer": IDS}, "customer", []),
+        ({"customer_id": ["", *IDS[1:-1], "c-1"]}, "customer_id", []),
+        ({"RowNumber": list(range(N)), "userId": ["", *IDS[1:]]}, "userId", ["RowNumber"]),
+        ({"plan_id": MIXED}, None, []),
+        ({"paid": [number + 0.5 for number in range(N)]}, None, []),
         ({"paid": MIXED, "amount": list(range(N))}, None, []),
     ],
 )

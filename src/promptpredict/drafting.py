@@ -23,6 +23,7 @@ from promptpredict.values import Value, parse, show, spelling
 
 GUESSED_ON = 2000  # rows from which a first prompt file is guessed
 MOST_LABELS = 20  # that an outcome may have
+_NEARLY = 0.9  # share of rows with an id of their own
 
 
 def new_file(
@@ -73,7 +74,7 @@ def first_file(
     shown = [name for name in columns if name not in ignore and name not in [identity, *text]]
     front = [
         *task.front,
-        *([f"id: {quoted(identity)}  # guess: unique in every row"] if identity else []),
+        *([f"id: {quoted(identity)}  # guess: {_how(columns[identity])}"] if identity else []),
         f"text: [{', '.join(map(quoted, text))}]  # guess: long texts",
         "ignore:  # never reaches the model",
         *(f"  - {quoted(name)}  # guess: {why}" for name, why in ignore.items()),
@@ -183,12 +184,21 @@ def _regression(target: str, numbers: list[float]) -> _Task:
 
 
 def _labels(task: str, target: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
-    labels = [f"  {quoted(key)}: {quoted(word)}" for key, word in pairs]
-    return [f"task: {task}", f"target: {quoted(target)}", "labels:  # guess: the words", *labels]
+    every = dict(pairs)
+    labels = [f"  {quoted(key)}: {quoted(word)}" for key, word in every.items()]
+    same = Counter(key.casefold() for key in every)
+    alike = [key for key in every if same[key.casefold()] > 1]
+    doubt = (
+        f"; {' and '.join(map(quoted, alike))} may be one label, to be made one in the table"
+        if alike
+        else ""
+    )
+    head = f"labels:  # guess: the words{doubt}"
+    return [f"task: {task}", f"target: {quoted(target)}", head, *labels]
 
 
 def _words(keys: Sequence[str]) -> list[str]:
-    """Return a word for each label; labels that differ in case alone are numbered."""
+    """Return a word for each label; where some differ in case alone, all are numbered."""
     words = [key.replace("_", " ") for key in keys]
     if len({word.casefold() for word in words}) < len(words):
         return [f"option {number}" for number in range(1, len(keys) + 1)]
@@ -196,9 +206,19 @@ def _words(keys: Sequence[str]) -> list[str]:
 
 
 def _identity(columns: Mapping[str, Sequence[Value]]) -> str | None:
-    keys = [name for name, cells in columns.items() if _KEY.search(name) and _unique(cells)]
-    named = [name for name in keys if name.casefold().endswith("id")]
-    return next(iter([*named, *keys]), None)
+    keys = [name for name in columns if _KEY.search(name)]
+    unique = [name for name in keys if _unique(columns[name])]
+    # One customer twice, or one without an id, makes no field of a column that is named as one.
+    named = [
+        name
+        for name in keys
+        if name.casefold().endswith("id") and (name in unique or _nearly_unique(columns[name]))
+    ]
+    return next(iter([*named, *unique]), None)
+
+
+def _how(cells: Sequence[Value]) -> str:
+    return "unique in every row" if _unique(cells) else "some rows repeat it or have none"
 
 
 def _spare_keys(
@@ -214,6 +234,11 @@ def _spare_keys(
 def _unique(cells: Sequence[Value]) -> bool:
     amounts = any(isinstance(cell, float) for cell in cells)
     return None not in cells and not amounts and len(set(cells)) == len(cells)
+
+
+def _nearly_unique(cells: Sequence[Value]) -> bool:
+    known = {cell for cell in cells if cell is not None and not isinstance(cell, float)}
+    return len(known) >= _NEARLY * len(cells)
 
 
 def _is_text(cells: Sequence[Value]) -> bool:
