@@ -838,6 +838,13 @@ def test_the_next_run_reads_only_what_is_new(fakes):
     assert column("id") == ["007", "8", "0x9", "new"]
 
 
+def test_what_a_model_of_another_dtype_has_said_is_not_taken(fakes):
+    for at, dtype in enumerate(["float32", "bfloat16", "float32"]):
+        fakes.lm.model = SimpleNamespace(dtype=dtype, device="cpu")
+        summary, _ = score(fakes)
+        assert (len(fakes.lm.asked), summary.known) == [(3, 0), (6, 0), (6, 3)][at]
+
+
 def test_a_restart_reads_all_again(fakes):
     score(fakes)
     score(fakes, restart=True)
@@ -879,6 +886,14 @@ def test_label_words_that_nobody_says_stop_the_run(fakes):
     )
     assert not Path("scores.csv").exists()
     score(fakes, stop_mass=0.004)
+
+
+def test_a_good_answer_with_few_words_is_neither_stopped_nor_flagged(fakes):
+    """Of four words behind "The customer feels" the median is .09, and the ranking is the best."""
+    table("customers.csv", HEADER, [f"c{n},1,angry angry" for n in range(200)])
+    score(fakes, stop_mass=None)
+    assert set(column("flags")) == {""}
+    assert 0.01 < float(column("label_mass")[0]) < 0.09
 
 
 def test_a_row_with_a_low_label_mass_is_flagged(fakes):

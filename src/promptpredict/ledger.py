@@ -146,7 +146,7 @@ class Ledger:
             goes_on = bool(last) and last[1] == identity and not last[2]
             self.run = last[0] + (not goes_on) if last else 1
             self._file.execute(
-                "insert or replace into runs values (?, ?, 0, null, null)", (self.run, identity)
+                "insert or replace into runs (number, identity) values (?, ?)", (self.run, identity)
             )
         return goes_on
 
