@@ -905,7 +905,8 @@ def test_a_row_with_a_low_label_mass_is_flagged(fakes):
 
 def test_a_run_is_compared_with_the_one_before(fakes):
     table("customers.csv", HEADER, many(300)[0])
-    assert score(fakes)[0].drift is None
+    summary, _ = score(fakes)
+    assert (summary.drift, summary.incomparable) == (None, False)
     table("customers.csv", HEADER, many(300, seed=1)[0])
     assert 0 < score(fakes)[0].drift < 0.2
     table("customers.csv", HEADER, [f"c{n},1,angry angry" for n in range(300)])
@@ -922,7 +923,14 @@ def test_another_wording_is_not_compared(fakes):
     table("customers.csv", HEADER, many(300)[0])
     score(fakes)
     write("p.jinja", PROMPT.replace("How does", "What does"))
-    assert score(fakes)[0].drift is None
+    summary, _ = score(fakes)
+    assert summary.drift is None
+    said = "drift is not measured, as the run before had another prompt, shots or model"
+    assert f"; {said}; " in summary.line()
+    table("customers.csv", HEADER, many(300, seed=1)[0])
+    summary, _ = score(fakes)
+    assert summary.drift is not None
+    assert said not in summary.line()
 
 
 def test_an_id_in_several_rows_is_said_and_each_row_scored(fakes):

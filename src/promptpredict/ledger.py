@@ -162,18 +162,21 @@ class Ledger:
                 (watched, counts, self.run),
             )
 
-    def last_bins(self, watched: str) -> dict[int, int]:
-        """Return the bins of the last finished run that can be compared; none where there is none.
+    def last_bins(self, watched: str) -> dict[int, int] | None:
+        """Return the bins of the last finished run that can be compared; {} where none was finished.
 
-        The run at hand, done once more, is compared with what it was compared with the first time.
+        None where all that were finished are others. The run at hand, done once more, is compared
+        with what it was compared with the first time.
         """
         with self._to_be("read"):
             found = self._file.execute(
-                "select bins from runs where finished and watched = ? and identity is not "
-                "(select identity from runs where number = ?) order by number desc limit 1",
+                "select watched = ?, bins from runs where finished and identity is not "
+                "(select identity from runs where number = ?) order by 1 desc, number desc limit 1",
                 (watched, self.run),
             ).fetchone()
-        return dict(json.loads(found[0])) if found else {}
+        if found is None:
+            return {}
+        return dict(json.loads(found[1])) if found[0] else None
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Entry]:
         """Return the entries of those keys that are known; what cannot be read is not."""

@@ -27,6 +27,7 @@ class Summary:
     ``unsteady`` counts the rows whose prediction changes from set to set; ``moved`` counts the rows
     that --guard flagged; ``known`` counts the prompts that the ledger knew; ``drift`` is the
     population stability index of the scores against the run before, None where there is none;
+    ``incomparable`` says that every run before had another prompt, other shots or another model;
     ``seconds`` went into scoring and writing.
     """
 
@@ -48,6 +49,7 @@ class Summary:
     moved: int = 0
     known: int = 0
     drift: float | None = None
+    incomparable: bool = False
     seconds: float = 0.0
     calibration: str = "not calibrated"
 
@@ -90,6 +92,8 @@ class Summary:
             yield f"the text alone decides {self.moved:,} rows (flagged)"
         if self.drift is not None:
             yield f"drift {self.drift:.3f} against the run before"
+        if self.incomparable:
+            yield "drift is not measured, as the run before had another prompt, shots or model"
 
     def median_mass(self) -> float:
         """Return the median label mass, to three digits; NaN where no row has one."""

@@ -206,7 +206,8 @@ class _Run:
         summary.repeated, summary.first_repeated = repeats.find(spool)
         if self.ledger:
             then, labels = self.ledger.last_bins(self.watched), self._column() is None
-            summary.drift = drift(then, self.bins, labels=labels)
+            summary.drift = drift(then or {}, self.bins, labels=labels)
+            summary.incomparable = then is None
         write_predictions(self.given, spool, calibration, summary)
         if self.ledger:
             self.ledger.finish(self.watched, self.bins)
