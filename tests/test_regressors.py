@@ -243,7 +243,7 @@ def test_faults_are_told():
         "possible: edges in the prompt file, or labelled records"
     )
     assert fault(ProbeRegressor(prompt_file(), model=FakeLM(), shots=3), X[:4], y[:4]) == (
-        "3 shots leave 1 rows for the probe to be fitted on; possible: fewer shots, or more rows"
+        "3 shots leave 1 row for the probe to be fitted on; possible: fewer shots, or more rows"
     )
     assert fault(StructuredRegressor(prompt_file(customer="{{ customer.said }}")), X, y) == (
         "p.jinja shows no column besides its id and its text; possible: customer.fields in a "

@@ -642,7 +642,7 @@ def test_texts_that_the_encoder_cuts_are_counted(fakes):
     summary, _ = score(fakes, train="train.csv", fallback="embedding")
     assert summary.cut == 2
     assert summary.line().startswith(
-        "3 rows, 3 by embedding, 0 rejected; 2 texts were cut by the sentence encoder; "
+        "3 rows, 3 by embedding, 0 rejected; 2 texts cut by the sentence encoder; "
     )
 
 
@@ -754,7 +754,7 @@ def test_neither_target_nor_ignored_columns_reach_a_model(fakes, shots, select):
                 masses=Counter([0.5, 0.125, 0.25]),
             ),
             "5 rows, 2 by llm, 1 by embedding, 2 rejected (s.csv.rejects.jsonl; the first is row 2: "
-            "no id); shots: a, b; 1,200 prompts lost shots or feedback to fit; 1,300 texts were cut "
+            "no id); shots: a, b; 1,200 prompts lost shots or feedback to fit; 1,300 texts cut "
             "by the sentence encoder; median label mass 0.25; not calibrated",
         ),
         (
@@ -834,7 +834,7 @@ def test_the_next_run_reads_only_what_is_new(fakes):
         "amount: 1.00 EUR\nsad\nHow does the customer feel?"
     ]
     assert summary.known == 3
-    assert "; 3 prompts were in the ledger; " in summary.line()
+    assert "; 3 prompts in the ledger; " in summary.line()
     assert column("id") == ["007", "8", "0x9", "new"]
 
 
@@ -900,7 +900,7 @@ def test_a_row_with_a_low_label_mass_is_flagged(fakes):
     summary, _ = score(fakes, flag_mass=0.006)
     assert column("flags") == ["", "", "low mass"]
     assert summary.low == 1
-    assert "; median label mass 0.00922, low in 1 rows (flagged); " in summary.line()
+    assert "; median label mass 0.00922, low in 1 row (flagged); " in summary.line()
 
 
 def test_a_run_is_compared_with_the_one_before(fakes):
@@ -955,7 +955,7 @@ def test_rows_whose_text_decides_are_flagged_and_counted(fakes):
     # two words of one label are 2 nats, one is one
     assert column("flags") == ["text decides", "", ""]
     assert summary.moved == 1
-    assert "; the text alone decides 1 rows (flagged)" in summary.line()
+    assert "; the text alone decides 1 row (flagged)" in summary.line()
     assert summary.fields()["moved_by_text"] == 1
 
 

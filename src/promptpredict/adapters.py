@@ -22,6 +22,7 @@ from promptpredict.calibration import Calibration
 from promptpredict.episodecards import EpisodeCard, Lora
 from promptpredict.errors import DataError, ModelError
 from promptpredict.models import AUTO, Source, find, pick
+from promptpredict.plural import counted
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.saved import Saved
@@ -97,8 +98,8 @@ class Card(Saved):
             kept = f"all {self.epochs} epochs were worse than the model as it is, which is kept"
         trained = self.rows - self.held_out
         return (
-            f"tuned on {trained:,} labelled rows; {kept}\n"
-            f"on {self.held_out:,} rows held out: log loss {losses}{aucs}"
+            f"tuned on {counted(trained, 'labelled row')}; {kept}\n"
+            f"on {counted(self.held_out, 'row')} held out: log loss {losses}{aucs}"
         )
 
 

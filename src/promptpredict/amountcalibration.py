@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from promptpredict.amounts import Floats, Scale, from_bins, spread_out
+from promptpredict.plural import counted
 from promptpredict.saved import Saved
 
 
@@ -84,7 +85,7 @@ class AmountCalibration(Saved):
         if self.method == "bins":
             return "amounts from the bins' probabilities, not calibrated"
         scale = " of their logarithm" if self.logged else ""
-        return f"amounts by a line{scale} through the mean over the bins, found on {self.rows:,} rows with labels"
+        return f"amounts by a line{scale} through the mean over the bins, found on {counted(self.rows, 'row')} with labels"
 
 
 def from_edges(labels: tuple[str, ...], edges: tuple[float, ...]) -> AmountCalibration:

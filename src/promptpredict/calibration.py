@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from promptpredict.errors import DataError, nearest
+from promptpredict.plural import counted
 from promptpredict.saved import Saved
 
 MIN_ROWS = 200  # a base-rate shift found on fewer says more about those rows than about the prompt
@@ -96,7 +97,7 @@ class Calibration(Saved):
 
     def describe(self) -> str:
         """Return one line for the summary of a run."""
-        rows = f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}"
+        rows = counted(self.rows, "row")
         if self.method == "none":
             return "not calibrated"
         if self.shifts:

@@ -16,6 +16,7 @@ from promptpredict.errors import DataError
 from promptpredict.labelled import ReadingOptions, column_cells, read_labelled
 from promptpredict.listing import table_text
 from promptpredict.plans import Plan, check_attacks, check_developing
+from promptpredict.plural import counted
 from promptpredict.pooling import Pooling
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, groups_of
@@ -265,11 +266,7 @@ def _expected(run: Benchmark) -> str:
     count, new = run.collect(), len(run.memo.new())
     known = f", {count - new:,} of them read before" if new < count else ""
     adapters = run.adapters_to_train
-    train = (
-        f", and {adapters} {'adapter' if adapters == 1 else 'adapters'} to train"
-        if adapters
-        else ""
-    )
+    train = f", and {counted(adapters, 'adapter')} to train" if adapters else ""
     return (
         f"{run.prompt_file.name}, {run.memo.name}: {count:,} distinct prompts{known}; "
         f"{run.memo.count_new():,} tokens to read{train}"

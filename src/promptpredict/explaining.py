@@ -21,6 +21,7 @@ from promptpredict.fitting import (
 from promptpredict.labelled import ReadingOptions, check_task, read_labelled
 from promptpredict.placing import placed_files
 from promptpredict.plans import BOTH, PRIOR, TUNED, WITH_LM, WITHOUT_LM, ZERO_SHOT
+from promptpredict.plural import counted
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, Reject, read_blocks, read_header
 from promptpredict.tables import table_name
@@ -197,7 +198,7 @@ def _records(
         rejects += [each for each in block.rejects if _is_asked(asked, each.row)]
     if not records:
         what = f"row {asked.row}" if asked.row else "usable row"
-        why = f"; it has {rows:,} rows" if asked.row else ""
+        why = f"; it has {counted(rows, 'row')}" if asked.row else ""
         why = f": {rejects[0].reason}" if rejects else why
         raise DataError(f"{table_name(asked.customers)} has no {what}{why}")
     return records, known, rejects

@@ -23,6 +23,7 @@ from promptpredict.errors import DataError
 from promptpredict.gate import ROWS as STOPPED
 from promptpredict.ordering import check_order, in_order
 from promptpredict.passes import BLOCK_ROWS
+from promptpredict.plural import counted
 from promptpredict.progress import duration
 from promptpredict.records import Block, Reject, read_blocks, read_header
 from promptpredict.rendered import Prompt
@@ -215,7 +216,7 @@ def _said(given: Given, found: Forecast, times: float) -> Iterator[str]:
     name = table_name(options.customers)
     rows = round(found.rows * times)
     looked = f"; the first {found.rows:,} stand for all" if times > 1 else ""
-    yield f"{name}: {rows:,} rows{looked}"
+    yield f"{name}: {counted(rows, 'row')}{looked}"
     count = len(found.prompts)
     same = f", {found.same * times:,.0f} of them asked twice and read once" if found.same else ""
     yield f"prompts: {count * times:,.0f}{same}"

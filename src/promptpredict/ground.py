@@ -17,6 +17,7 @@ from promptpredict.errors import DataError
 from promptpredict.leaks import find_leaks, repeated
 from promptpredict.placing import unplaced
 from promptpredict.plans import TUNED, Plan
+from promptpredict.plural import counted
 from promptpredict.prompt import PromptFile
 from promptpredict.rates import checked_rate
 from promptpredict.records import Record
@@ -154,7 +155,7 @@ def _by_id(
     ids = [record.id for record in records]
     if not (several := sum(count > 1 for count in Counter(ids).values())):
         return None, []
-    found = f"{several:,} {'id' if several == 1 else 'ids'} of '{column}' in several rows"
+    found = f"{counted(several, 'id')} of '{column}' in several rows"
     if newest:
         return None, [f"{found}: customers may train and test; possible: --group {column}"]
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
+from promptpredict.plural import counted
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.standing import LEAST_RECORDS, LEAST_VALUES
@@ -50,12 +51,11 @@ def unplaced(file: PromptFile) -> str | None:
             f"LABELLED); {_ROUNDED}"
         )
     if standing.records < LEAST_RECORDS:
-        count = f"{standing.records} record" + ("" if standing.records == 1 else "s")
         return (
             f"{file.name} has numbers: placed, and places are learned from {LEAST_RECORDS} records "
-            f"or more; there {'is' if standing.records == 1 else 'are'} {count}, and {_ROUNDED}"
+            f"or more; there {'is' if standing.records == 1 else 'are'} {counted(standing.records, 'record')}, and {_ROUNDED}"
         )
     return (
-        f"{file.name} has numbers: placed, and no column of {standing.records:,} records has "
+        f"{file.name} has numbers: placed, and no column of {counted(standing.records, 'record')} has "
         f"{LEAST_VALUES} different numbers; {_ROUNDED}"
     )

@@ -21,6 +21,7 @@ from promptpredict.encoders import Embedder, SentenceEncoder
 from promptpredict.errors import DataError
 from promptpredict.heads import ProbeFeatures, logistic
 from promptpredict.labelled import drawn
+from promptpredict.plural import counted
 from promptpredict.reading import Reader
 from promptpredict.records import Record, groups_of
 from promptpredict.regressors import ridges
@@ -134,7 +135,7 @@ class ProbeRegressor(Reader, AmountApproach):
         self.fitted_ = self._prepare(records)
         if len(self.fitted_) < 2:
             raise DataError(
-                f"{self.shots} shots leave {len(self.fitted_)} rows for the probe to be fitted on; "
+                f"{self.shots} shots leave {counted(len(self.fitted_), 'row')} for the probe to be fitted on; "
                 "possible: fewer shots, or more rows"
             )
         self.values_ = bin_values(_edges(self), targets_of(records))

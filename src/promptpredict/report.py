@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from promptpredict.curves import SIDES, at, series
 from promptpredict.errors import DataError
 from promptpredict.plans import CHOICES
+from promptpredict.plural import counted
 from promptpredict.reporttables import (
     Table,
     crossover_table,
@@ -96,7 +97,7 @@ def render(
             positive=positive,
             title=", ".join(_once(row.table for row in results.rows)) or "No table",
             facts=_facts(results),
-            seeds=_count(seeds, "seed"),
+            seeds=counted(seeds, "seed"),
             n_test=f"{max((row.n_test for row in results.rows), default=0):,}",
             **_legends(shown),
             gallery_note=_gallery_note(shown, seeds),
@@ -303,7 +304,3 @@ def _crossovers(results: Results) -> list[Table]:
 
 def _once(values: Iterable[str]) -> list[str]:
     return [value for value in dict.fromkeys(values) if value]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

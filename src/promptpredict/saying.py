@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from promptpredict.choosing import Choice, Estimate
 from promptpredict.plainyaml import quoted
+from promptpredict.plural import counted
 from promptpredict.prompt import PromptFile
 from promptpredict.wordings import Tried, Wording, label_keys, wording_text
 
@@ -97,11 +98,9 @@ class Found:
     def _setting(self) -> str:
         count, rows = len(self.tried.wordings), len(self.tried.log_odds)
         if self.hits is None:
-            return (
-                f"Chosen among {count} wordings by agreement on {rows:,} records, without a label."
-            )
+            return f"Chosen among {count} wordings by agreement on {counted(rows, 'record')}, without a label."
         key = label_keys(self.prompt_file)[0]
-        return f"Chosen among {count} wordings with {rows:,} labels, {self.hits.sum():,} of them {key}."
+        return f"Chosen among {count} wordings with {counted(rows, 'label')}, {self.hits.sum():,} of them {key}."
 
     def _worth(self) -> list[str]:
         """Return what the best is worth, with the luck of the choice, and without."""

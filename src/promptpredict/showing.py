@@ -17,6 +17,7 @@ from promptpredict.hub import in_hub_cache
 from promptpredict.labelled import ReadingOptions, label_of, read_labelled
 from promptpredict.passes import positions_of
 from promptpredict.placing import placed_files
+from promptpredict.plural import counted
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Reading, Record, read_blocks, read_header
 from promptpredict.rendered import Prompt
@@ -112,7 +113,7 @@ def check_file(asked: CheckOptions) -> tuple[str, list[str]]:
         done, rejected = _check_rows(prompt_file, customers, rows, asked.reading)
         how = {"delimiter": asked.delimiter, "encoding": asked.encoding}
         more = count_rows(customers, rows + 1, **how) > rows
-        count = "1 row" if done == 1 else f"{done:,} rows"
+        count = counted(done, "row")
         which = f"the first {count}" if more else count
         note = " (--rows renders more)" if more else ""
         lines.append(f"{table_name(customers)}: {which} rendered{note}")
@@ -156,8 +157,9 @@ def _check_rows(
     if not rejects:
         return done, []
     first = rejects[0]
-    count = f"{len(rejects):,} {'row' if len(rejects) == 1 else 'rows'}"
-    return done, [f"{count} would be rejected, the first is row {first.row}: {first.reason}"]
+    return done, [
+        f"{counted(len(rejects), 'row')} would be rejected, the first is row {first.row}: {first.reason}"
+    ]
 
 
 def unused(prompt_file: PromptFile, header: Sequence[str]) -> list[str]:
@@ -182,7 +184,9 @@ def _record(asked: RenderOptions, prompt_file: PromptFile) -> Record:
                     f"{table_name(asked.customers)}, row {asked.row} cannot be read: {reject.reason}"
                 )
         seen += len(block.records) + len(block.rejects)
-    raise DataError(f"{table_name(asked.customers)} has no row {asked.row}; it has {seen:,} rows")
+    raise DataError(
+        f"{table_name(asked.customers)} has no row {asked.row}; it has {counted(seen, 'row')}"
+    )
 
 
 def _pool(asked: RenderOptions, prompt_file: PromptFile) -> list[Record]:

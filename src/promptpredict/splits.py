@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from promptpredict.errors import DataError
+from promptpredict.plural import counted
 from promptpredict.times import cell_texts, read_times
 
 FEW = 16  # labels, from which on a draw has their own shares; below, it is balanced
@@ -143,10 +144,10 @@ def _folds(labels: Sequence[str], groups: list[str] | None, folds: int, seed: in
 
     keys, counts = np.unique(np.asarray(labels), return_counts=True)
     most, rare = int(counts.min()), keys[counts.argmin()]
-    what = f"the label '{rare}' has {most:,} rows"
+    what = f"the label '{rare}' has {counted(most, 'row')}"
     if groups is not None and len(set(groups)) < most:
         most = len(set(groups))
-        what = f"there are {most:,} groups"
+        what = f"there are {counted(most, 'group')}"
     if not 2 <= folds <= most:
         raise DataError(f"{folds:,} folds cannot be made: {what}; possible: 2 to {most:,} folds")
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold

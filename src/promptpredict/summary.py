@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from promptpredict.plural import counted
 from promptpredict.records import Reject
 
 NAMED_SHOTS = 16  # shots whose ids the summary names
@@ -56,7 +57,7 @@ class Summary:
     def line(self) -> str:
         """Return the summary line."""
         methods = "".join(f", {count:,} by {name}" for name, count in self.by_method.items())
-        parts = [f"{self.rows:,} rows{methods}, {self.rejected:,} rejected"]
+        parts = [f"{counted(self.rows, 'row')}{methods}, {self.rejected:,} rejected"]
         if self.first_reject:
             where = f"{self.rejects}; " if self.rejects else ""
             first = f"row {self.first_reject.row}: {self.first_reject.reason}"
@@ -71,13 +72,13 @@ class Summary:
             named = ", ".join(self.shots[:NAMED_SHOTS])
             parts.append(f"shots: {named}{f' and {more:,} more' if more > 0 else ''}")
         if self.truncated:
-            parts.append(f"{self.truncated:,} prompts lost shots or feedback to fit")
+            parts.append(f"{counted(self.truncated, 'prompt')} lost shots or feedback to fit")
         if self.cut:
-            parts.append(f"{self.cut:,} texts were cut by the sentence encoder")
+            parts.append(f"{counted(self.cut, 'text')} cut by the sentence encoder")
         if self.known:
-            parts.append(f"{self.known:,} prompts were in the ledger")
+            parts.append(f"{counted(self.known, 'prompt')} in the ledger")
         if self.masses:
-            low = f", low in {self.low:,} rows (flagged)" if self.low else ""
+            low = f", low in {counted(self.low, 'row')} (flagged)" if self.low else ""
             parts.append(f"median label mass {self.median_mass():.3g}{low}")
         return "; ".join([*parts, *self._watched(), self.calibration])
 
@@ -86,10 +87,10 @@ class Summary:
         if self.spreads:
             yield (
                 f"median spread {_median(self.spreads):.3g} over {self.sets} sets of shots, and "
-                f"the prediction changes from set to set in {self.unsteady:,} rows"
+                f"the prediction changes from set to set in {counted(self.unsteady, 'row')}"
             )
         if self.moved:
-            yield f"the text alone decides {self.moved:,} rows (flagged)"
+            yield f"the text alone decides {counted(self.moved, 'row')} (flagged)"
         if self.drift is not None:
             yield f"drift {self.drift:.3f} against the run before"
         if self.incomparable:

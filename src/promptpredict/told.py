@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from promptpredict.contrast import Contrast
 from promptpredict.explain import Explanation
 from promptpredict.importance import Faithfulness, Importance, Mean
+from promptpredict.plural import counted
 from promptpredict.spacing import plain
 
 CUSTOMERS = 5  # that the text shows; the files hold all
@@ -73,7 +74,7 @@ class Told(BaseModel, frozen=True):
         return (
             f"Without its three strongest reasons a customer's log-odds move by {found.top:.2f}, "
             f"without any three by {found.random:.2f}: by {spread(found.more)} more, and further for "
-            f"{found.ahead:.0%} of {found.n:,} customers."
+            f"{found.ahead:.0%} of {counted(found.n, 'customer')}."
         )
 
     def level(self) -> str | None:
