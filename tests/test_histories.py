@@ -234,7 +234,7 @@ def test_times_with_a_zone_are_compared_as_moments():
         ({"amount": "payed"}, "orders.csv has no column 'payed' (nearest: 'paid')"),
         ({"amount": "item"}, "orders.csv, row 1: column 'item' holds 'book', which is not a number"),
         ({"time": "item"}, "orders.csv, row 1: column 'item' holds 'book', which is no date or time"),
-        ({"as_of": "untill"}, "customers.csv has no column 'untill' for the cut-off of its events (and it is no date)"),
+        ({"as_of": "untill"}, "customers.csv has no column 'untill' for the cut-off of its events (and it is no date); it has id, plan"),
         ({"as_of": "2026-13-01"}, "'2026-13-01', which is no date or time"),
         ({"as_of": "2026-06-01T00:00:00+01:00"}, "orders.csv, row 1: column 'when' has no time zone, and other times have one"),
         ({"table": "none.csv"}, "there is no file none.csv (nearest: 'orders.csv')"),
@@ -265,7 +265,10 @@ def test_tables_that_do_not_fit_are_told():
     table("customers.csv", "customer,plan", ["007,3"])
     with pytest.raises(DataError) as caught:
         read_header("customers.csv", Reading(events=history(amount=None)))
-    assert str(caught.value) == "customers.csv has no column 'id' for the key of its events"
+    assert (
+        str(caught.value)
+        == "customers.csv has no column 'id' for the key of its events; it has customer, plan"
+    )
 
 
 def test_a_disk_that_is_full_is_told():

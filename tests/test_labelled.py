@@ -137,7 +137,7 @@ def test_many_rows_left_out_are_counted_with_commas():
         ),
         (
             "customer,amount,feedback,left\na,1,x,1\n",
-            "p.jinja needs column 'id' (its id); l.csv has no such column",
+            "p.jinja needs column 'id' (its id); l.csv has no such column; it has customer, amount, feedback, left",
         ),
         ("id,amount,feedback,left\n", "l.csv has a header and no rows"),
         (

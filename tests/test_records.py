@@ -358,6 +358,35 @@ def test_columns_are_checked_before_a_row_is_asked_for(roles, options, text):
     assert fails(read_blocks, "t.csv", roles, **options) == text
 
 
+@pytest.mark.parametrize(
+    ("header", "hidden", "shown"),
+    [
+        ("id,geku\u0308ndigt", "gek\u00fcndigt", "geku\u0308ndigt"),  # an umlaut of two characters
+        ("id,\uff2c\uff25\uff26\uff34", "left", "\uff2c\uff25\uff26\uff34"),  # wide letters
+        ("id,Stra\u00dfe", "STRASSE", "Stra\u00dfe"),
+    ],
+)
+def test_a_column_that_is_hidden_is_known_in_every_way_to_write_it(header, hidden, shown):
+    write_text(f"{header}\n1,1\n")
+    for roles in (Roles(target=hidden), Roles(ignore=(hidden,))):
+        assert fails(read_blocks, "t.csv", roles) == (
+            f"t.csv has no column '{hidden}', which must not be shown, but has '{shown}'; name it as "
+            "the table does"
+        )
+
+
+@pytest.mark.parametrize("other", ["Left", "LEFT", "le_ft"])
+def test_a_second_spelling_beside_a_hidden_column_is_not_shown(other):
+    write_text(f"id,left,{other}\n1,0,0\n")
+    for roles in (Roles(target="left"), Roles(ignore=("left",))):
+        assert fails(read_blocks, "t.csv", roles) == (
+            f"t.csv has '{other}' beside 'left', which must not be shown; possible: another name, or "
+            f"ignore: ['{other}'] as well"
+        )
+    records, _ = read("t.csv", Roles(target="left", ignore=(other,)))
+    assert records == [Record(1, "1", {"id": 1}, "0")]
+
+
 def test_a_wide_table_is_not_listed_whole():
     write_text(",".join(f"c{n}" for n in range(40)) + "\n" + "," * 39)
     assert fails(read_blocks, "t.csv", Roles(id="key")) == (

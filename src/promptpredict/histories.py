@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 import sqlite3
 import tempfile
+import unicodedata
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
@@ -56,9 +57,15 @@ class History:
     or cannot be found out.
     """
 
-    def __init__(self, options: EventOptions) -> None:
-        """Look at the table's columns; its rows are read by ``load``, or when they are needed."""
+    def __init__(
+        self, options: EventOptions, *, shown: Callable[[str], str] = lambda text: text
+    ) -> None:
+        """Look at the table's columns; its rows are read by ``load``, or when they are needed.
+
+        ``shown`` is what an error may show of a cell.
+        """
         self.name = table_name(options.table)
+        self._may_show = shown
         # SQLite's own temporary database: on the disk as soon as it is large, and gone with us.
         self._events = sqlite3.connect("", check_same_thread=False)
         weakref.finalize(self, self._events.close)
@@ -210,17 +217,21 @@ class History:
             for number, row in enumerate(table.rows, 1):
                 where = f"{table.name}, row {number}: "
                 if row.fault:
-                    raise DataError(f"{where}{row.place}{row.fault}")
+                    raise DataError(f"{where}{row.place}{self._may_show(row.fault)}")
+                amount = None if options.amount is None else row.cells[at[options.amount]]
+                column = options.time
                 try:
                     moment = _moment(row.cells[time_at])
+                    column = options.amount
+                    paid = _amount(amount)
                 except DataError as error:
-                    raise DataError(f"{where}column '{options.time}' holds {error}") from None
+                    found = self._may_show(str(error))
+                    raise DataError(f"{where}column '{column}' holds {found}") from None
                 self._same_zone(moment, f"{where}column '{options.time}'")
-                amount = None if options.amount is None else row.cells[at[options.amount]]
                 yield (
                     (written(row.cells[at[options.key]]) or "").strip(),
                     (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp(),
-                    _amount(amount, f"{where}column '{options.amount}' holds "),
+                    paid,
                     _shown(moment, [(column, row.cells[place]) for column, place in others]),
                 )
 
@@ -270,13 +281,13 @@ def _moment(cell: object) -> datetime:
     raise DataError("no value" if value is None else f"'{value}', which is no date or time")
 
 
-def _amount(cell: object, where: str) -> float | None:
+def _amount(cell: object) -> float | None:
     value = typed(cell)
     if value is None:
         return None
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    raise DataError(f"{where}'{value}', which is not a number")
+    raise DataError(f"'{value}', which is not a number")
 
 
 def _shown(moment: datetime, cells: Sequence[tuple[str, object]]) -> str:
@@ -301,8 +312,12 @@ def _later(value: object, moment: datetime) -> bool:
 
 
 def folded(column: str) -> str:
-    """Return a column's name without case and signs: ``is_churn`` and ``Is Churn`` are one."""
-    return "".join(filter(str.isalnum, column.casefold()))
+    """Return a column's name without case and signs: ``is_churn`` and ``Is Churn`` are one.
+
+    So are those that Unicode writes in two ways: an umlaut as one character or two, wide letters.
+    """
+    plain = unicodedata.normalize("NFKC", column).casefold()
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", plain)))
 
 
 def with_events(

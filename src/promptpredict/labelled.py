@@ -77,7 +77,8 @@ class ReadingOptions:
                 hidden=tuple(
                     column for front in fronts for column in (front.target, *front.ignore)
                 ),
-            )
+            ),
+            shown=self.private.text,
         )
 
     @property
@@ -115,10 +116,13 @@ def read_labelled(
     """
     prompt_file.check_columns(read_header(table, reading), table_name(table), labelled=True)
     found = read_records(table, prompt_file.roles, reading)
-    if prompt_file.front.bins:
-        prompt_file = _binned(prompt_file, found.records, table)
-    for record in found.records:
-        label_of(prompt_file, record, table)
+    try:
+        if prompt_file.front.bins:
+            prompt_file = _binned(prompt_file, found.records, table)
+        for record in found.records:
+            label_of(prompt_file, record, table)
+    except DataError as error:  # it shows a cell
+        raise DataError(reading.private.text(str(error))) from None
     usable: list[Record] = []
     rejects = list(found.rejects)
     _take(prompt_file, found.records, usable, rejects)

@@ -2,8 +2,9 @@ r"""What personal data looks like in text: presidio's recognisers, and patterns 
 
 Knows patterns; knows nothing of records or placeholders. presidio finds telephone numbers, cards
 and IBANs by their checksums and national formats. Its e-mail recogniser looks domains up in a list
-that it would fetch from the network, so only its pattern is taken. Addresses, names behind a cue
-("my name is …", "Dear …") and numbers behind a cue ("order no. …") have patterns here.
+that it would fetch from the network, and takes a day for a cell of one long word: e-mails have patterns
+here, as addresses, names behind a cue ("my name is …", "Dear …") and numbers behind a cue ("order
+no. …") have.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ REGIONS = ("US", "CA", "GB", "IE", "AU", "NZ", "ZA", "IN", "DE", "AT", "CH", "FR
            "PT", "IT", "BR", "MX", "PL", "SE")  # fmt: skip
 
 # -- names: capitalised where the cue is weak, in any case behind a strong one -------------------
-_LINK = r"(?:(?:van|von|der|den|de|del|della|da|di|du|la|le|bin|ibn|al|el)\s+)*"
+_LINK = r"(?:(?:van|von|der|den|de|del|della|da|di|du|la|le|bin|ibn|al|el)\s+){0,3}"
 _CAPITAL = r"\p{Lu}(?:[\p{L}'’-]*\p{L})?"
 # Words that open a sentence or a letter and are nobody's name.
 _NOBODY = (
@@ -41,7 +42,7 @@ _ANY_CASE = (
 _CALLED = (  # somebody's name follows, whatever its case
     r"my name is|my name['’]s|name\s?[:-]|full (?:legal )?name|account holder|card holder|cardholder|"
     r"beneficiary|holder is|delete my data:|signed|(?:kind|best|warm)? ?regards|yours (?:truly|faithfully|"
-    r"sincerely)|sincerely|ich heiße|mein name ist|inhaber(?:in)?|gruß|grüße|grüßen|mfg|"
+    r"sincerely)|sincerely|ich hei(?:ß|ss)e|mein name ist|inhaber(?:in)?|gruß|grüße|grüßen|mfg|"
     r"je m['’]appelle|au nom de|cordialement|bien à vous|me llamo|titular|un saludo|saludos|mi chiamo|"
     r"mr|mrs|ms|mx|sra?|herrn?|frau|mme|mlle|señora?|signora?"
 )
@@ -106,12 +107,17 @@ _DATE = re.compile(  # which a number may look like, and so may a version or a p
     re.IGNORECASE,
 )
 
+# What stands in front of an @: from the beginning of a word and of bounded length, or one long word
+# would be gone through from each of its letters.
+_LOCAL = r"(?<!\w)\w[\w.!#$%'*+^`~-]{0,255}+"
+
 # kind → (pattern, whether letters may be of either case)
 PATTERNS: dict[str, list[tuple[str, bool]]] = {
     "email": [
-        (r"[\w.+%-]+\s?[(\[{]\s?(?:at|a)\s?[)\]}]\s?[\w-]+(?:\s?(?:\.|[(\[{]\s?dot\s?[)\]}])\s?[\w-]+)+", True),
-        (r"[\w.+%-]+\sat\s[\w-]+(?:\sdot\s[\w-]+)+", True),
-        (r"[\w.+%-]+\s?@\s?[\w-]+(?:\.[\w-]+)*", True),  # of a host without a dot, too
+        (rf"{_LOCAL}\s?[(\[{{]\s?(?:at|a)\s?[)\]}}]\s?[\w-]+(?:\s?(?:\.|[(\[{{]\s?dot\s?[)\]}}])\s?[\w-]+)+", True),
+        (rf"{_LOCAL}\sat\s[\w-]+(?:\sdot\s[\w-]+)+", True),
+        (rf"{_LOCAL}\s?(?:@|&\#0?64;)\s?[\w-]+(?:\.[\w-]+)*", True),  # of a host without a dot, too
+        (r"(?<!\w)\w[\w.+-]{0,255}+%40[\w-]+(?:\.[\w-]+)+", True),  # in an address of the web
     ],
     "card": [
         (r"(?<![\d-])\d{4}([ .-]{1,2})\d{4}\1\d{4}\1\d{4}(?![\d-])", True),  # with a slip, too
@@ -132,14 +138,17 @@ PATTERNS: dict[str, list[tuple[str, bool]]] = {
         (r"(?<=\b(?:id|number|no|nr|nº de cliente|n°|nº|quote)\.?\s?[:#]?\s)(?=(?:[\p{L}/_-]*\d){4})"
          rf"{_CODE}(?!\w)", True),
         (r"(?<!\w)\#[\p{L}\p{N}-]*\d[\p{L}\p{N}-]{2,}\b", True),
-        # A code of letters and five digits, and seven digits in a row or in groups, are nobody's words.
-        (r"(?<![\w.,-])(?!\d+(?:[x-]\d+)+(?:\p{L}{0,2})\b)(?=[\p{N}_/-]*\p{L})(?=(?:[\p{L}_/-]*\d){5})[\p{L}\p{N}]+(?:[_/-][\p{L}\p{N}]+)*(?![\w-])", True),
-        (r"(?<![\w.,:/-])\d{7,}(?![.,:/-]?\d|\w)", True),
-        (r"(?<![\w.,-])\d{2,}(?:-\d{2,}){2,}(?:-\d)?(?![.,-]?\d|\w)", True),
+        # A code of letters and five digits, as seven digits in a row or in groups, is nobody's word.
+        (r"(?<![\w.,-])(?!\d+(?:[x-]\d+)+(?:\p{L}{0,2})\b)(?=[\p{N}_/-]{0,40}\p{L})(?=(?:[\p{L}_/-]{0,40}\d){5})[\p{L}\p{N}]+(?:[_/-][\p{L}\p{N}]+)*(?![\w-])", True),
         (r"\b\d{3}[- .]\d{2}[- .]\d{4}\b", True),  # social security of the USA
         (r"\b[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z][ -]?\d\d[ -]?\d\d[ -]?\d\d[ -]?[A-D]\b", True),  # of the UK
         (r"\b(?:[XYZ]-?)?\d{7,8}[- ]?[A-HJ-NP-TV-Z]\b", False),  # of Spain
         (r"\b[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z]\b", False),  # of Italy
+    ],
+    "digits": [  # an id, unless they are written as a telephone number is
+        (r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)", True),  # of a computer
+        (r"(?<![\w.,:/-])\d{7,}(?![.,:/-]?\d|\w)", True),
+        (r"(?<![\w.,-])\d{2,}(?:-\d{2,}){2,}(?:-\d)?(?![.,-]?\d|\w)", True),
     ],
     "address": [
         (rf"\b{_HOUSE},?\s(?:{_NO_ROAD}[\p{{L}}\d'’.-]+\s){{1,4}}(?:{_ROAD})\b\.?{_TAIL}", True),
@@ -185,7 +194,6 @@ def recognisers() -> list[Recogniser]:
         from presidio_analyzer import Pattern, PatternRecognizer
         from presidio_analyzer.predefined_recognizers import (
             CreditCardRecognizer,
-            EmailRecognizer,
             IbanRecognizer,
             PhoneRecognizer,
         )
@@ -197,7 +205,6 @@ def recognisers() -> list[Recogniser]:
     import regex
 
     found: list[Recogniser] = [
-        _recogniser("email", PatternRecognizer("email", patterns=EmailRecognizer.PATTERNS)),
         _recogniser("card", CreditCardRecognizer()),
         _cards,
         _recogniser("iban", IbanRecognizer()),

@@ -140,14 +140,19 @@ def _opened(path: str | Path, reading: Reading) -> Table:
 
 
 def check_hidden(name: str, columns: Sequence[str], roles: Roles) -> None:
-    """Raise DataError if a column to hide stands in a table under another spelling.
+    """Raise DataError if a column to hide stands in a table under another spelling, beside it or not.
 
     It would be shown: ``target: is_churn`` does not hide the column ``Is Churn``.
     """
     shown = {folded(column): column for column in columns if column not in roles.hidden}
-    for column in sorted(roles.hidden.difference(columns)):
+    for column in sorted(roles.hidden):
         other = shown.get(folded(column))
         if other and folded(other):
+            if column in columns:
+                raise DataError(
+                    f"{name} has '{other}' beside '{column}', which must not be shown; possible: "
+                    f"another name, or ignore: ['{other}'] as well"
+                )
             raise DataError(
                 f"{name} has no column '{column}', which must not be shown, but has '{other}'; "
                 "name it as the table does"
@@ -280,16 +285,21 @@ class _Typing:
         column, label, target = "", None, self.roles.target
         try:
             for at, column, read in self.shown:
-                values[column] = self.private.text(read(cells[at]))
+                values[column] = self._seen(column, read(cells[at]))
             if target in self.columns:
                 column = str(target)
-                label = _label(self.private.text(cells[self.columns.index(column)]))
+                label = _label(cells[self.columns.index(column)])
         except DataError as error:
             raise DataError(f"column '{column}' holds {error}") from None
         id = self.id(number, cells)
         if not id:
             raise DataError("the id is missing")
         return Record(number, id, values, label)
+
+    def _seen(self, column: str, value: Value) -> Value:
+        if column == self.roles.id and self.private.salt is not None:
+            return self.private.id(str(value or ""))  # a prompt may show it
+        return self.private.text(value)  # type: ignore[no-any-return]
 
 
 def _blocks(

@@ -9,23 +9,28 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from promptpredict.errors import DataError
 from promptpredict.recognisers import Recogniser, Span, named_entities, recognisers
 
-KINDS = ("email", "iban", "card", "id", "phone", "address", "name")  # the surest first
+KINDS = ("email", "iban", "card", "id", "phone", "address", "name")
+_SUREST = ("email", "iban", "card", "id", "phone", "digits", "address", "name")  # at the front
 NO_MODEL = (
     "--redact finds names by patterns alone, as no named-entity model of spaCy is installed: a name "
     "without a cue in front of it stays"
 )
 _DIGITS = 6  # of a placeholder, in hexadecimal
 _SALT = 16  # bytes at least
+_AT = re.compile(r"\s*[(\[{]\s*(?:at|a)\s*[)\]}]\s*|\s+at\s+")
+_DOT = re.compile(r"\s*[(\[{]\s*dot\s*[)\]}]\s*|\s+dot\s+")
 
 
 class Redactor:
@@ -50,9 +55,9 @@ class Redactor:
 
     def find(self, text: str) -> list[Span]:
         """Return where personal data stands in a text, in order, none over another."""
-        folded, places = _folded(text)
+        folded, starts, ends = _folded(text)
         spans = sorted(
-            Span(places[span.start], places[span.end - 1] + 1, span.kind)
+            Span(starts[span.start], ends[span.end - 1], span.kind)
             for find in self._by
             for span in find(folded)
             if span.start < span.end
@@ -63,7 +68,7 @@ class Redactor:
                 found[-1] = _joined(found[-1], span)
             else:
                 found.append(span)
-        return found
+        return [span._replace(kind="id") if span.kind == "digits" else span for span in found]
 
     def _redacted(self, text: str) -> str:
         parts, at = [], 0
@@ -73,10 +78,13 @@ class Redactor:
         return "".join([*parts, text[at:]])
 
     def _placeholder(self, kind: str, text: str) -> str:
-        plain = unicodedata.normalize("NFKC", text).casefold()
+        plain = _folded(text)[0].casefold()
         if kind == "phone":  # +44 20 7946 0018 and 020 7946 0018 are one
             plain = "".join(filter(str.isdigit, plain))[-9:]
-        elif kind != "email":
+        elif kind == "email":  # ann (at) example dot com and ann@example.com are one
+            plain = _DOT.sub(".", plain if "@" in plain else _AT.sub("@", plain, count=1))
+            plain = "".join(plain.split())
+        else:
             plain = "".join(filter(str.isalnum, plain))
         return f"[{kind} {_digest(self._salt, f'{kind} {plain}')[:_DIGITS]}]"
 
@@ -131,25 +139,29 @@ def _digest(salt: bytes, text: str) -> str:
 
 def _joined(one: Span, other: Span) -> Span:
     """Return what two overlapping spans cover; its kind is that of the longer, or of the surer."""
-    sizes = [(span.end - span.start, -KINDS.index(span.kind)) for span in (one, other)]
+    sizes = [(span.end - span.start, -_SUREST.index(span.kind)) for span in (one, other)]
     kind = one.kind if sizes[0] >= sizes[1] else other.kind
     return Span(one.start, max(one.end, other.end), kind)
 
 
-def _folded(text: str) -> tuple[str, Sequence[int]]:
-    """Return a text in plain characters, and where each of them stands in the text itself.
+def _folded(text: str) -> tuple[str, Sequence[int], Sequence[int]]:
+    """Return a text in plain characters, and where each of them starts and ends in the text itself.
 
-    Characters of no width, and letters of other widths, hide an address from a pattern and not
-    from a reader.
+    Characters of no width, letters of other widths, and accents that are characters of their own
+    hide an address from a pattern and not from a reader.
     """
     if text.isascii():
-        return text, range(len(text))
+        return text, range(len(text)), range(1, len(text) + 1)
     folded: list[str] = []
-    places: list[int] = []
-    for place, character in enumerate(text):
-        if unicodedata.category(character) == "Cf":
-            continue
-        plain = unicodedata.normalize("NFKC", character) or character
+    starts: list[int] = []
+    ends: list[int] = []
+    kinds = [unicodedata.category(character) for character in text]
+    # A letter and the marks upon it are folded together: apart they are no letter with an accent.
+    begun = [place for place, kind in enumerate(kinds) if kind != "Cf" and kind[0] != "M"]
+    for start, end in pairwise([0, *(place for place in begun if place), len(text)]):
+        seen = "".join(text[place] for place in range(start, end) if kinds[place] != "Cf")
+        plain = unicodedata.normalize("NFKC", seen)
         folded.append(plain)
-        places += [place] * len(plain)
-    return "".join(folded), places
+        starts += [start] * len(plain)
+        ends += [end] * len(plain)
+    return "".join(folded), starts, ends
