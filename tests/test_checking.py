@@ -379,6 +379,14 @@ def test_the_columns_of_the_output_are_in_order_and_each_stands_once():
             {"out": "o.csv", "save_calibration": "o.csv.rejects.jsonl"},
             "--save-calibration o.csv.rejects.jsonl is also written by --out; give another file",
         ),
+        (
+            {"out": "o.csv", "save_calibration": "o.csv.ledger"},
+            "--save-calibration o.csv.ledger is also written by --out; give another file",
+        ),
+        (
+            {"out": "o.csv", "save_calibration": "o.csv.prompts.jsonl", "keep_prompts": True},
+            "--save-calibration o.csv.prompts.jsonl is also written by --out; give another file",
+        ),
     ],
 )
 def test_an_output_that_cannot_be_written(changes, text):
@@ -428,6 +436,14 @@ def test_an_output_that_is_read_only(monkeypatch, locked, text):
             "the rejects of --out would overwrite the table of customers, s.csv.rejects.jsonl",
         ),
         (
+            {"customers": "p.csv.prompts.jsonl", "out": "p.csv", "keep_prompts": True},
+            "the prompts of --out would overwrite the table of customers, p.csv.prompts.jsonl",
+        ),
+        (
+            {"salt_file": "salt.csv.ledger", "out": "salt.csv"},
+            "the ledger of --out would overwrite the salt, salt.csv.ledger",
+        ),
+        (
             {"save_calibration": "customers.csv"},
             "--save-calibration would overwrite the table of customers, customers.csv",
         ),
@@ -443,7 +459,9 @@ def test_an_output_that_is_read_only(monkeypatch, locked, text):
 )
 def test_an_output_that_is_one_of_the_inputs(changes, text):
     Path("link.csv").symlink_to("p.jinja")
-    write("s.csv.rejects.jsonl", '{"id": "1", "amount": 1, "feedback": "x"}\n')
+    for name in ("s.csv.rejects.jsonl", "p.csv.prompts.jsonl"):
+        write(name, '{"id": "1", "amount": 1, "feedback": "x"}\n')
+    write("salt.csv.ledger", "0123456789abcdef")
     place = str(Path().resolve())
     assert fault(**changes) == f"{text.replace('{here}', place)}; give another file to write"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import sys
@@ -843,6 +844,34 @@ def test_what_a_model_of_another_dtype_has_said_is_not_taken(fakes):
         fakes.lm.model = SimpleNamespace(dtype=dtype, device="cpu")
         summary, _ = score(fakes)
         assert (len(fakes.lm.asked), summary.known) == [(3, 0), (6, 0), (6, 3)][at]
+
+
+def test_an_output_and_what_leads_to_it_have_one_ledger(fakes):
+    score(fakes)
+    Path("link.csv").symlink_to("scores.csv")
+    summary, _ = score(fakes, out="link.csv")
+    assert summary.known == 3
+    assert Path("link.csv").is_symlink()
+    assert not Path("link.csv.ledger").exists()
+
+
+def test_a_disk_that_is_full_at_the_last_line_leaves_the_old_rejects_too(fakes, monkeypatch):
+    table("customers.csv", HEADER, [*ROWS, "bad"])
+    score(fakes)
+    before = [Path(name).read_bytes() for name in ("scores.csv", "scores.csv.rejects.jsonl")]
+    table("customers.csv", HEADER, ROWS)
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("promptpredict.writing._Csv.close", full)
+        with pytest.raises(DataError, match=r"^scores\.csv cannot be written"):
+            score(fakes)
+    after = [Path(name).read_bytes() for name in ("scores.csv", "scores.csv.rejects.jsonl")]
+    assert after == before
+    score(fakes)
+    assert not Path("scores.csv.rejects.jsonl").exists()
 
 
 def test_a_restart_reads_all_again(fakes):

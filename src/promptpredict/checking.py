@@ -21,7 +21,7 @@ from promptpredict.rates import Rate, checked_rate
 from promptpredict.records import Record, read_header
 from promptpredict.shots import Select
 from promptpredict.tables import table_name
-from promptpredict.writing import Kind, check_output, check_place, prompts_of, rejects_of
+from promptpredict.writing import Kind, check_output, check_place, own_files, prompts_of
 
 if TYPE_CHECKING:
     from promptpredict.adapters import Card
@@ -200,10 +200,8 @@ def _check_places(options: ScoreOptions) -> None:
     if options.save_calibration is not None:
         check_place(options.save_calibration)
         saved = Path(options.save_calibration).resolve()
-        if options.out != "-" and saved in (
-            Path(options.out).resolve(),
-            rejects_of(options.out).resolve(),
-        ):
+        own = own_files(options.out, prompts=options.keep_prompts)
+        if saved in (each.resolve() for each in own.values()):
             raise DataError(
                 f"--save-calibration {options.save_calibration} is also written by --out; "
                 "give another file"
@@ -217,10 +215,10 @@ def _check_overwriting(options: ScoreOptions, prompt_file: PromptFile) -> None:
         "the table of events": options.events,
         "the labelled table": options.train,
         "the prompt file": prompt_file.path,
+        "the salt": options.salt_file,
+        "the key": options.encrypt_key_file,
     }
-    written: dict[str, Path] = {}
-    if options.out != "-":
-        written |= {"--out": Path(options.out), "the rejects of --out": rejects_of(options.out)}
+    written = own_files(options.out, prompts=options.keep_prompts)
     if options.save_calibration is not None:
         written["--save-calibration"] = Path(options.save_calibration)
     for option, output in written.items():

@@ -36,6 +36,7 @@ def write_predictions(
             writer.write(_lines(given, block, calibration.apply(block.logprobs), summary))
             if block.by_set is not None and isinstance(calibration, Calibration):
                 summary.unsteady += _unsteady(given, block, calibration)
+        writer.finish()
         summary.rejects = write_rejects(out, _rejected(scored, summary))
     summary.rows = sum(summary.by_method.values()) + summary.rejected
 

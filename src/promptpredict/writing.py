@@ -88,8 +88,23 @@ def prompts_of(out: str) -> Path:
 
 
 def ledger_of(out: str) -> Path:
-    """Return the file of an output's ledger."""
-    return Path(f"{out}.ledger")
+    """Return the file of an output's ledger, which is that of what a link leads to."""
+    path = Path(out)
+    return Path(f"{path.resolve() if path.is_symlink() else path}.ledger")
+
+
+def own_files(out: str, *, prompts: bool) -> dict[str, Path]:
+    """Return the files that a run writes, by what they are; ``prompts`` where these are kept."""
+    if out == "-":
+        return {}
+    ledger = ledger_of(out)
+    return {
+        "--out": Path(out),
+        "the rejects of --out": rejects_of(out),
+        "the ledger of --out": ledger,
+        "the lock of --out": Path(f"{ledger}.lock"),
+        **({"the prompts of --out": prompts_of(out)} if prompts else {}),
+    }
 
 
 def clear_drafts(out: str) -> None:
@@ -132,14 +147,21 @@ class Writer:
     ) -> None:
         """Put the draft in its place, or remove it after an error."""
         try:
+            self.finish()
             with writable(self.out):
-                self._file.close()
-                self._stack.close()
                 if self._draft and kind is None:
                     self._draft.replace(Path(self.out).resolve())
         finally:
             if self._draft:
                 self._draft.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Write what waits: a disk that is full is known before the output takes its place."""
+        file, self._file = self._file, None
+        with writable(self.out):
+            if file:
+                file.close()
+            self._stack.close()
 
     def write(self, lines: Iterable[Line]) -> None:
         """Write rows; each has a value for every column."""
