@@ -189,6 +189,9 @@ def test_results_say_what_they_depend_on(loaded, quick):
     assert settings["prompts"] == ["p.jinja"]
     assert settings["wording"] == PromptFile.load("p.jinja").fingerprint
     assert (settings["encoder"], settings["group"], settings["time"]) == ("minilm", None, None)
+    assert [settings[name] for name in ("redact", "salted", "events", "as_of")] == [
+        *(False, False, None, None)
+    ]
     assert (settings["budgets"], settings["seeds"], settings["base_rate"]) == ([0, 16], 1, 0.3)
     assert settings["approaches"] == ["zero-shot", "few-shot"]
     assert set(about.label_mass) == {"zero-shot", "few-shot"}

@@ -95,6 +95,13 @@ def test_after_an_error_the_prompts_of_an_earlier_run_stand(fakes):
     assert not list(Path().glob(".*.tmp"))
 
 
+def test_prompts_of_an_earlier_run_are_said_to_be_so(fakes):
+    said = "scores.csv.prompts.jsonl holds the prompts of an earlier run, not of this one"
+    assert said not in score(fakes, keep_prompts=True)[1]
+    assert said not in score(fakes, keep_prompts=True)[1]
+    assert said in score(fakes)[1]
+
+
 def test_stdout_has_nothing_beside_it(fakes):
     with pytest.raises(DataError) as error:
         score(fakes, keep_prompts=True, out="-")

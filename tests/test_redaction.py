@@ -18,6 +18,7 @@ from promptpredict.errors import DataError
 from promptpredict.recognisers import Span, recognisers
 from promptpredict.records import OPEN, Reading, Roles, read_blocks
 from promptpredict.redaction import KINDS, Private, Redactor, private, read_salt, salted
+from promptpredict.showing import CheckOptions, check_file
 from walked import HEADER, PROMPT, TRAIN, TRAIN_HEADER, column, score, table, write
 
 
@@ -295,6 +296,18 @@ def test_amounts_of_many_digits_are_no_ids(fakes):
     open_ = Path("scores.csv").read_bytes()
     score(fakes, train="train.csv", redact=True)
     assert Path("scores.csv").read_bytes() == open_
+
+
+@pytest.mark.parametrize("redact", [False, True])
+def test_check_shows_no_cell_that_is_personal(fakes, redact):
+    write("f.jinja", PROMPT.replace("{unit: EUR, format", "{format"))
+    cells = {HEADER: f"1,call {MAIL},angry", f"{HEADER},left": f"1,1,angry,{MAIL}"}
+    for header, row in cells.items():
+        table("customers.csv", header, [row])
+        with pytest.raises(DataError) as error:
+            check_file(CheckOptions(prompt="f.jinja", customers="customers.csv", redact=redact))
+        assert (MAIL in str(error.value)) is not redact
+        assert ("[email " in str(error.value)) is redact
 
 
 def test_an_error_in_the_events_does_not_show_a_cell(fakes):

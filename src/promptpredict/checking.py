@@ -177,7 +177,7 @@ def check(options: ScoreOptions) -> Given:
         files[1:],
         labelled,
         columns,
-        [*warnings, *notes, *options.notes],
+        [*warnings, *notes, *options.notes, *_left_behind(options)],
         seal,
         card,
     )
@@ -206,6 +206,14 @@ def _check_places(options: ScoreOptions) -> None:
                 f"--save-calibration {options.save_calibration} is also written by --out; "
                 "give another file"
             )
+
+
+def _left_behind(options: ScoreOptions) -> list[str]:
+    """Return a line on the prompts that an earlier run has kept beside the output."""
+    kept = prompts_of(options.out)
+    if options.out == "-" or options.keep_prompts or not kept.exists():
+        return []
+    return [f"{kept} holds the prompts of an earlier run, not of this one"]
 
 
 def _check_overwriting(options: ScoreOptions, prompt_file: PromptFile) -> None:

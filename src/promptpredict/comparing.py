@@ -319,6 +319,10 @@ def _about(
         "pooling": asked.pooling,
         "group": asked.group,
         "time": asked.time,
+        "redact": asked.redact,
+        "salted": asked.salt_file is not None,
+        "events": asked.events,
+        "as_of": asked.as_of,
     }
     return about_run(
         runs, found, settings=settings, started=started, seconds=seconds, keep=asked.keep_prompts

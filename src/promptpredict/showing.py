@@ -118,7 +118,8 @@ def check_file(asked: CheckOptions) -> tuple[str, list[str]]:
         note = " (--rows renders more)" if more else ""
         lines.append(f"{table_name(customers)}: {which} rendered{note}")
         strange = asked.reading.notes()
-        warnings = [*prompt_file.warnings, *rejected, *strange, *unused(prompt_file, header)]
+        warnings = [*prompt_file.warnings, *asked.notes, *rejected, *strange]
+        warnings += unused(prompt_file, header)
     return "\n".join([*lines, "ok"]), warnings
 
 
@@ -149,9 +150,12 @@ def _check_rows(
     done, rejects = 0, []
     for block in read_blocks(customers, prompt_file.roles, reading, limit=rows):
         for record in block.records:
-            prompt_file.render(record)
-            if record.label is not None and prompt_file.front.task != "regression":
-                label_of(prompt_file, record, customers)
+            try:
+                prompt_file.render(record)
+                if record.label is not None and prompt_file.front.task != "regression":
+                    label_of(prompt_file, record, customers)
+            except DataError as error:  # it may show a cell
+                raise DataError(reading.private.text(str(error))) from None
             done += 1
         rejects += block.rejects
     if not rejects:

@@ -152,6 +152,8 @@ def check(
     rows: options.Rows = 1000,
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
+    redact: options.Redact = False,  # noqa: FBT002
+    salt_file: options.SaltFile = None,
     events: options.Events = None,
     events_key: options.EventsKey = None,
     events_time: options.EventsTime = None,
