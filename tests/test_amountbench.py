@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from promptpredict.amountbench import choose_amounts, join_amounts
+from promptpredict.amountbench import choose_amounts, join_amounts, strata_of
 from promptpredict.amounts import Scale
 from promptpredict.binning import quantile_edges
 from promptpredict.comparing import BenchmarkOptions, benchmark_table
@@ -275,3 +275,41 @@ def test_render_shows_bins_of_the_labelled(run):
     low, high = quantile_edges(pd.read_csv("spend.csv")["spend"], 3)[:2]
     shown = render_row(RenderOptions(**asked, train="spend.csv"))
     assert f"\n{low:g} to {high:g}?" in shown
+
+
+# -- strata ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bins", "expected"),
+    [
+        ([0] * 5 + [1] * 4 + [2] * 6, [0] * 5 + [1] * 4 + [2] * 6),
+        ([0] * 9 + [2] * 4, [0] * 9 + [2] * 4),
+        ([0] * 2 + [1] * 4 + [2] * 9, [0] * 6 + [2] * 9),  # a small one joins the next
+        ([0] * 9 + [1] * 4 + [2] * 1, [0] * 9 + [1] * 5),  # or the last before it
+        ([0] * 1 + [1] * 1 + [2] * 2 + [3] * 9, [0] * 4 + [3] * 9),
+        ([1] * 8, [0] * 4 + [1] * 4),  # all in one: halves
+        ([0] * 7 + [1] * 2, [0] * 4 + [1] * 5),
+    ],
+)
+def test_strata_are_bins_of_four_rows_or_more(bins, expected):
+    amounts = np.arange(len(bins), dtype=float)
+    assert strata_of(bins, amounts) == expected
+    order = np.random.default_rng(0).permutation(len(bins))
+    mixed = strata_of([bins[at] for at in order], amounts[order])
+    assert mixed == [expected[at] for at in order]
+
+
+def test_few_amounts_are_not_compared():
+    with pytest.raises(DataError) as caught:
+        strata_of([0] * 7, np.zeros(7))
+    assert str(caught.value) == "a comparison of amounts needs 8 rows or more; there are 7"
+
+
+def test_a_bin_with_a_single_amount_ends_no_comparison(run):
+    edges = "words: [low, medium, high], edges: [0, 100, 1000, 9000]"
+    write("spend.jinja", PROMPT.replace("words: [low, medium, high]", edges))
+    X, y = customers(160)
+    X.assign(spend=[5000.0, *y[1:]]).to_csv("spend.csv", index=False)
+    _, _, results = bench(run, approaches=("few-shot", "structured"), budgets=(16,), seeds=1)
+    assert {row.approach for row in results.rows} > {"few-shot", "structured"}

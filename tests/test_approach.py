@@ -241,6 +241,27 @@ def test_a_label_that_is_missing_is_a_fault(name, gap):
     )
 
 
+def test_without_labels_a_table_without_rows_says_its_columns():
+    """As README does it."""
+    X, _ = customers(4)
+    approach = approaches()["zero-shot"].fit(X[:0])
+    assert np.isfinite(approach.predict_proba(X)).all()
+
+
+def test_a_prompt_file_of_amounts_is_for_regressors():
+    X, y = customers(8)
+    front = "task: regression\ntarget: spend\nbins: {words: [low, high], edges: [0, 1, 2]}"
+    blocks = PROMPT.split("---")[2]
+    file = PromptFile.from_text(f"---\n{front}\n---\n{blocks}", name="p.jinja")
+    for given in ((X, y), (X,)):
+        with pytest.raises(DataError) as caught:
+            PromptClassifier(file, model=FakeLM()).fit(*given)
+        assert str(caught.value) == (
+            "p.jinja has task: regression, and a class needs task: binary or multiclass; possible: "
+            "the regressor of the same approach"
+        )
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_table_without_rows_is_a_fault(name):
     X, y = customers(24)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from promptpredict.binning import amounts_of, binned, quantile_edges
+from promptpredict.binning import amount_of, amounts_of, binned, quantile_edges
 from promptpredict.errors import DataError
 from promptpredict.prompt import PromptFile
 from test_prompt import REGRESSION
@@ -81,3 +81,24 @@ def test_a_file_keeps_its_own_edges():
     assert found.front.bins.edges == quantile_edges(y, 3)
     assert none.front.bins.edges is None
     assert found.fingerprint != none.fingerprint
+
+
+@pytest.mark.parametrize(("text", "expected"), [("12.5", 12.5), ("-1e30", -1e30), (" 7 ", 7.0)])
+def test_an_amount_is_read(text, expected):
+    assert amount_of(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("1_000", "'1_000', which is not a number"),
+        ("$3", "'$3', which is not a number"),
+        ("nan", "'nan', which is not a number"),
+        ("-inf", "'-inf', which is not a number"),
+        ("1e31", "'1e31'; amounts lie between -1e+30 and 1e+30"),
+    ],
+)
+def test_a_text_that_is_no_amount_is_told(text, fault):
+    with pytest.raises(DataError) as caught:
+        amount_of(text)
+    assert str(caught.value) == fault

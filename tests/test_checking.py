@@ -165,6 +165,18 @@ def test_a_prompt_file_or_table_that_is_not_there(changes, text):
 
 
 @pytest.mark.parametrize(
+    "bins", ["words: [high, low], edges: [0, 1, 2]", "words: [low, high], edges: [0, 5, 9]", "words: [low, high]"]
+)  # fmt: skip
+def test_prompt_files_that_are_averaged_have_the_same_bins(bins):
+    for name, own in {"p": "words: [low, high], edges: [0, 1, 2]", "q": bins}.items():
+        write(f"{name}.jinja", REGRESSION.replace("words: [low, high]", own))
+    assert fault(others=["q.jinja"]) == (
+        "p.jinja and q.jinja differ in bins; prompt files that are averaged need the same words, in "
+        "one order, and the same edges"
+    )
+
+
+@pytest.mark.parametrize(
     ("old", "new", "text"),
     [
         (

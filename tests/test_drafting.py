@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from promptpredict import drafting
+from promptpredict.binning import quantile_edges
 from promptpredict.drafting import _KEY, first_file, new_file
 from promptpredict.errors import DataError, PromptPredictError
 from promptpredict.frontmatter import FrontMatter
@@ -89,10 +90,10 @@ def test_many_numbers_are_a_regression():
     front = front_of("spend", n=MIXED, spend=[number * 2.5 for number in range(N)])
     assert (front.task, front.labels) == ("regression", {})
     assert front.bins is not None
-    assert front.bins.edges == [0, 29.5, 59, 88.5, 118, 147.5]
+    assert front.bins.edges == [0, 29.5, 59, 88.5, 118, 148]
     heaped = front_of("spend", n=MIXED, spend=[0] * 40 + list(range(20)))
     assert heaped.bins is not None
-    assert heaped.bins.edges is None
+    assert heaped.bins.edges == quantile_edges([0] * 40 + list(range(20)), 5)  # zero is a bin
 
 
 @pytest.mark.parametrize(

@@ -256,7 +256,7 @@ def test_records_are_drawn_in_their_order_and_the_first_without_a_seed():
     assert [record.row for record in first] == sorted({record.row for record in first})
     assert (len(first), first == records[:10]) == (10, False)
     assert drawn(records, 10, seed=None) == records[:10]
-    assert drawn(records, 50, seed=1) == drawn(records, 99, seed=None) == records
+    assert drawn(records, 50, seed=0) == drawn(records, 99, seed=None) == records
     assert drawn(records, 0, seed=None) == []
 
 
@@ -275,3 +275,24 @@ def test_a_task_that_a_command_cannot_do_is_refused():
         "p.jinja has task: regression, which wordings cannot do; possible: binary, multiclass"
     )
     check_task(prompt_file(), "wordings")
+
+
+def test_a_rare_label_is_drawn_and_the_others_as_without_it():
+    records = [Record(row, "", {}, str(int(row in (7, 400)))) for row in range(1, 1001)]
+    plain = drawn(records, 50, seed=0)
+    assert {record.label for record in plain} == {"0"}
+    keys = [str(record.label) for record in records]
+    found = drawn(records, 50, seed=0, keys=keys)
+    assert len(found) == 50
+    assert [record.row for record in found] == sorted(record.row for record in found)
+    assert len([record for record in found if record not in plain]) == 1
+    assert sum(record.label == "1" for record in found) == 1
+    both = [record for record in records if record.row in (1, 7, 400, 401)]
+    assert drawn(both, 3, seed=0, keys=list("abcd")) == drawn(both, 3, seed=0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_the_draw_has_every_label_keys_change_nothing(seed):
+    records = [Record(row, "", {}, str(row % 3)) for row in range(300)]
+    keys = [str(record.label) for record in records]
+    assert drawn(records, 64, seed=seed, keys=keys) == drawn(records, 64, seed=seed)

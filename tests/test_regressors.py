@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -214,6 +215,35 @@ def test_a_bin_without_an_amount_has_its_middle():
         scale.fitted(np.array([90.0]))[0],
     ]
     assert bin_values([0, 10, 90, 100], y) == pytest.approx(expected)
+
+
+def test_amounts_below_edges_that_begin_at_0_are_fitted_as_they_are():
+    """A refund in a table of skewed amounts: its logarithm would be none."""
+    y = np.array([-50.0, 2, 3, 5, 8, 900, 1500])
+    values = bin_values([0, 10, 100, 1000], y)
+    scale = Scale.of(y, low=-np.inf)
+    assert values[0] == pytest.approx(scale.fitted(y[:5]).mean())
+    assert np.isfinite(values).all()
+    X, spend = customers(40)
+    given = prompt_file(bins="words: [low, medium, high], edges: [0, 50, 100, 400]")
+    fitted = PromptRegressor(given, model=FakeLM()).fit(X, np.where(spend > 150, -spend, spend))
+    assert np.isfinite(fitted.predict_interval(X)).all()
+
+
+def test_shots_are_balanced_over_the_bins_that_hold_amounts():
+    X, _ = customers(20)
+    y = np.array([1.0] * 10 + [2.0] * 10)  # tied: a bin between them has none
+    model = FakeLM()
+    fitted = PromptRegressor(prompt_file(), model=model, shots=4).fit(X, y)
+    fitted.predict(X[:1])
+    assert sorted(Counter(turn.reply for turn in model.asked[-1].shots).values()) == [2, 2]
+
+
+def test_without_labels_a_table_without_rows_says_its_columns():
+    X, _ = customers(20)
+    given = prompt_file(bins="words: [low, medium, high], edges: [0, 50, 100, 400]")
+    fitted = PromptRegressor(given, model=FakeLM()).fit(X[:0])
+    assert np.isfinite(fitted.predict(X)).all()
 
 
 def test_shots_show_the_bins_of_the_training_amounts():

@@ -133,7 +133,7 @@ def test_a_name_that_the_locale_cannot_read_is_written_as_it_came(tmp_path, monk
     Path("p.jinja").write_bytes(Path("网店流失.jinja").read_bytes())
     Path("t.csv").write_text("customer_id\n1\n", encoding="utf-8")
     assert redirected("check", "p.jinja", "t.csv", **ascii_only) == (
-        1, "", "error: p.jinja needs column '留言'; t.csv has no such column\n",
+        1, "", "error: p.jinja needs column '留言'; t.csv has no such column; it has customer_id\n",
     )  # fmt: skip
 
 

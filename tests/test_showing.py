@@ -479,6 +479,11 @@ def test_outcomes_of_a_regression_are_not_held_against_labels():
     write("p.jinja", REGRESSION)
     write("t.csv", LABELLED.replace("slow,1", "slow,12.5"))
     assert "\nt.csv: 3 rows rendered\n" in check(customers="t.csv")[0]
+    for cell in ("$12.50", "1_000", "1e31"):
+        write("t.csv", LABELLED.replace("slow,1", f"slow,{cell}"))
+        assert fault(check, customers="t.csv").startswith(
+            f"t.csv, row 1: column 'left' holds '{cell}'"
+        )
 
 
 # -------------------------------------------------------------------------------------- models

@@ -7,6 +7,8 @@ own bins among it, comes from its own labelled rows.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -26,9 +28,36 @@ from promptpredict.plans import CASCADE, TUNED, ZERO_SHOT, Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, groups_of
 
+_STRATUM = 4  # rows at least over which rows are split and drawn evenly
 LEAST_JOINED = 8  # rows that all members of a stack have not seen, from which it weighs them
 # Approaches to a class that have no twin for amounts.
 _NO_TWIN = ("few-shot-sets", "panel", "fusion-trees", "fusion-mlp", TUNED, CASCADE)
+
+
+def strata_of(bins: Sequence[int], amounts: Floats) -> list[int]:
+    """Return strata (n,) of four rows or more by their first bin; a small bin joins its neighbour.
+
+    Where one is left, the lower and the upper half of the ``amounts``, 0 and 1. Raises DataError for
+    fewer than eight rows.
+    """
+    if len(bins) < 2 * _STRATUM:
+        raise DataError(
+            f"a comparison of amounts needs {2 * _STRATUM} rows or more; there are {len(bins)}"
+        )
+    counts = Counter(bins)
+    firsts: list[int] = []  # bins at which a stratum begins
+    rows = _STRATUM
+    for each in sorted(counts):
+        if rows >= _STRATUM:
+            firsts.append(each)
+            rows = 0
+        rows += counts[each]
+    if rows < _STRATUM:
+        firsts.pop()
+    if len(firsts) == 1:
+        ranks = np.argsort(np.argsort(amounts, kind="stable"))
+        return (ranks >= len(amounts) // 2).astype(int).tolist()  # type: ignore[no-any-return]
+    return [firsts[bisect_right(firsts, each) - 1] for each in bins]
 
 
 class AmountBenchmark(Benchmark):
@@ -48,6 +77,10 @@ class AmountBenchmark(Benchmark):
         self._unusable += [
             f"{name} is left out: it is for labels, not for amounts" for name in left
         ]
+
+    def _strata(self) -> list[str]:
+        places = strata_of([self.labels.index(word) for word in self.y], self.amounts)
+        return [self.labels[at] for at in places]
 
     def draws(self) -> list[Draw]:
         """Return every draw of labelled rows."""

@@ -39,7 +39,9 @@ class OnRecords(BaseEstimator):  # type: ignore[misc]
     def records(self, X: Any) -> list[Record]:
         """Return the records of X, for an approach that has been fitted."""
         check_is_fitted(self)
-        return records_from_frame(checked(self, X, reset=False), self.prompt_file_.roles)
+        X = checked(self, X, reset=False)
+        _check_rows(X)
+        return records_from_frame(X, self.prompt_file_.roles)
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fit on the rows of X (n, columns) with labels or amounts y (n,)."""
@@ -70,6 +72,7 @@ class OnRecords(BaseEstimator):  # type: ignore[misc]
         import pandas as pd
 
         X = checked(self, X, reset=True)
+        _check_rows(X)
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
@@ -148,24 +151,35 @@ class Approach(ClassifierMixin, OnRecords):  # type: ignore[misc]
         return tags
 
 
+def _check_rows(X: Any) -> None:
+    """Raise DataError for a table without rows; its columns alone do where no label is learned from."""
+    if not len(X):
+        raise DataError("X has no rows")
+
+
 def checked(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     """Check the shape and the column names of X; tables keep their types."""
     if isinstance(X, list) and X and isinstance(X[0], dict | Record):
         return X
     if hasattr(X, "columns"):
-        if not len(X):
-            raise DataError("X has no rows")
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X
     return validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite=False)
 
 
 def load_prompt_file(prompt: Prompted, classes: Sequence[Any] | npt.NDArray[Any]) -> PromptFile:
-    """Load a prompt file, or write one that shows every column and asks for the class."""
-    if isinstance(prompt, PromptFile):
-        return prompt
+    """Load a prompt file, or write one that shows every column and asks for the class.
+
+    Raises DataError for one that asks for an amount.
+    """
     if prompt is not None:
-        return PromptFile.load(prompt)
+        found = prompt if isinstance(prompt, PromptFile) else PromptFile.load(prompt)
+        if found.front.bins:
+            raise DataError(
+                f"{found.name} has task: regression, and a class needs task: binary or multiclass; "
+                "possible: the regressor of the same approach"
+            )
+        return found
     words = [quoted(str(value)) for value in classes]
     two = len(words) == 2
     front = [

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from promptpredict.amounts import Floats, many_zeros
 from promptpredict.errors import DataError
 
+LARGEST = 1e30  # of an amount: squares and cubes of it are numbers still
+
 if TYPE_CHECKING:
     from promptpredict.prompt import PromptFile
     from promptpredict.records import Record
@@ -33,16 +35,27 @@ def targets_of(records: Sequence[Record]) -> Floats:
     return np.array([float(str(record.label)) for record in records])
 
 
+def amount_of(text: str) -> float:
+    """Return an amount as a number; DataError for a text that is none, or one of no use."""
+    try:
+        found = np.nan if "_" in text else float(text)  # Python reads 1_000 as a thousand
+    except ValueError:
+        found = np.nan
+    if not np.isfinite(found):
+        raise DataError(f"'{text}', which is not a number")
+    if abs(found) > LARGEST:
+        raise DataError(f"'{text}'; amounts lie between -{LARGEST:g} and {LARGEST:g}")
+    return found
+
+
 def amounts_of(values: Sequence[Any] | npt.NDArray[Any]) -> Floats:
     """Return amounts (n,) as numbers; DataError for the first that is none."""
     found = np.empty(len(values))
     for row, value in enumerate(values):
         try:
-            found[row] = float(str(value))
-        except ValueError:
-            found[row] = np.nan
-        if not np.isfinite(found[row]):
-            raise DataError(f"row {row + 1} of y holds '{value}', which is not a number")
+            found[row] = amount_of(str(value))
+        except DataError as error:
+            raise DataError(f"row {row + 1} of y holds {error}") from None
     return found
 
 

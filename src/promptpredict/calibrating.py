@@ -236,9 +236,11 @@ def _reversed(logprobs: npt.NDArray[Any], y: npt.NDArray[Any], given: Given) -> 
 
 
 def _no_shots(given: Given, shots: Shots | ShotSets | None) -> list[Record]:
-    """Return labelled records that are no shots, drawn at random where there are many."""
+    """Return labelled records that are no shots, where there are many some of every label."""
     rest = shots.others() if shots else given.labelled
-    return drawn(rest, MAX_LABELLED, seed=given.options.seed)
+    file = given.prompt_file
+    keys = [] if file.front.bins else [file.label_of(record.label) for record in rest]
+    return drawn(rest, MAX_LABELLED, seed=given.options.seed, keys=keys)
 
 
 def _enough(y: Sequence[str], labels: Sequence[str]) -> bool:

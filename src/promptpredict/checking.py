@@ -294,6 +294,11 @@ def _check_task(options: ScoreOptions, prompt_file: PromptFile) -> None:
 def _check_alike(prompt_file: PromptFile, others: Sequence[PromptFile]) -> None:
     """Raise DataError where prompt files that are averaged read other labels or other columns."""
     for other in others:
+        if other.front.bins != prompt_file.front.bins:  # an amount is a mean over bins in order
+            raise DataError(
+                f"{prompt_file.name} and {other.name} differ in bins; prompt files that are averaged "
+                "need the same words, in one order, and the same edges"
+            )
         if other.roles != prompt_file.roles or set(other.words) != set(prompt_file.words):
             raise DataError(
                 f"{prompt_file.name} and {other.name} differ in labels, target, id, text or ignore; "

@@ -11,9 +11,8 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from statistics import mean, quantiles
+from statistics import mean
 
 from promptpredict.errors import DataError, nearest_column
 from promptpredict.hindsight import said_afterwards
@@ -172,13 +171,12 @@ def _binary(target: str, counts: Counter[str], *, feeling: bool) -> _Task:
 
 def _regression(target: str, numbers: list[float]) -> _Task:
     words = ["very low", "low", "medium", "high", "very high"]
-    edges = [min(numbers), *quantiles(numbers, n=len(words), method="inclusive"), max(numbers)]
+    from promptpredict.binning import quantile_edges
+
+    edges = ", ".join(map(repr, quantile_edges(numbers, len(words))))
     front = ["task: regression", f"target: {quoted(target)}", "bins:"]
     front.append(f"  words: [{', '.join(words)}]")
-    if all(low < high for low, high in pairwise(edges)):
-        front.append(
-            f"  edges: [{', '.join(f'{edge:.15g}' for edge in edges)}]  # guess: quantiles"
-        )
+    front.append(f"  edges: [{edges}]  # guess: as many amounts in each")
     question = f"How high is the {_title(target)} of this customer: {_or(words)}?"
     return _Task(front, question, f"The {_title(target)} is")
 

@@ -150,7 +150,8 @@ class PromptClassifier(Reader, Approach):
     def _asked(self, rest: Sequence[Record]) -> list[Record]:
         """Return the rows to calibrate on."""
         known = [record for record in rest if record.label is not None]
-        return drawn(known, self.calibration_rows, seed=self.random_state)
+        keys = [self.prompt_file_.label_of(record.label) for record in known]
+        return drawn(known, self.calibration_rows, seed=self.random_state, keys=keys)
 
     # -- cross-fitting ---------------------------------------------------------------------
 

@@ -58,9 +58,10 @@ class Ground:
         self.prompt_file, self.plan = prompt_file, replace(plan, base_rate=rate)
         self.labels, self.positive = list(prompt_file.words), prompt_file.front.positive
         self.y = [prompt_file.label_of(record.label) for record in records]
+        self.strata = self._strata()
         make = partial(
             make_splits,
-            self.y,
+            self.strata,
             folds=plan.folds,
             max_test=plan.max_test if plan.held is None else plan.held,
             seed=plan.split_seed,
@@ -76,7 +77,7 @@ class Ground:
             pairs = zip(records, groups, strict=True)
             records = [replace(record, group=group) for record, group in pairs]
         self.records = records
-        self.splits = [fewer(split, plan, self.y) for split in splits]
+        self.splits = [fewer(split, plan, self.strata) for split in splits]
         # Places of numbers, from all that may train in a fold, whatever the budget, so that every
         # prompt stays the same and is read once. No leak: no label is looked at and no test row.
         self.files = [prompt_file.placed(self._rows(split.train)) for split in self.splits]
@@ -94,7 +95,7 @@ class Ground:
     def draws(self) -> list[Draw]:
         """Return every draw of labelled rows."""
         out = {self._places[row] for row in self.unscored}
-        found = every_draw(self.splits, self.y, self.plan, out)
+        found = every_draw(self.splits, self.strata, self.plan, out)
         self._runs, self._few = runs(
             self.approaches, found, self.y, self.plan, self.most, unfit=self._unfit
         )
@@ -125,9 +126,13 @@ class Ground:
         same = repeated(self.splits, contents, [record.row for record in self.records])
         return [*found, *([same] if same else [])]
 
+    def _strata(self) -> list[str]:
+        """Return that over which rows are split and drawn evenly, (n,): their labels."""
+        return self.y
+
     def _left_out(self) -> list[str]:
         notes = [*self._same, *self._unusable]
-        notes += self.plan.left_out(self.approaches, self.most, len(set(self.y)))
+        notes += self.plan.left_out(self.approaches, self.most, len(set(self.strata)))
         notes += self._few
         notes += [note for file in self.files if (note := unplaced(file))][:1]  # folds are alike
         if self.unscored:

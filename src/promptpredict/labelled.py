@@ -5,8 +5,8 @@ Knows records and prompt files; imports no torch and knows nothing of what the r
 
 from __future__ import annotations
 
-import math
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -138,14 +138,7 @@ def _binned(prompt_file: PromptFile, records: Sequence[Record], table: str) -> P
     from promptpredict.binning import binned, targets_of
 
     for record in records:
-        try:
-            fine = math.isfinite(float(str(record.label)))
-        except ValueError:
-            fine = False
-        if not fine:
-            column = prompt_file.front.target
-            text = f"column '{column}' holds '{record.label}', which is not a number"
-            raise DataError(f"{table_name(table)}, row {record.row}: {text}")
+        amount_in(prompt_file, record, table)
     try:
         return binned(prompt_file, targets_of(records))
     except DataError as error:
@@ -187,14 +180,27 @@ def column_cells(
     return [cells[record.row] for record in records]
 
 
-def drawn(records: Sequence[Record], most: int, *, seed: int | None) -> list[Record]:
+def drawn(
+    records: Sequence[Record], most: int, *, seed: int | None, keys: Sequence[str] = ()
+) -> list[Record]:
     """Return at most so many records, drawn at random and in their order.
 
-    Not the first ones, as a table may be sorted by its outcome, unless ``seed`` is None.
+    Not the first ones, as a table may be sorted by its outcome, unless ``seed`` is None. With the
+    label ``keys`` (n,) of the records, one of each label at least, where there are no more labels
+    than records.
     """
     if len(records) <= most or seed is None:
         return list(records[:most])
-    chosen = random.Random(seed).sample(range(len(records)), most)
+    rng = random.Random(seed)
+    chosen = rng.sample(range(len(records)), most)
+    counts = Counter(keys[index] for index in chosen) if keys else Counter[str]()
+    for rare in sorted(set(keys).difference(counts)):
+        frequent, count = counts.most_common(1)[0]
+        if count == 1:
+            break
+        at = next(at for at in reversed(range(most)) if keys[chosen[at]] == frequent)
+        chosen[at] = rng.choice([index for index, key in enumerate(keys) if key == rare])
+        counts += Counter({rare: 1, frequent: -1})
     return [records[index] for index in sorted(chosen)]
 
 
@@ -204,6 +210,17 @@ def label_of(prompt_file: PromptFile, record: Record, table: str) -> str:
         return prompt_file.label_of(record.label)
     except DataError as error:
         raise DataError(f"{table_name(table)}, row {record.row}: {error}") from None
+
+
+def amount_in(prompt_file: PromptFile, record: Record, table: str) -> float:
+    """Return the amount of a labelled record; the DataError names table and row."""
+    from promptpredict.binning import amount_of
+
+    try:
+        return amount_of(str(record.label))
+    except DataError as error:
+        where = f"{table_name(table)}, row {record.row}: column '{prompt_file.front.target}'"
+        raise DataError(f"{where} holds {error}") from None
 
 
 def label_shares(prompt_file: PromptFile, records: Sequence[Record]) -> dict[str, float] | None:

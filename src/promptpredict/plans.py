@@ -199,7 +199,8 @@ class Plan:
         why = {name: unusable(name, prompt_file, columns) for name in names}
         if not prompt_file.front.panel:
             why["panel"] = f"{prompt_file.name} has no panel"
-        lacking = [label for label in prompt_file.words if label not in labels]
+        bins = prompt_file.front.bins is not None  # of which one may have no amount
+        lacking = [label for label in prompt_file.words if label not in labels and not bins]
         if TUNED in names and find_spec("peft") is None:
             why[TUNED] = "it needs peft; possible: pip install 'promptpredict[tune]'"
         if lacking:

@@ -105,7 +105,8 @@ class Shots:
         return self.select == "nearest"
 
     def _check(self) -> None:
-        lacking = [key for key in self.prompt_file.words if key not in self._keys]
+        bins = self.prompt_file.front.bins is not None  # one may lie between amounts that are tied
+        lacking = [key for key in self.prompt_file.words if key not in self._keys and not bins]
         if self.count > len(self.pool):
             raise DataError(
                 f"{self.count} shots are asked for, and there are {len(self.pool)} labelled records"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from promptpredict import models
 from promptpredict.errors import DataError, ModelError
 from promptpredict.hub import in_hub_cache
-from promptpredict.labelled import ReadingOptions, label_of, read_labelled
+from promptpredict.labelled import ReadingOptions, amount_in, label_of, read_labelled
 from promptpredict.passes import positions_of
 from promptpredict.placing import placed_files
 from promptpredict.plural import counted
@@ -152,8 +152,8 @@ def _check_rows(
         for record in block.records:
             try:
                 prompt_file.render(record)
-                if record.label is not None and prompt_file.front.task != "regression":
-                    label_of(prompt_file, record, customers)
+                if record.label is not None:
+                    _check_label(prompt_file, record, customers)
             except DataError as error:  # it may show a cell
                 raise DataError(reading.private.text(str(error))) from None
             done += 1
@@ -164,6 +164,13 @@ def _check_rows(
     return done, [
         f"{counted(len(rejects), 'row')} would be rejected, the first is row {first.row}: {first.reason}"
     ]
+
+
+def _check_label(prompt_file: PromptFile, record: Record, customers: str) -> None:
+    if prompt_file.front.bins is None:
+        label_of(prompt_file, record, customers)
+    else:
+        amount_in(prompt_file, record, customers)
 
 
 def unused(prompt_file: PromptFile, header: Sequence[str]) -> list[str]:
