@@ -12,7 +12,8 @@ import pytest
 
 from promptpredict.comparing import BenchmarkOptions
 from promptpredict.errors import DataError, PromptPredictError
-from promptpredict.histories import LOOKED_AT, EventOptions, History, with_events
+from promptpredict.eventframes import with_events
+from promptpredict.histories import LOOKED_AT, EventOptions, History
 from promptpredict.labelled import ReadingOptions
 from promptpredict.plans import Plan
 from promptpredict.records import Reading, Roles, read_blocks, read_header

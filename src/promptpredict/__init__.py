@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from promptpredict.cascade import CascadeClassifier
     from promptpredict.errors import DataError, ModelError, PromptError, PromptPredictError
     from promptpredict.estimators import ProbeClassifier, PromptClassifier
-    from promptpredict.histories import with_events
+    from promptpredict.eventframes import with_events
     from promptpredict.panels import PanelClassifier
     from promptpredict.prompt import PromptFile
     from promptpredict.promptregressors import ProbeRegressor, PromptRegressor
@@ -86,7 +86,7 @@ _HOMES = {
     "TextClassifier": "baselines",
     "TextRegressor": "regressors",
     "TunedClassifier": "tuned",
-    "with_events": "histories",
+    "with_events": "eventframes",
 }
 
 

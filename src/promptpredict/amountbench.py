@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,9 @@ class AmountBenchmark(Benchmark):
             f"{name} is left out: it is for labels, not for amounts" for name in left
         ]
 
-    def _strata(self) -> list[str]:
+    @cached_property
+    def strata(self) -> list[str]:
+        """Bins of four rows or more, (n,)."""
         places = strata_of([self.labels.index(word) for word in self.y], self.amounts)
         return [self.labels[at] for at in places]
 

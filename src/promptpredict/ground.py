@@ -58,7 +58,6 @@ class Ground:
         self.prompt_file, self.plan = prompt_file, replace(plan, base_rate=rate)
         self.labels, self.positive = list(prompt_file.words), prompt_file.front.positive
         self.y = [prompt_file.label_of(record.label) for record in records]
-        self.strata = self._strata()
         make = partial(
             make_splits,
             self.strata,
@@ -118,6 +117,11 @@ class Ground:
         return ""
 
     @cached_property
+    def strata(self) -> list[str]:
+        """That over which rows are split and drawn evenly, (n,): their labels."""
+        return self.y
+
+    @cached_property
     def leaks(self) -> list[Flag]:
         """What makes figures look better than they are, in training rows and across the split."""
         train = self.splits[0].train
@@ -125,10 +129,6 @@ class Ground:
         contents = [content(self.prompt_file, record) for record in self.records]
         same = repeated(self.splits, contents, [record.row for record in self.records])
         return [*found, *([same] if same else [])]
-
-    def _strata(self) -> list[str]:
-        """Return that over which rows are split and drawn evenly, (n,): their labels."""
-        return self.y
 
     def _left_out(self) -> list[str]:
         notes = [*self._same, *self._unusable]
