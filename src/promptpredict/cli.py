@@ -159,7 +159,8 @@ def plan(
     promptpredict plan customers.csv --prompt mine.jinja --reorder
 
     Counts the tokens of the first rows, says what their prompts share and which columns none of
-    them shows, and scores some of them for the time and the memory that all will take.
+    them shows, and scores some of them for the time and the memory that all will take, and for
+    how probable the label words are.
     """
     check_shots(train, shots, shot_sets)
     from promptpredict.checking import ScoreOptions
