@@ -31,7 +31,7 @@ from promptpredict.scores import Labels
 from promptpredict.scoring import Choosing, render_records
 from promptpredict.sharing import NOTHING, Beginning
 from promptpredict.showing import unused
-from promptpredict.tables import count_rows, table_name
+from promptpredict.tables import table_name
 
 if TYPE_CHECKING:
     from promptpredict.lm import CausalLM
@@ -283,8 +283,7 @@ def _compared(
 
 def _times(options: ScoreOptions, rows: int) -> float:
     """Return how many times the rows that were looked at stand in the table."""
-    how = {"delimiter": options.delimiter, "encoding": options.encoding}
-    return max(count_rows(options.customers, options.limit, **how) / rows, 1.0)
+    return max(options.count(options.customers, options.limit) / rows, 1.0)
 
 
 def _seconds(found: Forecast, trial: Trial) -> float:

@@ -25,7 +25,7 @@ from promptpredict.records import (
     read_records,
 )
 from promptpredict.redaction import Private, private
-from promptpredict.tables import stamp, table_name
+from promptpredict.tables import count_rows, stamp, table_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,10 @@ class ReadingOptions:
     def reading(self) -> Reading:
         """All of it, as readers take it."""
         return Reading(self.delimiter, self.encoding, self.private, self.history)
+
+    def count(self, table: str, limit: int | None = None) -> int:
+        """Return about how many rows a table has, at most ``limit``: see ``tables.count_rows``."""
+        return count_rows(table, limit, delimiter=self.delimiter, encoding=self.encoding)
 
     @cached_property
     def history(self) -> History | None:

@@ -190,7 +190,7 @@ def bin_values(edges: Sequence[float], y: Floats) -> Floats:
     marks = np.asarray(edges, dtype=np.float64)
     middle = (marks[:-1] + marks[1:]) / 2
     # Edges that begin at 0 do not say that no amount lies below: a refund may.
-    least = min(marks[0], *y) if len(y) else marks[0]
+    least = min(marks[0], y.min()) if len(y) else marks[0]
     scale = Scale.of(y if len(y) else middle, low=0.0 if least >= 0 else -np.inf)
     z, places = scale.fitted(y), np.searchsorted(marks[1:-1], y, side="right")
     return np.array(

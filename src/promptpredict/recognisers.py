@@ -2,8 +2,8 @@ r"""What personal data looks like in text: presidio's recognisers, and patterns 
 
 Knows patterns; knows nothing of records or placeholders. presidio finds telephone numbers, cards
 and IBANs by their checksums and national formats. Its e-mail recogniser looks domains up in a list
-that it would fetch from the network, and takes a day for a cell of one long word: e-mails have patterns
-here, as addresses, names behind a cue ("my name is …", "Dear …") and numbers behind a cue ("order
+that it would fetch from the network, and its pattern takes quadratic time in a long word: e-mails have
+patterns here, as addresses, names behind a cue ("my name is …", "Dear …") and numbers behind a cue ("order
 no. …") have.
 """
 

@@ -22,7 +22,7 @@ from promptpredict.prompt import PromptFile
 from promptpredict.records import Reading, Record, read_blocks, read_header
 from promptpredict.rendered import Prompt
 from promptpredict.shots import Select, Shots
-from promptpredict.tables import count_rows, table_name
+from promptpredict.tables import table_name
 
 if TYPE_CHECKING:
     from promptpredict.encoding import Encoded, Encoder
@@ -111,8 +111,7 @@ def check_file(asked: CheckOptions) -> tuple[str, list[str]]:
         header = read_header(customers, asked.reading)
         prompt_file.check_columns(header, table_name(customers))
         done, rejected = _check_rows(prompt_file, customers, rows, asked.reading)
-        how = {"delimiter": asked.delimiter, "encoding": asked.encoding}
-        more = count_rows(customers, rows + 1, **how) > rows
+        more = asked.count(customers, rows + 1) > rows
         count = counted(done, "row")
         which = f"the first {count}" if more else count
         note = " (--rows renders more)" if more else ""

@@ -232,13 +232,10 @@ class _Run:
         """Score block by block."""
         from promptpredict.blockwise import blocks_of
         from promptpredict.progress import Progress
-        from promptpredict.tables import count_rows
 
         options = self.options
         blocks = blocks_of(self.given)
-        how = {"delimiter": options.delimiter, "encoding": options.encoding}
-        rows = count_rows(options.customers, options.limit, **how)
-        with Progress("scoring", rows) as progress:
+        with Progress("scoring", options.count(options.customers, options.limit)) as progress:
             for block in blocks:
                 if self.ahead:
                     self.ahead.take(block.index)
