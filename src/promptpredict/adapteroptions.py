@@ -56,9 +56,15 @@ EpisodeCount = Annotated[
 Width = Annotated[int, option("N", "Tokens of an episode, at most.", min=64)]
 Own = Annotated[
     float,
-    option("SHARE", "Share of episodes of the given tables; others are synthetic.", callback=share),
+    option(
+        "SHARE",
+        "Share of episodes from the given tables; the others are synthetic.",
+        callback=share,
+    ),
 ]
-OutAdapter = Annotated[Path, option("DIR", "Folder of the adapter; there must be none.", "--out")]
+OutAdapter = Annotated[
+    Path, option("DIR", "Folder of the adapter; it must not exist yet.", "--out")
+]
 
 LORA = ("rank", "alpha", "layers", "learning_rate", "batch")
 TUNED = ("epochs", "balance")  # of labelled records alone

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import typer
 
 from promptpredict import logs, options
 from promptpredict.commands import Commands, check_shots, needs_train, say
+from promptpredict.headings import Command
 from promptpredict.spacing import plain
 from promptpredict.subcommands import check, explain, models_app, prompts_app, render, tune
 
@@ -35,9 +37,10 @@ app = typer.Typer(
 )
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(models_app, name="models")
+command = partial(app.command, cls=Command)
 
 
-@app.command()
+@command()
 def score(
     context: typer.Context,
     customers: options.Customers,
@@ -124,7 +127,7 @@ def score(
         raise typer.Exit(3)
 
 
-@app.command()
+@command()
 def plan(
     context: typer.Context,
     customers: options.Customers,
@@ -151,7 +154,7 @@ def plan(
     as_of: options.AsOf = None,
     seed: options.Seed = 0,
 ) -> None:
-    """Say what score would read, before anything is spent.
+    """Say what score would read and how long it would take.
 
     \b
     promptpredict plan customers.csv --prompt churn-shop
@@ -172,7 +175,7 @@ def plan(
     typer.echo(forecast_table(asked, say, rows=rows, reorder=reorder))
 
 
-@app.command()
+@command()
 def benchmark(
     context: typer.Context,
     labelled: options.LabelledTable,
@@ -245,7 +248,7 @@ def benchmark(
     typer.echo(benchmark_table(asked, say))
 
 
-@app.command()
+@command()
 def wordings(
     context: typer.Context,
     labelled: options.LabelledTable,
@@ -287,13 +290,13 @@ def wordings(
     typer.echo(try_table(WordingsOptions(**context.params), say))
 
 
-app.command()(explain)
-app.command()(tune)
-app.command()(render)
-app.command()(check)
+command()(explain)
+command()(tune)
+command()(render)
+command()(check)
 
 
-@app.command()
+@command()
 def demo(out: options.DemoFolder = Path("promptpredict-demo")) -> None:
     """Try score and benchmark on a synthetic sample.
 

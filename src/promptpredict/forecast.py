@@ -1,4 +1,4 @@
-"""What `score` would read of a table, before anything is spent: tokens, what they share, time, memory.
+"""What `score` would read of a table, before it runs: tokens, what they share, time, memory.
 
 Knows prompts and how they go through a language model; knows nothing of calibration or output.
 The first rows of the table stand for all of it.

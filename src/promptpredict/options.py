@@ -30,8 +30,8 @@ def option(metavar: str, help: str, *names: str, **limits: Any) -> Any:
 Customers = Annotated[str, argument("CUSTOMERS", f"Table of customers ({TABLES}).")]
 CheckedTable = Annotated[str | None, argument("CUSTOMERS", "Table to check it against.")]
 LabelledTable = Annotated[str, argument("LABELLED", f"Table with known outcomes ({TABLES}).")]
-Delimiter = Annotated[str | None, option("CHAR", "Delimiter of CSV; found if not given.")]
-Encoding = Annotated[str | None, option("NAME", "Encoding of text; found if not given.")]
+Delimiter = Annotated[str | None, option("CHAR", "Delimiter of CSV; detected if not given.")]
+Encoding = Annotated[str | None, option("NAME", "Encoding of text; detected if not given.")]
 Prompt = Annotated[
     str, option("FILE", "Prompt file, or the name of a shipped one.", "--prompt", "-p")
 ]
@@ -50,22 +50,22 @@ Folder = Annotated[Path, argument("FOLDER", "Where to.")]
 Target = Annotated[str, option("COLUMN", "Column that holds the outcome.")]
 
 Redact = Annotated[
-    bool, typer.Option("--redact", help="Replace names, e-mails, numbers, addresses in texts.")
+    bool, typer.Option("--redact", help="Replace personal data in texts by placeholders.")
 ]
-SaltFile = Annotated[
-    str | None, option("FILE", "Write ids salted, with the salt that this file holds.")
-]
+SaltFile = Annotated[str | None, option("FILE", "Salt of written ids and of placeholders (HMAC).")]
 
 # Histories
 Events = Annotated[
-    str | None, option("TABLE", "Orders or events of the customers, summed up as columns.")
+    str | None, option("TABLE", "Customers' orders or other events, summarised as columns.")
 ]
-EventsKey = Annotated[str | None, option("COLUMN", "Column with the customer's id, in both.")]
+EventsKey = Annotated[
+    str | None, option("COLUMN", "Column with the customer's id, in both tables.")
+]
 EventsTime = Annotated[str | None, option("COLUMN", "Column with the time of an event.")]
 EventsAmount = Annotated[str | None, option("COLUMN", "Column with what an event brought.")]
 AsOf = Annotated[
     str | None,
-    option("DATE", "Only events before it are known; or a column of the customers with it."),
+    option("DATE", "Cut-off: only events before it count; a date, or a column of the customers."),
 ]
 
 # Rows and columns
@@ -100,7 +100,7 @@ Guard = Annotated[
 ]
 MaxDrift = Annotated[
     float,
-    option("PSI", "Exit with code 3 where scores have moved further since the last run.", min=0),
+    option("PSI", "Exit with code 3 where scores have drifted further since the last run.", min=0),
 ]
 LogJson = Annotated[
     bool,
@@ -113,7 +113,7 @@ LogJson = Annotated[
 ]
 On = Annotated[
     Literal["here", "ray"],
-    option("WHERE", "here, or ray: the cluster of RAY_ADDRESS, else one of this machine."),
+    option("WHERE", "here, or ray: the cluster at RAY_ADDRESS, else one on this machine."),
 ]
 Offline = Annotated[
     bool,
@@ -154,12 +154,15 @@ Reorder = Annotated[
 
 # Labelled records
 Train = Annotated[
-    str | None, option("LABELLED", "Labelled table for shots, calibration and fallback.")
+    str | None, option("LABELLED", "Labelled table, for shots, calibration and the fallback.")
+]
+ShownTrain = Annotated[
+    str | None, option("LABELLED", "Labelled table, for shots and places of numbers.", "--train")
 ]
 Shots = Annotated[int, option("K", "Labelled records in each prompt.", min=0, max=64)]
 ShotSets = Annotated[
     int,
-    option("N", "So many sets of shots, averaged in log space.", "--shot-sets", min=1, max=64),
+    option("N", "Sets of shots, averaged in log space.", "--shot-sets", min=1, max=64),
 ]
 MostShots = Annotated[
     int, option("K", "Most shots of few-shot; 4 are tried too.", "--shots", min=1, max=16)
@@ -170,7 +173,7 @@ Select = Annotated[
 ]
 Fallback = Annotated[
     Literal["none", "embedding"],
-    option("HOW", "For what no language model can score: none or embedding."),
+    option("HOW", "How to score what no language model can: none or embedding."),
 ]
 Seed = Annotated[int, option("N", "Seed of whatever is drawn.", callback=seed)]
 
@@ -183,21 +186,24 @@ BaseRate = Annotated[
 ]
 Threshold = Annotated[
     float | None,
-    option("T", "Probability from which the positive label is predicted.", callback=inside),
+    option("T", "Probability from which on the positive label is predicted.", callback=inside),
 ]
 Calibration = Annotated[str | None, option("FILE", "Calibration that an earlier run saved.")]
 SaveCalibration = Annotated[str | None, option("FILE", "File to save the calibration in.")]
 
 # Comparisons
-Approaches = Annotated[str, option("A,B", "Approaches, by commas.", "--approach")]
+Approaches = Annotated[str, option("A,B", "Approaches, separated by commas.", "--approach")]
 Budgets = Annotated[str, option("N,N", "Label budgets; all is every training row.", "--budget")]
 Seeds = Annotated[int, option("N", "How many training draws.", min=1)]
 MaxTest = Annotated[int, option("N", "Most test rows.", min=4)]
-Folds = Annotated[int | None, option("K", "Cross-validation: every row tests once.", min=2)]
+Folds = Annotated[int | None, option("K", "Cross-validation: every row is tested once.", min=2)]
 GroupColumn = Annotated[
-    str | None, option("COLUMN", "Never both train and test: household, account.", "--group")
+    str | None,
+    option("COLUMN", "What stays on one side of the split: household, account.", "--group"),
 ]
-TimeColumn = Annotated[str | None, option("COLUMN", "The newest rows test.", "--time")]
+TimeColumn = Annotated[
+    str | None, option("COLUMN", "Test on the newest rows by this column.", "--time")
+]
 Prompts = Annotated[
     list[str],
     option("FILE", "Prompt file; several are compared on training rows.", "--prompt", "-p"),
@@ -208,7 +214,7 @@ Models = Annotated[
         "MODEL", "Short name, folder, .gguf file or hub id; several stand side by side.", "--model"
     ),
 ]
-ValueSaved = Annotated[float | None, option("V", "What a customer is worth who is kept.", min=0)]
+ValueSaved = Annotated[float | None, option("V", "What keeping a customer is worth.", min=0)]
 OfferCost = Annotated[float | None, option("C", "What an offer to one customer costs.", min=0)]
 KeptPrompts = Annotated[
     bool, typer.Option("--keep-prompts", help="Write every prompt to FILE.prompts.jsonl.")
@@ -247,6 +253,9 @@ ExplainedRow = Annotated[int | None, option("N", "Explain this row alone, from 1
 ExplainedLimit = Annotated[
     int | None, option("N", "Explain the first N rows; all, if not given.", "--limit", min=1)
 ]
+FittedTrain = Annotated[
+    str | None, option("LABELLED", "Labelled table that the approach is fitted on.", "--train")
+]
 ExplainedApproach = Annotated[
     str, option("NAME", "Approach to explain; all but zero-shot need --train.", "--approach")
 ]
@@ -259,12 +268,13 @@ Label = Annotated[
     option("KEY", "Label to explain: the positive one, or each customer's most probable."),
 ]
 Typical = Annotated[
-    bool, typer.Option("--typical", help="Give a field its typical value, in place of none.")
+    bool,
+    typer.Option("--typical", help="Set a field to its typical value in place of leaving it out."),
 ]
 Actionable = Annotated[list[str] | None, option("A,B", "Fields that may be changed.")]
 Below = Annotated[
     float | None,
-    option("P", "Probability under which a change should bring a customer.", callback=inside),
+    option("P", "Probability that a change should bring a customer under.", callback=inside),
 ]
 OutReasons = Annotated[
     Path | None,

@@ -115,7 +115,7 @@ def render(
     customers: options.Customers,
     prompt: options.Prompt,
     row: options.Row = 1,
-    train: options.Train = None,
+    train: options.ShownTrain = None,
     shots: options.Shots = 0,
     select: options.Select = "balanced",
     model: options.Model = "auto",
@@ -137,7 +137,7 @@ def render(
     \b
     promptpredict render customers.csv --prompt churn-shop --row 3
 
-    Behind it stand the label words with their token ids, as the model is scored on them.
+    After it come the label words with the token ids that are scored.
     """
     check_shots(train, shots)
     from promptpredict.showing import RenderOptions, render_row
@@ -180,7 +180,7 @@ def explain(
     prompt: options.Prompt,
     row: options.ExplainedRow = None,
     limit: options.ExplainedLimit = None,
-    train: options.Train = None,
+    train: options.FittedTrain = None,
     approach: options.ExplainedApproach = "zero-shot",
     shots: options.ExplainedShots = None,
     calibration: options.Calibration = None,
@@ -263,12 +263,12 @@ def tune(
     calibrates the probabilities. 16 records are needed, two of each label.
 
     With --episodes the model learns to read tables instead: in each episode it judges records of one
-    table, each after those before it. Tables are made up, and any that are given are used too. Such an
+    table, each after those before it. Tables are synthetic, and any that are given are used too. Such an
     adapter serves every prompt file, with shots and without.
 
     DIR holds adapter_model.safetensors and adapter_config.json, as peft reads them, and card.json.
-    An interrupted run is gone on with by the same command; until the adapter is whole its folder
-    is DIR.unfinished. Needs the extra tune: pip install 'promptpredict[tune]'.
+    The same command resumes an interrupted run; until the adapter is whole its folder is
+    DIR.unfinished. Needs the extra tune: pip install 'promptpredict[tune]'.
     """
     typer.echo(_tuned(context, context.params))
 
