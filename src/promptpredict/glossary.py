@@ -17,7 +17,7 @@ APPROACHES: Mapping[str, str] = {
     "few-shot-nearest": "few-shot with the labelled customers whose text is nearest",
     "probe": (
         "logistic regression on the model's hidden states (at the answer, and their mean over the "
-        "customer), in which the zero-shot answer counts as two labels"
+        "customer), with the zero-shot answer counted as two labelled rows"
     ),
     "probe-shots": "a probe behind a prompt that shows 4 labelled customers",
     "panel": (
@@ -32,12 +32,12 @@ APPROACHES: Mapping[str, str] = {
     "structured": "the columns alone: logistic regression",
     "structured-trees": "the columns alone: boosted trees",
     "stack": (
-        "what zero-shot, probe, structured, text and embedding said of rows that they had not "
-        "seen, joined by logistic regression"
+        "what zero-shot, probe, structured, structured-trees, text and embedding said of rows that "
+        "they had not seen, joined by logistic regression"
     ),
     "cascade": (
         "embedding for everybody, and probe joined to it for the quarter of customers who are most "
-        "likely to stand in the wrong place"
+        "likely to be misranked"
     ),
     "prior": "the share of each label, for everybody",
     "chosen-with-lm": (
