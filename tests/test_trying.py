@@ -12,6 +12,9 @@ from promptpredict import loading, models, shipped
 from promptpredict.choosing import Choice, Estimate, Labelled
 from promptpredict.cli import app
 from promptpredict.errors import DataError, PromptError
+from promptpredict.ground import Ground
+from promptpredict.labelled import read_labelled
+from promptpredict.plans import Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import read_records
 from promptpredict.saying import Found
@@ -148,8 +151,24 @@ def test_rows_that_a_benchmark_tests_choose_no_wording(lm, tmp_path):
     assert not asked & {f"marker{row}" for row in test}
 
 
-def many(folder, count):
-    rows = [f"c{row},marker{row} late slow,{1 if row % 3 else 0}" for row in range(count)]
+def test_rows_of_a_customer_whom_a_benchmark_tests_choose_no_wording(lm, tmp_path):
+    """It keeps rows of one id on one side, which is another split than that of single rows."""
+    many(tmp_path, 120, ids=40)
+    run(rows=60)
+    asked = {int(prompt.user.split()[0].removeprefix("marker")) for prompt in lm.asked}
+    file = PromptFile.load("mine.jinja")
+    records, _ = read_labelled("labelled.csv", file)
+    (one,) = Ground(records, file, Plan()).splits
+    assert len(asked) == 60
+    assert {row % 40 for row in one.train} & {row % 40 for row in one.test} == set()
+    assert {row % 40 for row in asked} & {row % 40 for row in one.test} == set()
+
+
+def many(folder, count, ids=None):
+    rows = [
+        f"c{row % (ids or count)},marker{row} late slow,{1 if row % 3 else 0}"
+        for row in range(count)
+    ]
     (folder / "labelled.csv").write_text("\n".join(["id,feedback,left", *rows, ""]))
 
 

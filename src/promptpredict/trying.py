@@ -14,6 +14,7 @@ import numpy as np
 from promptpredict import models, shipped
 from promptpredict.choosing import ENSEMBLE, Hits, Outcome, check_hits, choose
 from promptpredict.errors import DataError
+from promptpredict.ground import Ground
 from promptpredict.labelled import (
     ReadingOptions,
     check_task,
@@ -26,7 +27,7 @@ from promptpredict.plans import Plan
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
 from promptpredict.saying import Found
-from promptpredict.splits import Rows, draws, split
+from promptpredict.splits import Rows, draws
 from promptpredict.wordings import SHIPPED, label_keys, load_wordings, try_wordings
 from promptpredict.writing import check_place, writable
 
@@ -107,7 +108,7 @@ def _records(
     records, notes = read_labelled(asked.labelled, prompt_file, asked.reading)
     keys = [prompt_file.label_of(record.label) for record in records]
     # Not those that `benchmark` tests by its defaults, or it would flatter what they chose.
-    pool = _kept_from_tests(keys)
+    pool = _kept_from_tests(records, prompt_file)
     if len(pool) < asked.rows:
         pool = np.arange(len(records))
         notes.append(
@@ -121,11 +122,10 @@ def _records(
     return [records[row] for row in sorted(pool.tolist())], untested, notes
 
 
-def _kept_from_tests(keys: Sequence[str]) -> Rows:
+def _kept_from_tests(records: Sequence[Record], prompt_file: PromptFile) -> Rows:
     """Return the rows that `benchmark` keeps for training, by its defaults; none without a split."""
-    plan = Plan()
     try:
-        return split(keys, max_test=plan.max_test, seed=plan.split_seed)[0]
+        return Ground(records, prompt_file, Plan()).splits[0].train
     except DataError:
         return np.array([], dtype=np.intp)
 
