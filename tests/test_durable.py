@@ -231,6 +231,20 @@ def test_a_model_that_keeps_no_journal_goes_on_block_by_block(tmp_path):
         same(one, other)
 
 
+def test_what_every_night_asks_for_is_read_once_and_what_changes_does_not_pile_up(monkeypatch):
+    ledger, fake = Ledger(), FakeLM()
+    steady, *changing = [
+        [Prompt("Judge.", (), f"late {since}", "The customer feels", 0)] for since in range(201)
+    ]
+    for night in range(200):
+        monkeypatch.setattr("promptpredict.ledger._today", lambda night=night: 700_000 + night)
+        ledger.begin(f"night {night}")
+        Durable(fake, ledger, identity="fake").score(steady + changing[night], LABELS)
+        ledger.finish()
+    assert len(fake.asked) == 1 + 200
+    assert ledger.spent()[0] == 1 + 61  # of today and of the sixty days before
+
+
 def test_what_could_not_be_scored_is_asked_again_and_never_kept():
     ledger = Ledger()
     asked = [*prompts(2), Prompt("Judge.", (), "[unscorable]", "The customer feels", 0)]

@@ -82,6 +82,52 @@ def test_a_ledger_of_another_version_is_read_by_the_names_of_its_columns(path):
     same(ledger.get([key(1)])[key(1)], entry(1))
 
 
+def on_day(monkeypatch, number):
+    monkeypatch.setattr("promptpredict.ledger._today", lambda: 700_000 + number)
+
+
+def test_what_no_run_has_asked_for_in_sixty_days_goes_when_a_run_is_finished(path, monkeypatch):
+    ledger = Ledger(path)
+    keys = [key(number) for number in range(1_200)]  # several questions to SQLite
+    on_day(monkeypatch, 0)
+    ledger.begin("one")
+    ledger.put((each, entry(1)) for each in keys)
+    on_day(monkeypatch, 8)
+    ledger.mark(ledger.get(keys[:700]))
+    ledger.finish()
+    for day, left in [(60, 1_200), (61, 700), (68, 700), (69, 0)]:
+        on_day(monkeypatch, day)
+        ledger.begin(f"of day {day}")
+        ledger.finish()
+        assert [*ledger.get(keys)] == keys[:left]
+
+
+def test_use_is_written_again_after_a_week(path, monkeypatch):
+    ledger = Ledger(path)
+    on_day(monkeypatch, 0)
+    ledger.put([(key(1), entry(1)), (key(2), entry(2))])
+    for day, written in [(0, 0), (7, 0), (8, 1), (9, 0), (15, 0), (16, 1)]:
+        on_day(monkeypatch, day)
+        before = ledger._file.total_changes
+        ledger.mark(ledger.get([key(1), key(3)]))
+        assert ledger._file.total_changes - before == written
+
+
+def test_what_a_file_of_before_holds_is_kept_for_sixty_days_from_now(path, monkeypatch):
+    ledger = Ledger(path)
+    ledger.put([(key(1), entry(1))])
+    ledger.close()
+    with sqlite3.connect(path) as file:
+        file.execute("alter table scores drop column used")
+    on_day(monkeypatch, 0)
+    ledger = Ledger(path)
+    for day, left in [(60, 1), (61, 0)]:
+        on_day(monkeypatch, day)
+        ledger.begin(f"of day {day}")
+        ledger.finish()
+        assert len(ledger.get([key(1)])) == left
+
+
 @pytest.mark.parametrize(
     ("column", "value"), [("logprobs", b"abc"), ("logprobs", 3), ("hidden", b"abcde")]
 )

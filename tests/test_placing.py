@@ -403,7 +403,7 @@ def test_a_run_that_goes_on_ends_with_the_same_bytes(files, tmp_path):
     read = len(files.lm.asked)
     files.lm.score = original
     _, said = score(files, **asked, out="twice.csv")
-    assert "going on with the run that was interrupted (twice.csv.ledger)" in said
+    assert "resuming the run that was interrupted (twice.csv.ledger)" in said
     assert 0 < len(files.lm.asked) - read < count
     assert (tmp_path / "twice.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     before = len(files.lm.asked)

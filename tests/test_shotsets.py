@@ -474,10 +474,10 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(fakes, monkeypatch, toke
         with pytest.raises(KeyboardInterrupt):
             score(fakes, **given, out="parts.csv")
     _, said = score(fakes, **given, out="parts.csv")
-    assert said[0] == "going on with the run that was interrupted (parts.csv.ledger)"
+    assert said[0] == "resuming the run that was interrupted (parts.csv.ledger)"
     assert Path("parts.csv").read_bytes() == Path("whole.csv").read_bytes()
     _, said = score(fakes, **given | {"shot_sets": 2}, out="parts.csv")
-    assert not any(line.startswith("going on") for line in said)
+    assert not any(line.startswith("resuming") for line in said)
 
 
 def test_every_prompt_is_kept_set_by_set(fakes):

@@ -797,7 +797,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(fakes, monkeypa
         score(fakes, out="parts.csv", block_rows=20)
     monkeypatch.setattr(fakes.lm, "score", first)
     summary, said = score(fakes, out="parts.csv", block_rows=20)
-    assert said == ["going on with the run that was interrupted (parts.csv.ledger)"]
+    assert said == ["resuming the run that was interrupted (parts.csv.ledger)"]
     assert len(fakes.lm.asked) <= asked + 60  # nothing twice
     assert Path("parts.csv").read_bytes() == Path("whole.csv").read_bytes()
     assert summary.known == 0
@@ -823,7 +823,7 @@ def test_a_run_is_the_same_where_its_prompts_are(fakes, monkeypatch, changes, go
         with pytest.raises(KeyboardInterrupt):
             score(fakes, restart=True)
     _, said = score(fakes, **changes)
-    assert any(line.startswith("going on with the run") for line in said) == goes_on
+    assert any(line.startswith("resuming the run") for line in said) == goes_on
 
 
 def test_the_next_run_reads_only_what_is_new(fakes):

@@ -100,7 +100,7 @@ def score(
     (one shift for all rows; 200 rows or more); the records that --adapter has held out; those of
     --train that are no shots (8 or more); base_rate in the prompt file; else not at all.
 
-    FILE.ledger keeps what the language model said (no text): the same command goes on after an
+    FILE.ledger keeps what the language model said (no text): the same command resumes after an
     interruption, and a later run reads only the customers whose prompt is new.
     """
     check_shots(train, shots, shot_sets)
@@ -221,7 +221,7 @@ def benchmark(
 
     Writes report.html (open it first), results.json, predictions.parquet and the pictures. The
     language model reads each prompt once; what it read is kept in DIR/ledger.sqlite, and what was
-    trained in DIR/adapters, so that an interrupted run goes on, and a second one with other
+    trained in DIR/adapters, so that an interrupted run resumes, and a second one with other
     approaches or budgets reads only what is new. Approaches: zero-shot, few-shot, few-shot-sets,
     few-shot-random, few-shot-nearest, probe, probe-shots, panel, tuned (slow: trains a model for
     each draw), embedding, text, fusion, fusion-mlp, fusion-trees, structured, structured-trees,

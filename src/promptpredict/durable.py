@@ -1,7 +1,7 @@
 """A language model whose answers outlive the run: what a ledger holds is not read again.
 
 Knows prompts, scores and the ledger; knows nothing of tables or files beside it. A run that is
-gone on with gives the same bytes as one that was not interrupted: which prompts share a batch
+resumed gives the same bytes as one that was not interrupted: which prompts share a batch
 depends on those that no earlier run had answered, whether this one has answered them already or not.
 """
 
@@ -48,6 +48,7 @@ class Durable:
             return self.lm.score([], labels)
         keys = [key_of(self.identity, *each) for each in zip(prompts, every, strict=True)]
         found = self._ledger.get(keys)
+        self._ledger.mark(found)
         places = {key: place for place, key in reversed(list(enumerate(keys)))}  # the first of each
         earlier = {key for key in places if key in found and found[key].run != self._ledger.run}
         new = sorted(place for key, place in places.items() if key not in earlier)

@@ -3,6 +3,7 @@
 Knows keys, arrays and SQLite; knows nothing of prompts or models. A key is a digest of both, so
 the file holds no customer's text. What is put stays, however the run ends. Runs that hold a ledger
 are numbered, so that one that was interrupted can tell what it wrote from what was there before.
+What no run has asked for in 60 days goes, or the file of a nightly run would grow for ever.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from socket import gethostname
 from typing import Any
@@ -28,7 +29,7 @@ _SCHEMA = """
 create table if not exists scores (
     key blob primary key, logprobs blob not null, hidden blob not null, mass real,
     truncated integer not null, fault text, alone real not null, shared real not null,
-    rate real not null, run integer not null default 0
+    rate real not null, run integer not null default 0, used integer not null default 0
 ) without rowid;
 create table if not exists runs (
     number integer primary key, identity text not null, finished integer not null default 0,
@@ -36,12 +37,14 @@ create table if not exists runs (
 );
 create table if not exists holder (place integer primary key, name text not null)
 """
-_NEWER = "alter table scores add column run integer not null default 0"  # of a file without runs
-_COLUMNS = "key, logprobs, hidden, mass, truncated, fault, alone, shared, rate, run"
+# Of a file that is older than the column: what it holds was asked for today, as far as is known.
+_NEWER = "alter table scores add column {} integer not null default {}"
+_COLUMNS = "key, logprobs, hidden, mass, truncated, fault, alone, shared, rate, run, used"
+_KEPT, _MARKED = 60, 7  # days that an entry is kept without use, and until its use is written anew
 # Part of every key. To be raised whenever the same model says something else of the same prompt, by
 # other tokens, masks or context, or where an entry holds something else; 2: the mean of the states.
 _FORMAT = 2
-_AT_ONCE = 500  # keys in one question to SQLite, which takes 999 at least
+_AT_ONCE = 500  # keys in one question to SQLite, which takes 999 values at least
 Array = npt.NDArray[np.float32]
 
 
@@ -50,7 +53,8 @@ class Entry:
     """What is known of one prompt: ``logprobs`` (k,), ``hidden`` (2d,), label mass, fault if any.
 
     ``alone`` and ``shared`` are its tokens by itself and as part of a customer's questions;
-    ``rate`` the seconds a token when it was read; ``run`` the number of the run that put it.
+    ``rate`` the seconds a token when it was read; ``run`` the number of the run that put it, and
+    ``used`` the day on which it was last put or marked.
     """
 
     logprobs: Array
@@ -62,6 +66,7 @@ class Entry:
     shared: float
     rate: float
     run: int = 0
+    used: int = 0
 
 
 def key_of(*parts: object) -> bytes:
@@ -86,8 +91,9 @@ class Ledger:
             self._file.execute("pragma synchronous = normal")
             self._file.executescript(_SCHEMA)
             names = [row[1] for row in self._file.execute("pragma table_info(scores)")]
-            if "run" not in names:
-                self._file.execute(_NEWER)
+            for name, value in (("run", 0), ("used", _today())):
+                if name not in names:
+                    self._file.execute(_NEWER.format(name, value))
 
     @classmethod
     def held(cls, path: Path, *, restart: bool = False) -> Ledger:
@@ -154,6 +160,7 @@ class Ledger:
         """Note that the run at hand is finished, and how many rows fell into which bin.
 
         ``watched`` says what bins can be compared with: those of the same question to the same model.
+        Entries that no run has put or marked in 60 days go.
         """
         counts = json.dumps(sorted((bins or {}).items()))
         with self._to_be("written"):
@@ -161,6 +168,7 @@ class Ledger:
                 "update runs set finished = 1, watched = ?, bins = ? where number = ?",
                 (watched, counts, self.run),
             )
+            self._file.execute("delete from scores where used < ?", (_today() - _KEPT,))
 
     def last_bins(self, watched: str) -> dict[int, int] | None:
         """Return the bins of the last finished run that can be compared; {} where none was finished.
@@ -184,19 +192,27 @@ class Ledger:
         with self._to_be("read"):
             for start in range(0, len(keys), _AT_ONCE):
                 some = keys[start : start + _AT_ONCE]
-                marks = ",".join("?" * len(some))
-                asked = f"select {_COLUMNS} from scores where key in ({marks})"
+                asked = f"select {_COLUMNS} from scores where key in ({_marks(some)})"
                 for key, *row in self._file.execute(asked, some):
                     with suppress(TypeError, ValueError):
                         found[key] = _entry(*row)
         return found
+
+    def mark(self, entries: Mapping[bytes, Entry]) -> None:
+        """Note that entries are in use; of those that were so within a week, nothing is written."""
+        keys = [key for key, entry in entries.items() if entry.used < _today() - _MARKED]
+        with self._to_be("written"):
+            for start in range(0, len(keys), _AT_ONCE):
+                some = keys[start : start + _AT_ONCE]
+                of = f"update scores set used = ? where key in ({_marks(some)})"
+                self._file.execute(of, (_today(), *some))
 
     def put(self, entries: Iterable[tuple[bytes, Entry]]) -> None:
         """Keep entries, all of them or none."""
         with self._to_be("written"), self._file:
             self._file.execute("begin immediate")
             self._file.executemany(
-                f"insert or replace into scores ({_COLUMNS}) values (?,?,?,?,?,?,?,?,?,?)",
+                f"insert or replace into scores ({_COLUMNS}) values (?,?,?,?,?,?,?,?,?,?,?)",
                 _rows(entries, self.run),
             )
 
@@ -227,6 +243,14 @@ class Ledger:
                 f"{self.path}: the ledger cannot be {done} ({error}); possible: another folder, or "
                 "without this file, which holds only what can be computed again"
             ) from None
+
+
+def _today() -> int:
+    return date.today().toordinal()
+
+
+def _marks(keys: Sequence[bytes]) -> str:
+    return ",".join("?" * len(keys))
 
 
 def _entry(
@@ -260,4 +284,5 @@ def _rows(entries: Iterable[tuple[bytes, Entry]], run: int) -> Iterator[tuple[ob
             float(entry.shared),
             float(entry.rate),
             run,
+            _today(),
         )

@@ -264,7 +264,7 @@ class CausalLM:
         return parts
 
     def _shared_prefix(self, beginning: Beginning) -> Prefix:
-        """Return the keys and values of a prefix; the last one is kept, and gone on from."""
+        """Return the keys and values of a prefix; the last one is kept, and extended."""
         prefix = self._prefix.upto(beginning.common(self._prefix.beginning))
         for step in beginning.steps[len(prefix.beginning.steps) :]:
             # How a step is read depends on nothing behind it: another prefix may go on from it.

@@ -102,7 +102,7 @@ class Made:
 def make_adapter(asked: Asked, say: Say = lambda _: None, *, quiet: bool = False) -> Made:
     """Train an adapter and write its folder.
 
-    A run that was killed is gone on with. ``quiet`` shows no progress. Raises DataError for too few
+    A run that was killed is resumed. ``quiet`` shows no progress. Raises DataError for too few
     labelled records, UnscoredError for some that cannot be read.
     """
     train, judges = part(asked)

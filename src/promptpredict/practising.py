@@ -39,7 +39,7 @@ class EpisodesAsked:
 def make_episode_adapter(asked: EpisodesAsked, say: Say = lambda _: None) -> EpisodeCard:
     """Train an adapter on episodes and write its folder; return its card.
 
-    A run that was killed is gone on with.
+    A run that was killed is resumed.
     """
     folder = unfinished(asked.out) / "adapter"
     with held(unfinished(asked.out)):

@@ -33,7 +33,7 @@ class TunedClassifier(Approach):
     be packed and others may use them. ``tuning`` says how the adapter is trained. A share of the rows
     is held out: they say when to stop, and calibrate. 16 rows are needed, two of each label.
     ``keep`` is a folder for adapters: one that was trained there on the same rows in the same way is
-    taken, and one that was cut off is gone on with.
+    taken, and one that was cut off is resumed.
     """
 
     def __init__(

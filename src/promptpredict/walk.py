@@ -157,7 +157,7 @@ class _Run:
         return load_language_model(source, dtype=dtype, device=device, say=self.say)
 
     def _durable(self, lm: LanguageModel, source: Source, ledger: Ledger) -> LanguageModel:
-        """Let the ledger keep what the language model says; say where an earlier run is gone on with."""
+        """Let the ledger keep what the language model says; say where an earlier run is resumed."""
         from promptpredict.calibrating import fingerprints
         from promptpredict.durable import Durable
         from promptpredict.models import here
@@ -174,7 +174,7 @@ class _Run:
         rows = (asked.customers, stamp(asked.customers), asked.limit, read, asked.block_rows)
         whole = repr((rows, own, where))
         if ledger.begin(hashlib.sha256(whole.encode()).hexdigest()):
-            self.say(f"going on with the run that was interrupted ({ledger.path})")
+            self.say(f"resuming the run that was interrupted ({ledger.path})")
         self.watched = f"{own} {where}"
         identity = f"{own['model']} {where}"
         if self.ahead:
