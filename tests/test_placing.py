@@ -327,7 +327,8 @@ def test_reports_and_choices_of_files_show_places_too():
 
 AMOUNTS = SCORED.replace("task:", "numbers: placed\ntask:").replace(', format: ".2f"', "")
 ROWS = [f"c{at},{at * 100 + 0.5},{'angry' if at % 2 else 'happy'}" for at in range(30)]
-TRAIN = [f"t{at},{at * 100 + 50},told {at} {'angry' if at % 2 else 'happy'},{at % 2}" for at in range(30)]  # fmt: skip
+TOLD = [f"t{at},{at * 100 + 50},told {at} {'angry' if at % 2 else 'happy'},{at % 2}" for at in range(60)]  # fmt: skip
+TRAIN = TOLD[:30]
 
 
 @pytest.fixture
@@ -443,7 +444,7 @@ def test_wordings_show_places(files, monkeypatch, unlabelled):
     monkeypatch.setattr(loading, "load_language_model", lambda source, *, say: files.lm)
     write("p.jinja", AMOUNTS.replace("[angry, sad]", "angry"))
     write("try.yaml", TRIED)
-    table("labelled.csv", TRAIN_HEADER, TRAIN * 2)
+    table("labelled.csv", TRAIN_HEADER, TOLD)
     asked = WordingsOptions(labelled="labelled.csv", prompt="p.jinja", tried="try.yaml", rows=10, unlabelled=unlabelled)  # fmt: skip
     try_table(asked)
     assert len(files.lm.asked) >= 20
