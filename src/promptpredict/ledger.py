@@ -192,7 +192,7 @@ class Ledger:
         with self._to_be("read"):
             for start in range(0, len(keys), _AT_ONCE):
                 some = keys[start : start + _AT_ONCE]
-                asked = f"select {_COLUMNS} from scores where key in ({_marks(some)})"
+                asked = f"select {_COLUMNS} from scores where key in ({_blanks(some)})"
                 for key, *row in self._file.execute(asked, some):
                     with suppress(TypeError, ValueError):
                         found[key] = _entry(*row)
@@ -204,7 +204,7 @@ class Ledger:
         with self._to_be("written"):
             for start in range(0, len(keys), _AT_ONCE):
                 some = keys[start : start + _AT_ONCE]
-                of = f"update scores set used = ? where key in ({_marks(some)})"
+                of = f"update scores set used = ? where key in ({_blanks(some)})"
                 self._file.execute(of, (_today(), *some))
 
     def put(self, entries: Iterable[tuple[bytes, Entry]]) -> None:
@@ -249,7 +249,7 @@ def _today() -> int:
     return date.today().toordinal()
 
 
-def _marks(keys: Sequence[bytes]) -> str:
+def _blanks(keys: Sequence[bytes]) -> str:
     return ",".join("?" * len(keys))
 
 
