@@ -9,9 +9,7 @@ import sys
 from contextlib import closing
 from types import SimpleNamespace
 
-import pyarrow as pa
 import pytest
-from pyarrow import parquet
 
 from promptpredict import tables
 from promptpredict.errors import DataError
@@ -29,11 +27,6 @@ def write(name, content):
     content = content.encode() if isinstance(content, str) else content
     with (gzip.open if name.endswith(".gz") else open)(name, "wb") as file:
         file.write(content)
-    return name
-
-
-def write_parquet(name, columns):
-    parquet.write_table(pa.table(columns), name)
     return name
 
 
@@ -86,23 +79,6 @@ def test_standard_input_is_csv_and_can_be_opened_again(monkeypatch):
     tables._stdin.cache_clear()
     assert [cells("-"), cells("-")] == [[["1", "fine"]]] * 2
     tables._stdin.cache_clear()
-
-
-def test_parquet_columns_keep_types_that_python_has():
-    table = {
-        "short": pa.array([29.85, None], pa.float32()),
-        "kind": pa.array(["a", None]).dictionary_encode(),
-        "at": pa.array([1_706_702_700_123_456_789, None], pa.timestamp("ns")),
-    }
-    found = cells(write_parquet("t.parquet", table))
-    assert str(found[0][0]) == "29.85"
-    assert [found[0][1], found[0][2].isoformat()] == ["a", "2024-01-31T12:05:00.123456"]
-    assert [str(found[1][0]), *found[1][1:]] == ["nan", None, None]
-
-
-def test_the_index_that_pandas_leaves_in_parquet_is_no_column():
-    name = write_parquet("t.parquet", {"a": [1], "__index_level_0__": [7]})
-    assert [read(name)[0], cells(name)] == [["a"], [[1]]]
 
 
 def test_reading_csv_and_json_imports_nothing_heavy():
@@ -295,13 +271,15 @@ def test_a_file_that_is_no_table_is_said_to_be_none(name, content, text):
     assert fails(write(name, content)) == text
 
 
-def test_a_parquet_file_without_rows_is_no_table():
-    assert fails(write_parquet("t.parquet", {"a": []})) == "t.parquet has a header and no rows"
-
-
-def test_a_folder_is_no_table(tmp_path):
+def test_a_folder_of_no_parquet_files_is_no_table(tmp_path):
     (tmp_path / "data.csv").mkdir()
-    assert fails("data.csv") == f"data.csv is a folder; a table is one file: {POSSIBLE}"
+    said = (
+        "data.csv is a folder without .parquet files; a table is one file: "
+        f"{POSSIBLE}, or a folder of .parquet files"
+    )
+    assert fails("data.csv") == said
+    write("data.csv/part-0.csv", "a\n1\n")
+    assert fails("data.csv") == said
 
 
 def test_a_missing_file_names_its_neighbour(tmp_path):
@@ -320,38 +298,6 @@ def test_what_is_no_gzip_or_ends_early_is_said():
     assert fails("t.csv.gz") == (
         "t.csv.gz cannot be read: Compressed file ended before the end-of-stream marker was reached"
     )
-
-
-def test_a_damaged_parquet_file_is_said(tmp_path):
-    write_parquet("t.parquet", {"a": list(range(1000))})
-    content = bytearray((tmp_path / "t.parquet").read_bytes())
-    content[4:400] = bytes(396)
-    (tmp_path / "t.parquet").write_bytes(content)
-    assert fails("t.parquet").startswith("t.parquet cannot be read: ")
-
-
-def test_a_parquet_cell_that_cannot_be_read_is_the_fault_of_its_row():
-    """Whatever its column, and however many rows are read at once."""
-    count, year_20001 = 1500, 569_034_205_000_000_000
-    columns = {
-        "id": [str(number) for number in range(count)],
-        "note": pa.array([1] * (count - 1) + [year_20001], pa.timestamp("us")),
-        "text": pa.array([b"fine", b"\xff", *[None] * (count - 2)]).view(pa.string()),
-    }
-    columns["kind"] = columns["text"].dictionary_encode()
-    name = write_parquet("t.parquet", columns)
-    found = faults(name)
-    assert [at for at, fault in enumerate(found) if fault] == [1, count - 1]
-    assert found[-1] == "column 'note' cannot be read (date value out of range)"
-    assert found[1].startswith("column 'text' cannot be read ('utf-8' codec can't decode byte 0xff")
-    rows = cells(name)
-    assert [row[0] for row in rows] == columns["id"]
-    assert [rows[0][2:], rows[1][2:], rows[-1][1]] == [["fine", "fine"], [None, None], None]
-
-
-def test_a_parquet_file_of_an_unknown_time_zone_is_said():
-    write_parquet("t.parquet", {"at": pa.array([1, 2], pa.timestamp("us", "Mars/Olympus"))})
-    assert fails("t.parquet").startswith("t.parquet cannot be read: ")
 
 
 def test_a_truncated_utf16_file_is_said():

@@ -13,7 +13,7 @@ import typer
 
 from promptpredict.optionvalues import device, inside, log_json, rate, seed
 
-TABLES = ".csv, .tsv, .jsonl (each also .gz), .parquet; - is CSV on stdin"
+TABLES = ".csv, .tsv, .jsonl (each also .gz), .parquet, a folder of .parquet; - is CSV on stdin"
 
 
 def argument(metavar: str, help: str) -> Any:

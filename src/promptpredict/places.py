@@ -1,15 +1,30 @@
 """Where a table lies: on this machine, or in a filesystem that pyarrow reaches (s3://, gs://, hdfs://).
 
-Knows paths, URLs and streams; knows nothing of formats.
+Knows paths, URLs, streams and what lies in a folder; knows nothing of formats.
 """
 
 from __future__ import annotations
 
 import gzip
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from promptpredict.errors import DataError
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file with rows of a table, in a filesystem of pyarrow.
+
+    ``name`` is its path below the table's folder, empty where it is the whole table.
+    """
+
+    name: str
+    size: int  # bytes
+    changed: int  # nanoseconds
+    system: Any
+    path: str
 
 
 def is_url(path: str | Path) -> bool:
@@ -41,6 +56,40 @@ def known(path: str | Path) -> tuple[int, int] | None:
     system, place = _found(str(path))
     info = system.get_file_info(place)
     return (info.size, info.mtime_ns or 0) if info.is_file else None
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder at a path."""
+    if not is_url(path):
+        return Path(path).is_dir()
+    from pyarrow import fs
+
+    system, place = _found(str(path))
+    return bool(system.get_file_info(place).type == fs.FileType.Directory)
+
+
+def parts_of(path: str | Path) -> list[Part]:
+    """Return the file at a path, or the files of a folder and its folders, by name.
+
+    Those that begin with ``_`` or ``.``, or lie in such a folder, are left out: they are what the
+    writer keeps for itself, such as ``_SUCCESS``.
+    """
+    from pyarrow import fs
+
+    system, place = _found(str(path)) if is_url(path) else (fs.LocalFileSystem(), str(path))
+    if not is_folder(path):
+        return [_part(system.get_file_info(place), "", system)]
+    inside = system.get_file_info(fs.FileSelector(place, recursive=True))
+    named = {each.path.removeprefix(place).lstrip("/"): each for each in inside if each.is_file}
+    return [
+        _part(named[name], name, system)
+        for name in sorted(named)
+        if not any(each.startswith(("_", ".")) for each in name.split("/"))
+    ]
+
+
+def _part(info: Any, name: str, system: Any) -> Part:
+    return Part(name, info.size or 0, info.mtime_ns or 0, system, info.path)
 
 
 def _found(url: str) -> tuple[Any, str]:

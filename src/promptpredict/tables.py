@@ -20,10 +20,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from promptpredict import parquetrows
 from promptpredict.charset import encoding_of, known_encoding
 from promptpredict.csvrows import RawRow, check_delimiter, find_delimiter, read_rows
 from promptpredict.errors import DataError, nearest
-from promptpredict.places import is_url, known, opened
+from promptpredict.places import is_folder, known, opened, parts_of
 
 FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet")
 
@@ -39,7 +40,6 @@ _NOT_TEXT = {
     b"<": "HTML or XML",
 }
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
-_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,9 @@ def open_table(
     with ExitStack() as stack:
         with _readable(name):
             ending = _ending(name)
-            if ending == ".parquet":
-                return _parquet(name)
+            if ending == parquetrows.ENDING:
+                columns, rows = parquetrows.columns_and_rows(name, parts_of(name))
+                return _table(name, columns, rows, rows.close)
             stream = stack.enter_context(opened(name, packed=ending.endswith(".gz")))
         table = _text(name, stream, ending.removesuffix(".gz"), delimiter, encoding)
         stack.pop_all()  # the table closes it from here on
@@ -110,8 +111,9 @@ def _readable(name: str) -> Iterator[None]:
 
 def _ending(name: str) -> str:
     path = Path(name)
-    if not is_url(name) and path.is_dir():
-        raise DataError(f"{path} is a folder; a table is one file: {', '.join(FORMATS)}")
+    if is_folder(name):
+        _check_parts(name, [part.name for part in parts_of(name)])
+        return parquetrows.ENDING
     if not (known(name) or path.exists()):
         beside = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"there is no file {name}{nearest(path.name, beside)}")
@@ -119,6 +121,21 @@ def _ending(name: str) -> str:
         if path.name.lower().endswith(ending):
             return ending
     raise DataError(f"{name} is not named as a table; possible: {', '.join(FORMATS)}")
+
+
+def _check_parts(name: str, files: Sequence[str]) -> None:
+    """Raise DataError unless all files of a folder are Parquet: whatever lies there is its rows."""
+    other = [file for file in files if not file.lower().endswith(parquetrows.ENDING)]
+    if len(other) == len(files):
+        raise DataError(
+            f"{name} is a folder without {parquetrows.ENDING} files; a table is one file: "
+            f"{', '.join(FORMATS)}, or a folder of {parquetrows.ENDING} files"
+        )
+    if other:
+        raise DataError(
+            f"{name} is a folder of {parquetrows.ENDING} files that holds {other[0]} as well; "
+            "possible: only files that are parts of the table"
+        )
 
 
 def _table(
@@ -251,75 +268,13 @@ def new_key(found: Mapping[str, Any], columns: Mapping[str, object]) -> str:
     return ""
 
 
-# ------------------------------------------------------------------------------------ Parquet
-
-
-def _parquet(name: str) -> Table:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        file = parquet.ParquetFile(opened(name) if is_url(name) else name)
-    except pa.ArrowException as error:
-        raise DataError(f"{name} is not a Parquet file: {error}") from None
-    # pandas writes the index of a filtered table as a column of this name; it is no data.
-    columns = [column for column in file.schema_arrow.names if not _PANDAS_INDEX.fullmatch(column)]
-    return _table(name, columns, _parquet_rows(name, file, columns), file.close)
-
-
-def _parquet_rows(name: str, file: Any, columns: Sequence[str]) -> Iterator[RawRow]:
-    import pyarrow as pa
-
-    try:
-        for batch in file.iter_batches(batch_size=1024, columns=columns):
-            faults: dict[int, str] = {}
-            cells = [_cells(column, batch.column(column), faults) for column in columns]
-            for at, row in enumerate(zip(*cells, strict=True)):
-                yield RawRow("", row, faults.get(at, ""), whole=at in faults)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{name} cannot be read: {' '.join(str(error).split())}") from None
-
-
-def _cells(column: str, found: Any, faults: dict[int, str]) -> Iterable[Any]:
-    """Return Python values of an Arrow array, float32 as numpy's: its own would grow digits.
-
-    A cell that Python cannot hold is None, and its row is put among ``faults``.
-    """
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(found.type):
-        found = found.dictionary_decode()
-    kind = found.type
-    if pa.types.is_float32(kind) or pa.types.is_float16(kind):
-        return found.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
-    if pa.types.is_timestamp(kind) and kind.unit == "ns":
-        # Python has no nanoseconds, and pyarrow would import pandas for them
-        found = found.cast(pa.timestamp("us", kind.tz), safe=False)
-    try:
-        return found.to_pylist()  # type: ignore[no-any-return]
-    except (OverflowError, ValueError):  # a year past 9999, bytes that are no text
-        return _one_by_one(column, found, faults)
-
-
-def _one_by_one(column: str, found: Any, faults: dict[int, str]) -> list[Any]:
-    import pyarrow as pa
-
-    cells: list[Any] = []
-    for at, cell in enumerate(found):
-        try:
-            cells.append(cell.as_py())
-        except pa.ArrowException:  # some are ValueErrors: the file's fault, not the cell's
-            raise
-        except (OverflowError, ValueError) as error:
-            cells.append(None)
-            faults.setdefault(at, f"column '{column}' cannot be read ({error})")
-    return cells
-
-
 def stamp(path: str | Path) -> str:
     """Return what tells a table from its later versions: size and time; of stdin, a digest."""
     if str(path) == "-":
         return hashlib.sha256(_stdin()).hexdigest()
+    if is_folder(path):
+        found = [(part.name, part.size, part.changed) for part in parts_of(path)]
+        return hashlib.sha256(repr(found).encode()).hexdigest()
     size, changed = known(path) or (0, 0)
     return f"{size} {changed}"
 
@@ -337,10 +292,8 @@ def count_rows(
     as many as those do. Raises DataError as ``open_table`` does.
     """
     most = sys.maxsize if limit is None else limit
-    if str(path).lower().endswith(".parquet"):
-        from pyarrow import parquet
-
-        return min(int(parquet.ParquetFile(opened(path)).metadata.num_rows), most)
+    if str(path) != "-" and _ending(str(path)) == parquetrows.ENDING:
+        return min(parquetrows.count_rows(str(path), parts_of(path)), most)
     with closing(open_table(path, delimiter=delimiter, encoding=encoding)) as table:
         first = [_breaks(row) for row in islice(table.rows, min(_COUNTED, most))]
     if len(first) < _COUNTED:
