@@ -473,6 +473,19 @@ def test_a_file_is_the_same_however_its_path_is_typed(tmp_path, monkeypatch):
     assert PromptFile.load("mine.jinja").fingerprint != own
 
 
+def test_what_no_prompt_shows_makes_no_other_file():
+    """A calibration and an adapter of before are as good with another base rate."""
+    changed = DESIGN.replace("base_rate: 0.12", "base_rate: 0.2").replace(
+        "---\n", "---\nversion: 2\n", 1
+    )
+    own, other, none = (
+        PromptFile.from_text(text, name="p.jinja")
+        for text in (DESIGN, changed, DESIGN.replace("base_rate: 0.12", ""))
+    )
+    assert (own.front.base_rate, other.front.base_rate, none.front.base_rate) == (0.12, 0.2, None)
+    assert own.fingerprint == other.fingerprint == none.fingerprint
+
+
 def test_a_file_must_be_utf_8(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("p.jinja").write_bytes("task: zufällig".encode("latin-1"))

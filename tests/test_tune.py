@@ -376,6 +376,17 @@ def test_labelled_rows_do_not_calibrate_what_was_trained_on_them(tiny_folder):
     assert "--train is not used: the adapter calibrates" in said
 
 
+def test_a_base_rate_that_the_file_got_later_changes_no_adapter(tiny_folder):
+    tune(tiny_folder)
+    score(tiny_folder)
+    before = column("p_1")
+    text = Path("p.jinja").read_text().replace("id: id\n", "id: id\nbase_rate: 0.2\n")
+    Path("p.jinja").write_text(text)
+    _, said = score(tiny_folder)
+    assert "the base_rate of p.jinja is not used: the adapter calibrates" in said
+    assert column("p_1") == before
+
+
 @pytest.mark.parametrize("count", [40, 220])
 def test_the_calibration_of_an_adapter_is_moved_to_a_known_base_rate(tiny_folder, count):
     """By the mean of the run; by Bayes' rule where the run is too small for one."""

@@ -425,6 +425,20 @@ def test_a_saved_calibration_goes_before_a_base_rate_which_is_said(fakes):
         assert (len(save), said) == (2, [])
 
 
+def test_a_saved_calibration_goes_before_another_base_rate_of_the_file_which_is_said(fakes):
+    table("customers.csv", HEADER, many(300)[0])
+    write("p.jinja", PROMPT.replace("id: id\n", "id: id\nbase_rate: 0.1\n"))
+    score(fakes, save_calibration="c.json")
+    before = read()
+    assert score(fakes, calibration="c.json")[1] == []
+    write("p.jinja", PROMPT.replace("id: id\n", "id: id\nbase_rate: 0.3\n"))
+    _, said = score(fakes, calibration="c.json")
+    assert said == ["the base_rate of p.jinja is not used: --calibration was given"]
+    assert read() == before
+    _, said = score(fakes, calibration="c.json", base_rate=0.2)
+    assert said == ["--base-rate is not used: --calibration was given"]
+
+
 def test_where_there_is_no_calibration_none_is_saved_and_that_is_said(fakes):
     _, said = score(fakes, save_calibration="c.json")
     assert said == ["c.json is not written: there is no calibration"]

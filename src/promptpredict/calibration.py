@@ -7,7 +7,7 @@ log space until the last step: float32 log-probabilities of -80 are ordinary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from promptpredict.errors import DataError, nearest
 from promptpredict.plural import counted
+from promptpredict.rates import Rate
 from promptpredict.saved import Saved
 
 MIN_ROWS = 200  # a base-rate shift found on fewer says more about those rows than about the prompt
@@ -94,6 +95,12 @@ class Calibration(Saved):
         scores[:, column] = 0.0
         probabilities[scored] = softmax(scores, axis=1)
         return probabilities
+
+    def is_at(self, rate: Rate) -> bool:
+        """Whether probabilities are moved to this base rate."""
+        if isinstance(rate, Mapping):
+            return self.shares == tuple(rate[label] for label in self.labels)
+        return self.base_rate == rate
 
     def describe(self) -> str:
         """Return one line for the summary of a run."""

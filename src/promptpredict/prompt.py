@@ -27,13 +27,16 @@ from promptpredict.standing import Standing, learned
 from promptpredict.template import PARTS, Blocks
 from promptpredict.values import Value, show, spelling
 
+_APART = ("base_rate", "version")  # keys of the front matter that change no prompt
+
 
 class PromptFile:
     """Wording, labels and columns of one task, ready to render.
 
     ``needed`` are the columns that the effective blocks name, in order of appearance;
-    ``uses_fields`` says whether they show ``customer.fields``; ``fingerprint`` tells the wording
-    from any other, and with it the places of numbers; ``standing`` are these, once learned.
+    ``uses_fields`` says whether they show ``customer.fields``; ``fingerprint`` tells what prompts
+    and labels depend on from any other, the places of numbers with it; ``standing`` are these, once
+    learned.
     """
 
     name: str
@@ -51,8 +54,7 @@ class PromptFile:
         environment = Environment()
         links = load_chain(source, environment, parents)
         self._sources = tuple(link.source for link in links)
-        # Not the places of the values: they name the file as it was typed.
-        texts = "".join(f"{link.source.raw.values!r}\n{link.source.body}" for link in links)
+        texts = "".join(_telling(link.source) for link in links)
         self.fingerprint = self._wording = hashlib.sha256(texts.encode()).hexdigest()[:16]
         raw = reduce(merge, (link.source.raw for link in links))
         self.front = validate(raw, self.name)
@@ -332,3 +334,13 @@ class PromptFile:
             except DataError as error:
                 raise DataError(f"{self.name}, row {row}, column '{column}': {error}") from None
             yield Cell(self.look(column).name or column, column, shown, value)
+
+
+def _telling(source: PromptSource) -> str:
+    """Return what prompts and labels depend on.
+
+    A calibration or an adapter is as good with another base rate, and where the lines stand, or how
+    the path of the file was typed, tells nothing.
+    """
+    values = {key: value for key, value in source.raw.values.items() if key not in _APART}
+    return f"{values!r}\n{source.body.strip()}\n"

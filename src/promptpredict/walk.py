@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from promptpredict.checking import Given, ScoreOptions, check
 from promptpredict.errors import ModelError
@@ -303,7 +303,7 @@ class _Run:
             why = (
                 "--calibration was given" if self.options.calibration else "the adapter calibrates"
             )
-            for option in self._unused():
+            for option in self._unused(found):
                 self.say(f"{option} is not used: {why}")
         if self.options.save_calibration is None:
             return found
@@ -314,10 +314,13 @@ class _Run:
             found.model_copy(update=own).save(self.options.save_calibration)
         return found
 
-    def _unused(self) -> Iterator[str]:
-        """Yield the options that a saved calibration leaves without a use."""
-        options = self.options
+    def _unused(self, found: Calibration | AmountCalibration) -> Iterator[str]:
+        """Yield what a saved calibration leaves without a use."""
+        options, file = self.options, self.given.prompt_file
+        rate = file.front.base_rate  # amounts have none, and a calibration of another kind
         if options.base_rate is not None:
             yield "--base-rate"
+        elif rate is not None and not cast("Calibration", found).is_at(rate):
+            yield f"the base_rate of {file.name}"
         if options.train is not None and self.given.calibrates_alone:
             yield "--train"
