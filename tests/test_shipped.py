@@ -234,6 +234,15 @@ def test_words_are_apart_and_what_is_ignored_has_its_reason(name):
     assert reasons == bool(found.front.ignore)
 
 
+@pytest.mark.parametrize("name", CUSTOMERS)
+def test_labels_are_scored_by_words_that_mean_what_they_say(name):
+    """Letters or numbers that stand for answers would be chosen by their order as well."""
+    for words in PromptFile.load(name).words.values():
+        for word in words:
+            assert len(word) > 1
+            assert word.replace(" ", "").isalpha()
+
+
 def test_every_shipped_file_has_its_page():
     """The page is what a person reads before copying a file: it names each, and no other."""
     page = (folder() / "README.md").read_text(encoding="utf-8")
