@@ -478,6 +478,25 @@ def test_an_output_that_is_one_of_the_inputs(changes, text):
     assert fault(**changes) == f"{text.replace('{here}', place)}; give another file to write"
 
 
+@pytest.mark.parametrize(
+    ("changes", "option"),
+    [
+        ({"out": "t/scores.csv"}, "--out"),
+        ({"out": "scores.csv", "save_calibration": "t/day=1/c.json"}, "--save-calibration"),
+    ],
+)
+def test_an_output_in_the_folder_of_an_input_would_be_a_part_of_it(changes, option):
+    import pandas as pd
+
+    Path("t/day=1").mkdir(parents=True)
+    pd.DataFrame({"id": ["1"], "amount": [1], "feedback": ["x"]}).to_parquet("t/part-0.parquet")
+    assert check(given(customers="t")).notes == []
+    assert fault(customers="t", **changes) == (
+        f"{option} would lie in the folder of the table of customers, t, as a part of it; "
+        "give another folder to write to"
+    )
+
+
 def test_a_shipped_prompt_file_is_not_overwritten_either():
     shipped = shipped_path("churn-shop")
     before = shipped.read_bytes()

@@ -217,7 +217,7 @@ def _left_behind(options: ScoreOptions) -> list[str]:
 
 
 def _check_overwriting(options: ScoreOptions, prompt_file: PromptFile) -> None:
-    """Refuse an output that is one of the files being read."""
+    """Refuse an output that is one of the files being read, or stands among them."""
     read = {
         "the table of customers": options.customers,
         "the table of events": options.events,
@@ -235,6 +235,15 @@ def _check_overwriting(options: ScoreOptions, prompt_file: PromptFile) -> None:
                 raise DataError(
                     f"{option} would overwrite {what}, {name}; give another file to write"
                 )
+            if name is not None and _lies_in(output, Path(name)):
+                raise DataError(
+                    f"{option} would lie in the folder of {what}, {name}, as a part of it; "
+                    "give another folder to write to"
+                )
+
+
+def _lies_in(file: Path, folder: Path) -> bool:
+    return folder.is_dir() and file.resolve().is_relative_to(folder.resolve())
 
 
 def _same_file(one: Path, other: Path) -> bool:
