@@ -281,6 +281,7 @@ def test_a_label_of_several(fakes):
         ({"approach": "prob", "train": "train.csv"}, f"the approach 'prob' is unknown (nearest: 'probe'); possible: {', '.join(EXPLAINED)}"),
         ({"approach": "cascade", "train": "train.csv"}, f"the approach 'cascade' joins others, which can be explained; possible: {', '.join(EXPLAINED)}"),
         ({"approach": "stack", "train": "train.csv"}, f"the approach 'stack' joins others, which can be explained; possible: {', '.join(EXPLAINED)}"),
+        ({"approach": "tuned", "train": "train.csv"}, f"the approach 'tuned' is zero-shot with an adapter, which --adapter names; possible: {', '.join(EXPLAINED)}"),
         ({"approach": "prior", "train": "train.csv"}, f"the approach 'prior' has no reasons; possible: {', '.join(EXPLAINED)}"),
         ({"approach": "probe"}, "probe learns from labelled records; give them with --train"),
         ({"shots": 4}, "zero-shot shows no shots; possible: few-shot, few-shot-sets, few-shot-random, few-shot-nearest, probe-shots"),

@@ -30,6 +30,8 @@ from promptpredict.adapters import CARD, CONFIG, WEIGHTS, Card, Tuning
 from promptpredict.checking import ScoreOptions
 from promptpredict.episodecards import EpisodeTuning
 from promptpredict.errors import DataError, ModelError, PromptError, UnscoredError
+from promptpredict.explaining import ExplainOptions, explain_table
+from promptpredict.plans import WITH_LM
 from promptpredict.tune import TuneOptions, tune_table
 from promptpredict.walk import score_table
 from walked import PROMPT, THREE, column, table, write
@@ -374,6 +376,44 @@ def test_labelled_rows_do_not_calibrate_what_was_trained_on_them(tiny_folder):
     tune(tiny_folder)
     _, said = score(tiny_folder, train="train.csv")
     assert "--train is not used: the adapter calibrates" in said
+
+
+def test_reasons_of_an_adapter_are_those_of_its_scores(tiny_folder):
+    """By the same calibration; and they are not those of the model without it."""
+    tune(tiny_folder)
+    score(tiny_folder)
+    found, said = explained(tiny_folder)
+    assert found["approach"] == "tuned"
+    shown = [each["probability"] for each in found["explanations"]]
+    np.testing.assert_allclose(shown, np.array(column("p_1")[:6], float), atol=1e-5)
+    assert "Probabilities are not calibrated" not in said[-1]
+    again, said = explained(tiny_folder, model="auto", train="train.csv")
+    assert again["explanations"] == found["explanations"]
+    assert "--train is not used: the adapter calibrates" in said
+    plain, _ = explained(tiny_folder, adapter=None)
+    assert plain["approach"] == "zero-shot"
+    assert plain["explanations"] != found["explanations"]
+
+
+def explained(folder, **changes):
+    said = []
+    given = {"customers": "customers.csv", "prompt": "p.jinja", "limit": 6, "out": Path("why")}
+    given |= {"model": str(folder), "adapter": Path("adapter"), "dtype": "float32"}
+    text = explain_table(ExplainOptions(**(given | changes)), said.append)
+    return json.loads(Path("why/explanations.json").read_text()), [*said, text]
+
+
+def test_what_does_not_go_with_an_adapter_is_refused_by_explain(tiny_folder):
+    tune(tiny_folder)
+    assert refused(explained, tiny_folder, approach="probe", train="train.csv") == (
+        "adapter has learned the labels, and probe would learn them anew; possible: zero-shot"
+    )
+    assert refused(explained, tiny_folder, approach="embedding", train="train.csv") == (
+        "--adapter is one of a language model, which embedding has not; possible: "
+        + ", ".join(name for name in WITH_LM if name != "tuned")
+    )
+    write("p.jinja", PROMPT.replace("feel?", "feel now?"))
+    assert "its text was another" in refused(explained, tiny_folder)
 
 
 def test_a_base_rate_that_the_file_got_later_changes_no_adapter(tiny_folder):

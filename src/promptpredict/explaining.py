@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from promptpredict.errors import DataError, PromptError, nearest
 from promptpredict.fitting import (
+    card_of,
     cut_by,
     fitted,
+    has_learned_labels,
     is_calibrated,
     language_model_of,
     learned_from,
@@ -50,6 +52,7 @@ class ExplainOptions(ReadingOptions):
     approach: str = ZERO_SHOT
     shots: int | None = None
     calibration: str | None = None
+    adapter: Path | None = None
     label: str | None = None
     typical: bool = False
     actionable: Sequence[str] = ()
@@ -83,9 +86,10 @@ def explain_table(asked: ExplainOptions, say: Say = lambda _: None) -> str:
     for note in [*warned, *notes, *unplaced, *asked.notes]:
         say(note)
     choices = _choices(asked, prompt_file, known)
+    card = card_of(asked, prompt_file, labelled, records[0], say)
     embedder = Embedder(asked.encoder, device=asked.device)
-    lm, saved = language_model_of(asked, prompt_file, say)
-    learned = learned_from(asked, prompt_file, labelled, say)
+    lm, saved = language_model_of(asked, prompt_file, card, say)
+    learned = learned_from(asked, prompt_file, labelled, saved, say)
     approach = fitted(asked, prompt_file, learned, records, lm, embedder)
     if saved is not None:
         approach.calibration_ = saved  # which zero-shot has
@@ -101,7 +105,7 @@ def explain_table(asked: ExplainOptions, say: Say = lambda _: None) -> str:
         table=table_name(asked.customers),
         prompt=prompt_file.name,
         target=prompt_file.front.target,
-        approach=asked.approach,
+        approach=TUNED if has_learned_labels(card) else asked.approach,
         typical=asked.typical,
         calibrated=is_calibrated(approach, learned),
         **found,
@@ -142,9 +146,14 @@ def _check_approach(asked: ExplainOptions, prompt_file: PromptFile) -> None:
     if asked.approach not in EXPLAINED:
         others = {PRIOR: "has no reasons"}
         others |= dict.fromkeys(BOTH, "joins others, which can be explained")
-        others |= {TUNED: "is trained first, which explain does not do"}
+        others |= {TUNED: "is zero-shot with an adapter, which --adapter names"}
         why = others.get(asked.approach, f"is unknown{nearest(asked.approach, EXPLAINED)}")
         raise DataError(f"the approach '{asked.approach}' {why}; possible: {', '.join(EXPLAINED)}")
+    if asked.adapter is not None and asked.approach not in WITH_LM:
+        raise DataError(
+            f"--adapter is one of a language model, which {asked.approach} has not; "
+            f"possible: {', '.join(name for name in EXPLAINED if name in WITH_LM)}"
+        )
     if asked.approach != ZERO_SHOT and asked.train is None:
         raise DataError(f"{asked.approach} learns from labelled records; give them with --train")
     if asked.shots and asked.approach not in SHOWING:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from promptpredict.errors import DataError
 from promptpredict.labelled import label_of
 from promptpredict.plans import PROBE_SHOTS, WITH_LM, ZERO_SHOT
 from promptpredict.prompt import PromptFile
@@ -17,8 +18,10 @@ from promptpredict.records import Record
 from promptpredict.tables import table_name
 
 if TYPE_CHECKING:
+    from promptpredict.adapters import Card
     from promptpredict.approach import Approach
     from promptpredict.encoders import Embedder
+    from promptpredict.episodecards import EpisodeCard
     from promptpredict.explaining import ExplainOptions
     from promptpredict.rendered import Prompt
     from promptpredict.scores import LanguageModel, Scores
@@ -69,16 +72,53 @@ def cut_by(embedder: Embedder) -> str:
     return f"{cut}: a sentence behind that has no effect of its own" if cut else ""
 
 
+def has_learned_labels(card: Card | EpisodeCard | None) -> bool:
+    """Whether an adapter was trained on the labels that it scores; such a one calibrates itself."""
+    return hasattr(card, "calibration")
+
+
+def card_of(
+    asked: ExplainOptions,
+    prompt_file: PromptFile,
+    labelled: Sequence[Record],
+    record: Record,
+    say: Say,
+) -> Card | EpisodeCard | None:
+    """Return the card of the adapter, of which is said what it is not for; ``record`` is any customer.
+
+    Raises DataError where it does not go with the prompt file or the approach.
+    """
+    if asked.adapter is None:
+        return None
+    from promptpredict.adapters import fitting_card, unfit
+
+    card = fitting_card(asked.adapter, [prompt_file], shots=0)
+    if has_learned_labels(card) and asked.approach != ZERO_SHOT:
+        raise DataError(
+            f"{asked.adapter} has learned the labels, and {asked.approach} would learn them anew; "
+            f"possible: {ZERO_SHOT}"
+        )
+    shown, table = list(filter(prompt_file.shows, record.values)), table_name(str(asked.train))
+    for note in unfit(asked.adapter, card, table, labelled, shown, redacted=asked.redact):
+        say(note)
+    return card
+
+
 def language_model_of(
-    asked: ExplainOptions, prompt_file: PromptFile, say: Say
+    asked: ExplainOptions, prompt_file: PromptFile, card: Card | EpisodeCard | None, say: Say
 ) -> tuple[CutCounter | None, Any]:
-    """Return the language model and the calibration that was saved, as far as they are needed."""
+    """Return the language model, and the calibration that was saved or is the adapter's own."""
     if asked.approach not in WITH_LM:
         return None, None
+    from promptpredict.adapters import check_base, with_adapter
     from promptpredict.loading import choose_device, choose_dtype, load_language_model
     from promptpredict.models import here, pick
 
-    saved, source = None, pick(asked.model, say)
+    saved = getattr(card, "calibration", None)
+    if asked.adapter is None or card is None:
+        source = pick(asked.model, say)
+    else:
+        source = with_adapter(asked.model, asked.adapter, card)
     if asked.calibration:
         from promptpredict.calibrating import load_saved
 
@@ -87,16 +127,25 @@ def language_model_of(
     if choose_dtype(asked.dtype, choose_device(asked.device)[0])[0].itemsize < 4:
         say(ROUNDED)
     lm = load_language_model(source, dtype=asked.dtype, device=asked.device, say=say)
+    if asked.adapter is not None and card is not None:
+        check_base(asked.adapter, card, here(source))  # of a hub's, whose files are here now
     return CutCounter(lm), saved
 
 
 def learned_from(
-    asked: ExplainOptions, prompt_file: PromptFile, labelled: Sequence[Record], say: Say
+    asked: ExplainOptions,
+    prompt_file: PromptFile,
+    labelled: Sequence[Record],
+    saved: Any,
+    say: Say,
 ) -> Sequence[Record]:
     """Return the labelled records that an approach learns from, and say what it cannot learn."""
     found = {prompt_file.label_of(record.label) for record in labelled}
     lacking = [key for key in prompt_file.words if key not in found]
-    if asked.calibration:
+    if saved is not None:
+        placed = prompt_file.standing and prompt_file.standing.columns
+        if labelled and not asked.calibration and not placed:
+            say("--train is not used: the adapter calibrates")
         return []  # numbers are placed among them
     if not labelled or not lacking:
         return labelled

@@ -190,6 +190,7 @@ def explain(
     below: options.Below = None,
     out: options.OutReasons = None,
     model: options.Model = "auto",
+    adapter: options.Adapter = None,
     encoder: options.Encoder = "minilm",
     dtype: options.Dtype = "auto",
     device: options.Device = "auto",
