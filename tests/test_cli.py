@@ -699,7 +699,7 @@ def test_every_option_of_benchmark_arrives(asked):
     values = {
         "events": "orders.csv", "events_key": "who", "events_time": "when", "events_amount": "paid",
         "as_of": "2026-01-01", "encoder": "e", "group": "household", "time": "seen", "delimiter": ";", "encoding": "cp1252",
-        "pooling": "cls", "salt_file": "salt",
+        "pooling": "cls", "salt_file": "salt", "adapter": Path("reader"),
     }  # fmt: skip
     words = [
         word

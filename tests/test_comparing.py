@@ -83,7 +83,7 @@ def loaded(monkeypatch):
         return found[source.name]
 
     def find(name, kind="language model"):
-        return SimpleNamespace(name=name, path=name, fingerprint=f"{name}@1")
+        return SimpleNamespace(name=name, path=name, fingerprint=f"{name}@1", adapter=None)
 
     monkeypatch.setattr("promptpredict.models.find", find)
     monkeypatch.setattr("promptpredict.loading.load_language_model", load)
@@ -714,7 +714,7 @@ def test_a_model_that_is_not_there_is_told_before_another_is_loaded(loaded, monk
     def find(name, asked="language model"):
         if asked == kind and name != "tiny":
             raise ModelError(f"there is no {kind} '{name}'")
-        return SimpleNamespace(name=name, path=name, fingerprint=name)
+        return SimpleNamespace(name=name, path=name, fingerprint=name, adapter=None)
 
     monkeypatch.setattr("promptpredict.models.find", find)
     name = "absent" if kind == "language model" else "minilm"
@@ -724,7 +724,7 @@ def test_a_model_that_is_not_there_is_told_before_another_is_loaded(loaded, monk
 
 
 def test_the_automatic_choice_of_a_model_says_its_reason(loaded, quick, monkeypatch):
-    source = SimpleNamespace(name="smollm2-135m", path="x", fingerprint="1")
+    source = SimpleNamespace(name="smollm2-135m", path="x", fingerprint="1", adapter=None)
     monkeypatch.setattr("promptpredict.models.choose", lambda: (source, "no GPU"))
     said = []
     compare(said.append, models=("auto",), approaches=("zero-shot",), budgets=(0,))

@@ -34,7 +34,7 @@ def pulled(tmp_path, monkeypatch):
     found = []
 
     def find(name, kind="language model"):
-        return SimpleNamespace(name=name, path=Path(name), fingerprint=f"{name}@1")
+        return SimpleNamespace(name=name, path=Path(name), fingerprint=f"{name}@1", adapter=None)
 
     monkeypatch.setattr("promptpredict.models.find", find)
     monkeypatch.setattr("promptpredict.checking.find", find)

@@ -21,7 +21,14 @@ from promptpredict.rates import Rate, checked_rate
 from promptpredict.records import Record, read_header
 from promptpredict.shots import Select
 from promptpredict.tables import table_name
-from promptpredict.writing import Kind, check_output, check_place, own_files, prompts_of
+from promptpredict.writing import (
+    Kind,
+    check_apart,
+    check_output,
+    check_place,
+    own_files,
+    prompts_of,
+)
 
 if TYPE_CHECKING:
     from promptpredict.adapters import Card
@@ -229,25 +236,7 @@ def _check_overwriting(options: ScoreOptions, prompt_file: PromptFile) -> None:
     written = own_files(options.out, prompts=options.keep_prompts)
     if options.save_calibration is not None:
         written["--save-calibration"] = Path(options.save_calibration)
-    for option, output in written.items():
-        for what, name in read.items():
-            if name is not None and _same_file(output, Path(name)):
-                raise DataError(
-                    f"{option} would overwrite {what}, {name}; give another file to write"
-                )
-            if name is not None and _lies_in(output, Path(name)):
-                raise DataError(
-                    f"{option} would lie in the folder of {what}, {name}, as a part of it; "
-                    "give another folder to write to"
-                )
-
-
-def _lies_in(file: Path, folder: Path) -> bool:
-    return folder.is_dir() and file.resolve().is_relative_to(folder.resolve())
-
-
-def _same_file(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and one.samefile(other)
+    check_apart(written, read)
 
 
 def _columns(

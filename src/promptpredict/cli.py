@@ -194,6 +194,7 @@ def benchmark(
     value_saved: options.ValueSaved = None,
     offer_cost: options.OfferCost = None,
     model: options.Models = ["auto"],  # noqa: B006
+    adapter: options.ComparedAdapter = None,
     encoder: options.Encoder = "minilm",
     pooling: options.Pooling = "auto",
     keep_prompts: options.KeepPrompts = False,  # noqa: FBT002

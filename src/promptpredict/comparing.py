@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from promptpredict.beside import card_beside, check_unlearned, language_models
 from promptpredict.errors import DataError
 from promptpredict.labelled import ReadingOptions, column_cells, read_labelled
 from promptpredict.listing import table_text
@@ -23,14 +24,15 @@ from promptpredict.records import Record, groups_of
 from promptpredict.results import About, Attacked, Results, write_results
 from promptpredict.splits import check_split
 from promptpredict.tables import table_name
-from promptpredict.writing import check_folder, make_folder
+from promptpredict.writing import check_folder
 
 if TYPE_CHECKING:
     from promptpredict.benchmark import Benchmark
     from promptpredict.cases import Comparison
+    from promptpredict.episodecards import EpisodeCard
     from promptpredict.memo import Memo
 
-LEDGER, ADAPTERS = "ledger.sqlite", "adapters"
+ADAPTERS = "adapters"
 Say = Callable[[str], object]
 
 
@@ -39,7 +41,7 @@ class BenchmarkOptions(ReadingOptions):
     """What `benchmark` is asked for; the defaults of the plan are the plan's.
 
     Several ``prompts`` are compared on training rows first, and the best is tested. Several
-    ``models`` stand side by side. ``pooling`` is the encoder's. ``group`` and ``time`` are
+    ``models`` stand side by side, and one with and without an ``adapter``. ``pooling`` is the encoder's. ``group`` and ``time`` are
     columns. ``keep_prompts`` shows a customer's own prompt in the report; ``attacks`` writes
     attacks into the texts of some test rows; ``dry_run`` counts prompts and tokens, and stops.
     """
@@ -49,6 +51,7 @@ class BenchmarkOptions(ReadingOptions):
     out: Path
     plan: Plan
     models: Sequence[str] = ("auto",)
+    adapter: Path | None = None
     encoder: str = "minilm"
     pooling: Pooling = "auto"
     group: str | None = None
@@ -70,8 +73,9 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
     """
     check_folder(asked.out)
     asked.plan.check()
+    card = _card(asked)
     files = [_checked(prompt, asked, say) for prompt in asked.prompts]
-    tables = _same_rows([_read(file, asked, say) for file in files], files)
+    tables = _tables(files, asked, card, say)
     if files[0].front.bins is None:
         check_split([files[0].label_of(record.label) for record in tables[0]])
     begun, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
@@ -82,7 +86,7 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
     if asked.attacks:
         check_attacks(files, asked.plan)
     warned = _warn_of(asked, plans, say)
-    memos = _models(asked, say)
+    memos = language_models(asked, card, say)
     every: list[Memo | None] = [*memos] or [None]
     if asked.dry_run:
         lines = [_expected(plan.with_model(memo)) for plan in plans for memo in every]
@@ -133,6 +137,19 @@ def _read(file: PromptFile, asked: BenchmarkOptions, say: Say) -> list[Record]:
     for note in notes:
         say(note)
     return records
+
+
+def _card(asked: BenchmarkOptions) -> EpisodeCard | None:
+    return card_beside(asked.adapter, asked.models, asked.plan) if asked.adapter else None
+
+
+def _tables(
+    files: Sequence[PromptFile], asked: BenchmarkOptions, card: EpisodeCard | None, say: Say
+) -> list[list[Record]]:
+    tables = [_read(file, asked, say) for file in files]
+    if card and asked.adapter:
+        check_unlearned(asked.adapter, card, table_name(asked.labelled), tables[0])
+    return _same_rows(tables, files)
 
 
 def _same_rows(tables: Sequence[list[Record]], files: Sequence[PromptFile]) -> list[list[Record]]:
@@ -207,40 +224,6 @@ def _check_several(plans: Sequence[Benchmark]) -> None:
                 f"{first.prompt_file.name} and {plan.prompt_file.name} name other ids, by which rows "
                 "of one customer are kept together; possible: the same id, --group"
             )
-
-
-def _models(asked: BenchmarkOptions, say: Say) -> list[Memo]:
-    """Return the language models, each behind its memo, where an approach needs them."""
-    from promptpredict.models import find, here, pick
-
-    if asked.plan.needs_encoder:
-        source = find(asked.encoder, "sentence encoder")
-        if asked.pooling != "auto":  # torch only where it is needed to find that out
-            from promptpredict.loading import check_encoder
-
-            check_encoder(source, asked.pooling)
-    if not asked.plan.needs_lm:
-        return []
-    sources = [pick(model, say) for model in asked.models]
-    names = [source.name for source in sources]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise DataError(f"two models are called '{twice}'; possible: models of different names")
-    from promptpredict.ledger import Ledger
-    from promptpredict.loading import load_language_model  # torch: only where all else is well
-    from promptpredict.memo import Memo
-
-    ledger = None
-    if not asked.dry_run:
-        make_folder(asked.out)
-    if not asked.dry_run or (asked.out / LEDGER).is_file():
-        ledger = Ledger(asked.out / LEDGER)
-    memos = []
-    for source in sources:
-        lm = load_language_model(source, say=say)
-        # Known by its files, or the next run would not know again what this one has read.
-        identity = f"{here(source).fingerprint} {lm.model.dtype}"
-        memos.append(Memo(lm, identity=identity, ledger=ledger))
-    return memos
 
 
 # -- the run -----------------------------------------------------------------------------------

@@ -90,9 +90,7 @@ def explain_table(asked: ExplainOptions, say: Say = lambda _: None) -> str:
     embedder = Embedder(asked.encoder, device=asked.device)
     lm, saved = language_model_of(asked, prompt_file, card, say)
     learned = learned_from(asked, prompt_file, labelled, saved, say)
-    approach = fitted(asked, prompt_file, learned, records, lm, embedder)
-    if saved is not None:
-        approach.calibration_ = saved  # which zero-shot has
+    approach = fitted(asked, prompt_file, learned, records, lm, embedder, saved)
     found = _found(asked, approach, records, known, choices, rejects)
     for cut in filter(None, (lm.describe() if lm else "", cut_by(embedder))):
         say(cut)

@@ -164,8 +164,12 @@ def fitted(
     records: Sequence[Record],
     lm: CutCounter | None,
     embedder: Embedder,
+    saved: Any,
 ) -> Approach:
-    """Return the approach, fitted on the labelled records, or without any on none."""
+    """Return the approach, fitted on the labelled records, or without any on none.
+
+    A calibration that was ``saved`` takes the place of its own.
+    """
     import numpy as np
 
     from promptpredict.cases import Draw
@@ -191,6 +195,8 @@ def fitted(
         with warnings.catch_warnings():  # numbers have been placed, or that was said
             warnings.simplefilter("ignore", UserWarning)
             approach.fit(list(records[:1]), None)
+    if saved is not None:
+        approach.calibration_ = saved  # which zero-shot has
     if lm is not None:
         lm.begin()  # what it read so far is not what is explained
     return approach

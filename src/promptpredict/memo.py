@@ -34,11 +34,16 @@ class Memo:
     """
 
     def __init__(
-        self, lm: LanguageModel, *, identity: str = "", ledger: Ledger | None = None
+        self,
+        lm: LanguageModel,
+        *,
+        name: str = "",
+        identity: str = "",
+        ledger: Ledger | None = None,
     ) -> None:
         """Wrap a language model; what the ledger holds is known."""
         self.lm = lm
-        self.name = lm.name
+        self.name = name or lm.name
         self.identity = identity or lm.name
         self.cost = self.tokens = self.waited = 0.0
         self.passes = self.tokens_read = 0

@@ -133,6 +133,10 @@ Pooling = Annotated[
 Adapter = Annotated[
     Path | None, option("DIR", "Adapter of the language model, which promptpredict tune wrote.")
 ]
+ComparedAdapter = Annotated[
+    Path | None,
+    option("DIR", "Adapter of tune --episodes: the language model with it, beside that without."),
+]
 EmbeddedName = Annotated[str, argument("NAME", "smollm2-135m or minilm.")]
 Into = Annotated[
     Literal["cache", "environment"],
@@ -294,7 +298,7 @@ PLANNED = (
     "seeds", "max_test", "folds", "shots", "select", "base_rate", "value_saved", "offer_cost"
 )  # fmt: skip
 COMPARED = (
-    "labelled", "out", "encoder", "pooling", "group", "time", "keep_prompts", "attacks", "dry_run",
+    "labelled", "out", "adapter", "encoder", "pooling", "group", "time", "keep_prompts", "attacks", "dry_run",
     "delimiter", "encoding", "redact", "salt_file", "events", "events_key", "events_time", "events_amount", "as_of",
 )  # fmt: skip
 LOOKED = ("rows", "reorder")  # of plan's options, those that score does not have

@@ -107,6 +107,30 @@ def own_files(out: str, *, prompts: bool) -> dict[str, Path]:
     }
 
 
+def check_apart(written: Mapping[str, Path], read: Mapping[str, str | Path | None]) -> None:
+    """Raise DataError where a file to write is one that is read, or would stand among the parts of one."""
+    for option, output in written.items():
+        for what, name in read.items():
+            if name is not None and _same_file(output, Path(name)):
+                raise DataError(
+                    f"{option} would overwrite {what}, {name}; give another file to write"
+                )
+            if name is not None and _lies_in(output, Path(name)):
+                raise DataError(
+                    f"{option} would lie in the folder of {what}, {name}, as a part of it; "
+                    "give another folder to write to"
+                )
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
+
+
+def _lies_in(file: Path, folder: Path) -> bool:
+    # os: a name that no folder can have is none, and is said where it is read
+    return os.path.isdir(folder) and file.resolve().is_relative_to(folder.resolve())
+
+
 def clear_drafts(out: str) -> None:
     """Remove what a killed run left of an output and its rejects."""
     for path in (Path(out).resolve(), rejects_of(out).resolve(), prompts_of(out).resolve()):
