@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from conftest import build_model
+from promptpredict import adapters, loading
 from promptpredict import forecast as forecasts
-from promptpredict import loading, models
 from promptpredict.checking import ScoreOptions, check
 from promptpredict.errors import DataError, PromptError
 from promptpredict.forecast import forecast, forecast_table
@@ -58,7 +58,7 @@ def lm(tmp_path, monkeypatch, tokenizers):
     labelled = [f"{row(at)},{at % 2}" for at in range(40, 52)]
     Path("labelled.csv").write_text("\n".join(["id,amount,plan,feedback,left", *labelled, ""]))
     lm = CausalLM(build_model(), tokenizers["chatml"], name="tiny")
-    monkeypatch.setattr(models, "pick", lambda name, say: name)
+    monkeypatch.setattr(adapters, "pick", lambda name, say: name)
     monkeypatch.setattr(loading, "load_language_model", lambda *_, **__: lm)
     monkeypatch.setattr(forecasts, "_peak", lambda lm: 1.25e9)
     return lm

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from promptpredict.checking import ScoreOptions
 from promptpredict.episodecards import EpisodeTuning
 from promptpredict.errors import DataError, ModelError, PromptError, UnscoredError
 from promptpredict.explaining import ExplainOptions, explain_table
+from promptpredict.forecast import forecast_table
 from promptpredict.plans import WITH_LM
 from promptpredict.tune import TuneOptions, tune_table
 from promptpredict.walk import score_table
@@ -393,6 +395,27 @@ def test_reasons_of_an_adapter_are_those_of_its_scores(tiny_folder):
     plain, _ = explained(tiny_folder, adapter=None)
     assert plain["approach"] == "zero-shot"
     assert plain["explanations"] != found["explanations"]
+
+
+def test_a_plan_is_made_with_the_adapter(tiny_folder):
+    """Which stops no run by its label mass."""
+    tune(tiny_folder)
+    given = {"customers": "customers.csv", "prompt": "p.jinja", "model": str(tiny_folder)}
+    plans = [
+        forecast_table(ScoreOptions(**given, dtype="float32", adapter=adapter), rows=2048)
+        for adapter in (Path("adapter"), None)
+    ]
+    with_adapter, without = (
+        next(line for line in plan.splitlines() if line.startswith("label mass")) for plan in plans
+    )
+    assert "stop" not in with_adapter
+    assert "stop" in without
+    tokens = [re.search(r"^tokens: .*", plan, re.M)[0] for plan in plans]
+    assert tokens[0] == tokens[1]
+    write("p.jinja", PROMPT.replace("feel?", "feel now?"))
+    options = ScoreOptions(**given, adapter=Path("adapter"))
+    with pytest.raises(DataError, match="its text was another"):
+        forecast_table(options, rows=2048)
 
 
 def explained(folder, **changes):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
@@ -247,6 +247,18 @@ def check_base(folder: Path, card: Card | EpisodeCard, source: Source) -> None:
             f"{folder} is an adapter of {card.model}, and the language model is {source.base}; "
             f"possible: --model {card.base}"
         )
+
+
+def find_model(
+    model: str, folder: Path | None, card: Card | EpisodeCard | None, say: Callable[[str], object]
+) -> Source:
+    """Find a language model, with the adapter in ``folder`` if there is one; say an automatic choice.
+
+    Raises ModelError where there is no such model, DataError where the adapter is not one of it.
+    """
+    if folder is None or card is None:
+        return pick(model, say)
+    return with_adapter(model, folder, card)
 
 
 def with_adapter(model: str, folder: Path, card: Card | EpisodeCard) -> Source:

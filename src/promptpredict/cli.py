@@ -137,6 +137,7 @@ def plan(
     shot_sets: options.ShotSets = 1,
     select: options.Select = "balanced",
     model: options.Model = "auto",
+    adapter: options.Adapter = None,
     encoder: options.Encoder = "minilm",
     dtype: options.Dtype = "auto",
     device: options.Device = "auto",

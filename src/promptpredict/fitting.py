@@ -110,15 +110,12 @@ def language_model_of(
     """Return the language model, and the calibration that was saved or is the adapter's own."""
     if asked.approach not in WITH_LM:
         return None, None
-    from promptpredict.adapters import check_base, with_adapter
+    from promptpredict.adapters import check_base, find_model
     from promptpredict.loading import choose_device, choose_dtype, load_language_model
-    from promptpredict.models import here, pick
+    from promptpredict.models import here
 
     saved = getattr(card, "calibration", None)
-    if asked.adapter is None or card is None:
-        source = pick(asked.model, say)
-    else:
-        source = with_adapter(asked.model, asked.adapter, card)
+    source = find_model(asked.model, asked.adapter, card, say)
     if asked.calibration:
         from promptpredict.calibrating import load_saved
 

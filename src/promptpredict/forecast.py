@@ -88,16 +88,16 @@ def forecast_table(
     ``reorder`` adds what columns with few values first would save, and how far they move scores.
     Raises PromptPredictError for whatever is wrong with the files or the model.
     """
+    from promptpredict.adapters import find_model
     from promptpredict.encoders import Embedder
     from promptpredict.loading import load_language_model
-    from promptpredict.models import pick
 
     given = check(options)
     if reorder:
         check_order(given)
     for note in given.notes:
         say(note)
-    source = pick(options.model, say)
+    source = find_model(options.model, options.adapter, given.card, say)
     embedder = Embedder(options.encoder, device=options.device)
     shots = shots_of(given, embedder)  # which may have a fault, before the model loads
     blocks = list(_first_blocks(given, rows))

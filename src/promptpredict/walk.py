@@ -77,17 +77,13 @@ def _ledger(options: ScoreOptions) -> Iterator[Ledger | None]:
 
 def _source(given: Given, say: Say) -> Source | None:
     """Find the language model; None where there is none and the embedding serves instead."""
-    from promptpredict.models import pick
+    from promptpredict.adapters import find_model
 
     options = given.options
     try:
-        if given.card is None or options.adapter is None:
-            return pick(options.model, say)
-        from promptpredict.adapters import with_adapter
-
-        return with_adapter(options.model, options.adapter, given.card)
+        return find_model(options.model, options.adapter, given.card, say)
     except ModelError as error:
-        _do_without(options, error, say)
+        _do_without(given.options, error, say)
         return None
 
 
