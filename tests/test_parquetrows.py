@@ -164,6 +164,9 @@ def test_parts_of_other_columns_are_no_table_before_a_row_is_read():
     assert fails("t") == said + "1.parquet has no column 'text', which 0.parquet has"
     write_parquet("t/1.parquet", {"id": [1], "text": ["ok"], "plan": ["a"]})
     assert fails("t") == said + "1.parquet has a column 'plan', which 0.parquet has not"
+    twice = pa.Table.from_arrays([pa.array([1])] * 3, names=["id", "text", "id"])
+    parquet.write_table(twice, "t/1.parquet")
+    assert fails("t") == said + "1.parquet has more than one column 'id'"
     write_parquet("t/1.parquet", {"id": [1], "text": ["ok"]})
     assert cells("t") == [[1, "ok"]] * 2
     write_parquet("t/day=1/1.parquet", {"id": [1], "text": ["ok"]})
@@ -186,6 +189,17 @@ def test_a_part_that_is_none_and_one_that_is_damaged_are_named():
     content[4:2400] = bytes(2396)
     Path("t/part-2.parquet").write_bytes(content)
     assert fails("t").startswith("t/part-2.parquet cannot be read: ")
+
+
+def test_a_part_that_is_not_there_is_said():
+    """A link that leads nowhere, and one that is taken away while the table is open."""
+    Path(parts(), "part-3.parquet").symlink_to("nowhere.parquet")
+    assert fails("t").startswith("t/part-3.parquet cannot be read: ")
+    Path("t/part-3.parquet").unlink()
+    with closing(open_table("t")) as table:
+        Path("t/part-2.parquet").unlink()
+        with pytest.raises(DataError, match=r"^t/part-2\.parquet cannot be read: "):
+            list(table.rows)
 
 
 def test_a_folder_without_rows_is_no_table():

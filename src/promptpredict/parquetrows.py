@@ -55,6 +55,13 @@ def _opened(name: str, part: Part) -> Any:
         return parquet.ParquetFile(part.path, filesystem=part.system)
     except pa.ArrowException as error:
         raise DataError(f"{_place(name, part)} is not a Parquet file: {error}") from None
+    except OSError as error:
+        raise _unreadable(name, part, error) from None
+
+
+def _unreadable(name: str, part: Part, error: Exception) -> DataError:
+    said = getattr(error, "strerror", None) or " ".join(str(error).split())
+    return DataError(f"{_place(name, part)} cannot be read: {said}")
 
 
 def _place(name: str, part: Part) -> str:
@@ -85,6 +92,8 @@ def _check_same(
         said = f"{part} has no column '{lacking[0]}', which {first} has"
     elif more := [column for column in found if column not in columns]:
         said = f"{part} has a column '{more[0]}', which {first} has not"
+    elif twice := [column for column in found if found.count(column) > 1]:
+        said = f"{part} has more than one column '{twice[0]}'"
     else:
         return
     raise DataError(f"the files of {name} are no parts of one table: {said}")
@@ -100,8 +109,7 @@ def _rows(
             with closing(_opened(name, part)) as file:
                 yield from _of_file(file, part, columns)
         except (pa.ArrowException, OSError) as error:
-            said = " ".join(str(error).split())
-            raise DataError(f"{_place(name, part)} cannot be read: {said}") from None
+            raise _unreadable(name, part, error) from None
 
 
 def _of_file(file: Any, part: Part, columns: Sequence[str]) -> Iterator[RawRow]:

@@ -6,6 +6,7 @@ Knows paths, URLs, streams and what lies in a folder; knows nothing of formats.
 from __future__ import annotations
 
 import gzip
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -79,8 +80,17 @@ def parts_of(path: str | Path) -> list[Part]:
     system, place = _found(str(path)) if is_url(path) else (fs.LocalFileSystem(), str(path))
     if not is_folder(path):
         return [_part(system.get_file_info(place), "", system)]
-    inside = system.get_file_info(fs.FileSelector(place, recursive=True))
-    named = {each.path.removeprefix(place).lstrip("/"): each for each in inside if each.is_file}
+    if is_url(path):
+        inside = system.get_file_info(fs.FileSelector(place, recursive=True))
+    else:
+        # A link that leads nowhere is a part all the same, and pyarrow would leave it out.
+        walk = os.walk(place, followlinks=True)
+        inside = system.get_file_info(
+            [os.path.join(at, each) for at, _, own in walk for each in own]
+        )
+    kinds = fs.FileType.File, fs.FileType.NotFound
+    files = [each for each in inside if each.type in kinds]
+    named = {each.path.removeprefix(place).lstrip("/"): each for each in files}
     return [
         _part(named[name], name, system)
         for name in sorted(named)
