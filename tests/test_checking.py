@@ -439,6 +439,10 @@ def test_an_output_that_is_read_only(monkeypatch, locked, text):
         ({"out": "customers.csv"}, "--out would overwrite the table of customers, customers.csv"),
         ({"out": "./customers.csv"}, "--out would overwrite the table of customers, customers.csv"),
         (
+            {"customers": "file://{here}/customers.csv", "out": "customers.csv"},
+            "--out would overwrite the table of customers, file://{here}/customers.csv",
+        ),
+        (
             {"out": "train.csv", "train": "train.csv"},
             "--out would overwrite the labelled table, train.csv",
         ),
@@ -475,6 +479,10 @@ def test_an_output_that_is_one_of_the_inputs(changes, text):
         write(name, '{"id": "1", "amount": 1, "feedback": "x"}\n')
     write("salt.csv.ledger", "0123456789abcdef")
     place = str(Path().resolve())
+    changes = {
+        name: value.replace("{here}", place) if isinstance(value, str) else value
+        for name, value in changes.items()
+    }
     assert fault(**changes) == f"{text.replace('{here}', place)}; give another file to write"
 
 

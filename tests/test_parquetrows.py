@@ -202,6 +202,31 @@ def test_a_part_that_is_not_there_is_said():
             list(table.rows)
 
 
+def test_a_part_that_changes_while_the_table_is_open_is_said():
+    with closing(open_table(parts())) as table:
+        write_parquet("t/part-2.parquet", {"id": ["e", "d", "x"], "text": ["late", "late", "x"]})
+        with pytest.raises(DataError, match=r"^t/part-2\.parquet has changed since the table"):
+            list(table.rows)
+
+
+def test_a_link_to_a_folder_and_a_delta_table_are_no_parts():
+    """Their rows would be read twice, or those that were deleted again."""
+    Path(parts(), "latest").symlink_to(".")
+    assert fails("t") == "t holds a link to a folder, latest; possible: the folder itself"
+    Path("t/latest").unlink()
+    Path("t/_delta_log").mkdir()
+    Path("t/_delta_log/0.json").write_text("{}")
+    assert fails("t") == (
+        "t is a Delta table, whose files hold deleted rows as well; possible: its rows as they are "
+        "now, written as Parquet"
+    )
+
+
+def test_odd_names_of_folders():
+    write_parquet("./shop:2026/_year=2026/0.parquet", {"id": [1]})
+    assert (read("shop:2026")[0], cells("shop:2026")) == (["id", "_year"], [[1, "2026"]])
+
+
 def test_a_folder_without_rows_is_no_table():
     write_parquet("t/0.parquet", {"a": []})
     write_parquet("t/1.parquet", {"a": []})

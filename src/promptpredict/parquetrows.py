@@ -106,6 +106,10 @@ def _rows(
 
     for part in parts:
         try:
+            if part.has_changed():
+                raise DataError(
+                    f"{_place(name, part)} has changed since the table was opened; possible: once more"
+                )
             with closing(_opened(name, part)) as file:
                 yield from _of_file(file, part, columns)
         except (pa.ArrowException, OSError) as error:

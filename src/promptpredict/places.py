@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import unquote, urlsplit
 
 from promptpredict.errors import DataError
 
@@ -26,6 +27,11 @@ class Part:
     changed: int  # nanoseconds
     system: Any
     path: str
+
+    def has_changed(self) -> bool:
+        """Whether the file that is there now is another than was listed; not of one that is gone."""
+        now = _part(self.system.get_file_info(self.path), self.name, self.system)
+        return bool(now.size or now.changed) and now != self
 
 
 def is_url(path: str | Path) -> bool:
@@ -45,6 +51,12 @@ def opened(path: str | Path, *, packed: bool = False) -> BinaryIO:
     system, place = _found(str(path))
     stream: Any = system.open_input_file(place)
     return gzip.open(stream, "rb") if packed else stream  # type: ignore[no-any-return]
+
+
+def local(path: str | Path) -> Path:
+    """Return the path of a file of this machine that may be named by a URL."""
+    name = str(path)
+    return Path(unquote(urlsplit(name).path) if name.startswith("file:") else name)
 
 
 def known(path: str | Path) -> tuple[int, int] | None:
@@ -73,29 +85,51 @@ def parts_of(path: str | Path) -> list[Part]:
     """Return the file at a path, or the files of a folder and its folders, by name.
 
     Those that begin with ``_`` or ``.``, or lie in such a folder, are left out: they are what the
-    writer keeps for itself, such as ``_SUCCESS``.
+    writer keeps for itself, such as ``_SUCCESS``. Raises DataError for a Delta table.
     """
     from pyarrow import fs
 
-    system, place = _found(str(path)) if is_url(path) else (fs.LocalFileSystem(), str(path))
+    # Absolute, as pyarrow takes a relative name with a colon for a URL.
+    here = (fs.LocalFileSystem(), os.path.abspath(path))
+    system, place = _found(str(path)) if is_url(path) else here
     if not is_folder(path):
         return [_part(system.get_file_info(place), "", system)]
     if is_url(path):
         inside = system.get_file_info(fs.FileSelector(place, recursive=True))
     else:
-        # A link that leads nowhere is a part all the same, and pyarrow would leave it out.
-        walk = os.walk(place, followlinks=True)
-        inside = system.get_file_info(
-            [os.path.join(at, each) for at, _, own in walk for each in own]
-        )
+        inside = system.get_file_info(_inside(str(path), place))
     kinds = fs.FileType.File, fs.FileType.NotFound
     files = [each for each in inside if each.type in kinds]
     named = {each.path.removeprefix(place).lstrip("/"): each for each in files}
-    return [
-        _part(named[name], name, system)
-        for name in sorted(named)
-        if not any(each.startswith(("_", ".")) for each in name.split("/"))
-    ]
+    if any(name.startswith("_delta_log/") for name in named):
+        raise DataError(
+            f"{path} is a Delta table, whose files hold deleted rows as well; possible: its rows as "
+            "they are now, written as Parquet"
+        )
+    return [_part(named[name], name, system) for name in sorted(named) if not _is_hidden(name)]
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a file, or a folder that it lies in, is the writer's own; ``_year=2026`` is a column."""
+    parts = name.split("/")
+    return any(each[:1] == "." or (each[:1] == "_" and "=" not in each) for each in parts)
+
+
+def _inside(path: str, place: str) -> list[str]:
+    """Return the files in a folder, links that lead nowhere too, which pyarrow would leave out.
+
+    Raises DataError for a link to a folder, behind which rows may stand that stand elsewhere as well.
+    """
+    found = []
+    for at, folders, files in os.walk(place):
+        for each in folders:
+            name = os.path.relpath(os.path.join(at, each), place)
+            if os.path.islink(os.path.join(at, each)) and not _is_hidden(name):
+                raise DataError(
+                    f"{path} holds a link to a folder, {name}; possible: the folder itself"
+                )
+        found += [os.path.join(at, each) for each in files]
+    return found
 
 
 def _part(info: Any, name: str, system: Any) -> Part:

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import IO, Any, Literal
 
 from promptpredict.errors import DataError, nearest
+from promptpredict.places import local
 
 Line = Mapping[str, Any]
 Kind = Literal["text", "number", "count", "truth"]
@@ -111,11 +112,11 @@ def check_apart(written: Mapping[str, Path], read: Mapping[str, str | Path | Non
     """Raise DataError where a file to write is one that is read, or would stand among the parts of one."""
     for option, output in written.items():
         for what, name in read.items():
-            if name is not None and _same_file(output, Path(name)):
+            if name is not None and _same_file(output, local(name)):
                 raise DataError(
                     f"{option} would overwrite {what}, {name}; give another file to write"
                 )
-            if name is not None and _lies_in(output, Path(name)):
+            if name is not None and _lies_in(output, local(name)):
                 raise DataError(
                     f"{option} would lie in the folder of {what}, {name}, as a part of it; "
                     "give another folder to write to"
