@@ -19,6 +19,11 @@ from walked import PROMPT, table, write
 QUICK = EpisodeTuning(rank=4, alpha=8, learning_rate=1e-2, batch=2, episodes=6, width=600)
 SAID = ["happy again and again", "late and slow"]
 
+LEARNED = (
+    "reader was trained on episodes of other.csv, and would be tested on what it knows; "
+    "possible: another table, or an adapter that was trained without it"
+)
+
 
 @pytest.fixture(autouse=True)
 def _files(tmp_path, monkeypatch):
@@ -41,11 +46,20 @@ def reader(tiny_folder):
     return Path("reader")
 
 
-def compare(folder, adapter, *, models=None, labelled="labelled.csv", out="results", **plan):
+def compare(
+    folder,
+    adapter,
+    *,
+    models=None,
+    labelled="labelled.csv",
+    out="results",
+    prompts=("p.jinja",),
+    **plan,
+):
     plan = {"approaches": ["zero-shot", "few-shot", "text"], "budgets": (0, 8), "seeds": 2} | plan
     asked = BenchmarkOptions(
         labelled=labelled,
-        prompts=["p.jinja"],
+        prompts=prompts,
         out=Path(out),
         plan=Plan(**plan, shots=2, max_test=20, memory_rows=0),
         models=models or (str(folder),),
@@ -103,10 +117,9 @@ def test_the_model_of_an_adapter_is_known_from_its_card(tiny_folder, reader):
 
 
 def test_what_would_be_unfair_or_unclear_is_refused_before_a_model_is_loaded(tiny_folder, reader):
-    assert fault(tiny_folder, reader, labelled="other.csv") == (
-        "reader was trained on episodes of other.csv, and would be tested on what it knows; "
-        "possible: another table, or an adapter that was trained without it"
-    )
+    write("q.jinja", PROMPT.replace("ignore: [note]", "ignore: [note, amount]"))
+    for prompts in (["p.jinja"], ["q.jinja", "p.jinja"]):
+        assert fault(tiny_folder, reader, labelled="other.csv", prompts=prompts) == LEARNED
     assert fault(tiny_folder, reader, models=("a", "b")).startswith(
         "--adapter goes with one language model, and 2 are given; possible: --model "
     )

@@ -148,7 +148,8 @@ def _tables(
 ) -> list[list[Record]]:
     tables = [_read(file, asked, say) for file in files]
     if card and asked.adapter:
-        check_unlearned(asked.adapter, card, table_name(asked.labelled), tables[0])
+        for table in tables:  # each prompt file reads it in its own way
+            check_unlearned(asked.adapter, card, table_name(asked.labelled), table)
     return _same_rows(tables, files)
 
 

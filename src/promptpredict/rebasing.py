@@ -36,13 +36,13 @@ def at_rate(own: Calibration, rate: Rate) -> Calibration:
     """
     from scipy.special import logit
 
-    after = np.log(shares_of(rate, own.labels, own.positive))
+    known = shares_of(rate, own.labels, own.positive)
+    after = np.log(known)
     if own.shifts:
         shifts = np.array(own.shifts) + after - np.log(own.shares)
-        shares = tuple(np.exp(after).tolist())
-        return own.model_copy(update={"shifts": tuple(shifts.tolist()), "shares": shares})
+        return own.model_copy(update={"shifts": tuple(shifts.tolist()), "shares": tuple(known)})
     assert own.base_rate is not None
     assert own.positive is not None
     place = own.labels.index(own.positive)
     shift = own.shift + float(after[place] - after[1 - place] - logit(own.base_rate))
-    return own.model_copy(update={"shift": shift, "base_rate": float(np.exp(after[place]))})
+    return own.model_copy(update={"shift": shift, "base_rate": known[place]})
