@@ -231,6 +231,12 @@ def test_the_calibration_of_a_score_gives_its_probabilities(fakes):
     shown = re.findall(r"probability (\d\.\d+)", text)
     assert shown == [f"{float(each):.3f}" for each in walked.column("p_1")[:3]]
     assert "not calibrated" not in text
+    for rate, line in (
+        (0.2, []),
+        (0.3, ["the base_rate of p.jinja is not used: --calibration was given"]),
+    ):
+        write("p.jinja", walked.PROMPT.replace("id: id\n", f"id: id\nbase_rate: {rate}\n"))
+        assert run(fakes, limit=3, calibration="c.json") == (text, line)
     write("p.jinja", walked.PROMPT.replace("You judge", "You guess"))
     with pytest.raises(DataError) as caught:
         run(fakes, calibration="c.json")

@@ -16,6 +16,7 @@ from promptpredict.checking import ScoreOptions, check
 from promptpredict.errors import DataError, PromptError
 from promptpredict.forecast import forecast, forecast_table
 from promptpredict.lm import CausalLM
+from promptpredict.models import Source
 from promptpredict.ordering import in_order
 from promptpredict.prompt import PromptFile
 from promptpredict.records import read_blocks
@@ -58,7 +59,7 @@ def lm(tmp_path, monkeypatch, tokenizers):
     labelled = [f"{row(at)},{at % 2}" for at in range(40, 52)]
     Path("labelled.csv").write_text("\n".join(["id,amount,plan,feedback,left", *labelled, ""]))
     lm = CausalLM(build_model(), tokenizers["chatml"], name="tiny")
-    monkeypatch.setattr(adapters, "pick", lambda name, say: name)
+    monkeypatch.setattr(adapters, "pick", lambda name, say: Source(name, None))
     monkeypatch.setattr(loading, "load_language_model", lambda *_, **__: lm)
     monkeypatch.setattr(forecasts, "_peak", lambda lm: 1.25e9)
     return lm
@@ -87,6 +88,14 @@ def alone(lm, prompt_file, records, shots=()):
 def records():
     file = PromptFile.load("mine.jinja")
     return file, [r for block in read_blocks("customers.csv", file.roles) for r in block.records]
+
+
+def test_the_base_of_an_adapter_is_checked_once_the_model_is_here(lm, monkeypatch):
+    """Of a hub's model it is not known before."""
+    asked_of = []
+    monkeypatch.setattr(adapters, "check_loaded", lambda *given: asked_of.append(given))
+    planned(model="some/model")
+    assert asked_of == [(Source("some/model", None), None)]
 
 
 def test_everything_is_said_once(lm):

@@ -152,9 +152,11 @@ def test_folders_named_as_a_value_are_columns():
     ]
 
 
-def test_a_column_of_the_file_goes_before_that_of_its_folder():
-    write_parquet("t/day=01/part.parquet", {"day": [7]})
-    assert (read("t")[0], cells("t")) == (["day"], [[7]])
+def test_a_column_of_the_folder_goes_before_that_of_its_file():
+    """As with Spark: not one in one part and the other in the next."""
+    write_parquet("t/day=01/part.parquet", {"day": [7], "id": [1]})
+    write_parquet("t/day=02/part.parquet", {"id": [2]})
+    assert (read("t")[0], cells("t")) == (["day", "id"], [["01", 1], ["02", 2]])
 
 
 def test_parts_of_other_columns_are_no_table_before_a_row_is_read():

@@ -385,7 +385,8 @@ def test_reasons_of_an_adapter_are_those_of_its_scores(tiny_folder):
     tune(tiny_folder)
     score(tiny_folder)
     found, said = explained(tiny_folder)
-    assert found["approach"] == "tuned"
+    assert (found["approach"], found["adapter"]) == ("tuned", "adapter")
+    assert "· tuned with adapter ·" in Path("why/explanations.html").read_text()
     shown = [each["probability"] for each in found["explanations"]]
     np.testing.assert_allclose(shown, np.array(column("p_1")[:6], float), atol=1e-5)
     assert "Probabilities are not calibrated" not in said[-1]
@@ -393,7 +394,8 @@ def test_reasons_of_an_adapter_are_those_of_its_scores(tiny_folder):
     assert again["explanations"] == found["explanations"]
     assert "--train is not used: the adapter calibrates" in said
     plain, _ = explained(tiny_folder, adapter=None)
-    assert plain["approach"] == "zero-shot"
+    assert (plain["approach"], plain["adapter"]) == ("zero-shot", "")
+    assert "· zero-shot ·" in Path("why/explanations.html").read_text()
     assert plain["explanations"] != found["explanations"]
 
 
@@ -446,8 +448,10 @@ def test_a_base_rate_that_the_file_got_later_changes_no_adapter(tiny_folder):
     text = Path("p.jinja").read_text().replace("id: id\n", "id: id\nbase_rate: 0.2\n")
     Path("p.jinja").write_text(text)
     _, said = score(tiny_folder)
-    assert "the base_rate of p.jinja is not used: the adapter calibrates" in said
+    unused = "the base_rate of p.jinja is not used: the adapter calibrates"
+    assert unused in said
     assert column("p_1") == before
+    assert unused in explained(tiny_folder)[1]
 
 
 @pytest.mark.parametrize("count", [40, 220])

@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field
 from promptpredict.calibration import Calibration
 from promptpredict.episodecards import EpisodeCard, Lora
 from promptpredict.errors import DataError, ModelError
-from promptpredict.models import AUTO, Source, find, pick
+from promptpredict.models import AUTO, Source, find, here, pick
 from promptpredict.plural import counted
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record
@@ -249,12 +249,22 @@ def check_base(folder: Path, card: Card | EpisodeCard, source: Source) -> None:
         )
 
 
+def check_loaded(source: Source, card: Card | EpisodeCard | None) -> None:
+    """Raise DataError where a model that was loaded is not that of its adapter.
+
+    Of a hub's model this is known only once its files are here.
+    """
+    if source.adapter is not None and card is not None:
+        check_base(source.adapter, card, here(source))
+
+
 def find_model(
     model: str, folder: Path | None, card: Card | EpisodeCard | None, say: Callable[[str], object]
 ) -> Source:
     """Find a language model, with the adapter in ``folder`` if there is one; say an automatic choice.
 
-    Raises ModelError where there is no such model, DataError where the adapter is not one of it.
+    Raises ModelError where there is no such model, DataError where the adapter is not one of it, as
+    far as that is known before the model is loaded (``check_loaded``).
     """
     if folder is None or card is None:
         return pick(model, say)

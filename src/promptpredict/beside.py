@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptpredict.adapters import check_base, check_peft, has_learned, read_card, with_adapter
+from promptpredict.adapters import check_loaded, check_peft, has_learned, read_card, with_adapter
 from promptpredict.episodecards import EpisodeCard
 from promptpredict.errors import DataError
 from promptpredict.models import Source
@@ -95,8 +95,7 @@ def language_models(asked: BenchmarkOptions, card: EpisodeCard | None, say: Say)
         lm = load_language_model(source, say=say)
         # Known by its files, or the next run would not know again what this one has read.
         identity = f"{here(source).fingerprint} {lm.model.dtype}"
-        if card and source.adapter:
-            check_base(source.adapter, card, here(source))  # of a hub's, whose files are here now
+        check_loaded(source, card)
         memos.append(Memo(lm, name=_name_of(source), identity=identity, ledger=ledger))
     return memos
 
@@ -122,4 +121,4 @@ def _both(model: str, folder: Path, card: EpisodeCard) -> list[Source]:
 
 def _name_of(source: Source) -> str:
     """Return what a model is called in results, where it may stand beside itself with an adapter."""
-    return f"{source.name}+{source.adapter.name}" if source.adapter else source.name
+    return f"{source.name}+{source.adapter.resolve().name}" if source.adapter else source.name

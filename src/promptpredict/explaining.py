@@ -104,6 +104,7 @@ def explain_table(asked: ExplainOptions, say: Say = lambda _: None) -> str:
         prompt=prompt_file.name,
         target=prompt_file.front.target,
         approach=TUNED if has_learned_labels(card) else asked.approach,
+        adapter=asked.adapter.resolve().name if asked.adapter else "",
         typical=asked.typical,
         calibrated=is_calibrated(approach, learned),
         **found,

@@ -110,7 +110,7 @@ def language_model_of(
     """Return the language model, and the calibration that was saved or is the adapter's own."""
     if asked.approach not in WITH_LM:
         return None, None
-    from promptpredict.adapters import check_base, find_model
+    from promptpredict.adapters import check_loaded, find_model
     from promptpredict.loading import choose_device, choose_dtype, load_language_model
     from promptpredict.models import here
 
@@ -124,8 +124,7 @@ def language_model_of(
     if choose_dtype(asked.dtype, choose_device(asked.device)[0])[0].itemsize < 4:
         say(ROUNDED)
     lm = load_language_model(source, dtype=asked.dtype, device=asked.device, say=say)
-    if asked.adapter is not None and card is not None:
-        check_base(asked.adapter, card, here(source))  # of a hub's, whose files are here now
+    check_loaded(source, card)
     return CutCounter(lm), saved
 
 
@@ -140,6 +139,10 @@ def learned_from(
     found = {prompt_file.label_of(record.label) for record in labelled}
     lacking = [key for key in prompt_file.words if key not in found]
     if saved is not None:
+        rate = prompt_file.front.base_rate
+        if rate is not None and not saved.is_at(rate):
+            why = "--calibration was given" if asked.calibration else "the adapter calibrates"
+            say(f"the base_rate of {prompt_file.name} is not used: {why}")
         placed = prompt_file.standing and prompt_file.standing.columns
         if labelled and not asked.calibration and not placed:
             say("--train is not used: the adapter calibrates")

@@ -88,7 +88,7 @@ def forecast_table(
     ``reorder`` adds what columns with few values first would save, and how far they move scores.
     Raises PromptPredictError for whatever is wrong with the files or the model.
     """
-    from promptpredict.adapters import find_model
+    from promptpredict.adapters import check_loaded, find_model
     from promptpredict.encoders import Embedder
     from promptpredict.loading import load_language_model
 
@@ -102,6 +102,7 @@ def forecast_table(
     shots = shots_of(given, embedder)  # which may have a fault, before the model loads
     blocks = list(_first_blocks(given, rows))
     lm = load_language_model(source, dtype=options.dtype, device=options.device, say=say)
+    check_loaded(source, given.card)
     found = forecast(lm, given, blocks, shots)
     trial = tried(lm, given, found)
     times = 1.0 if found.rows < rows else _times(options, found.rows)

@@ -28,7 +28,8 @@ def columns_and_rows(
 ) -> tuple[list[str], Generator[RawRow, None, None]]:
     """Return the columns and the rows of the table ``name``, of one part or several.
 
-    Folders in a part's path that are named ``column=value`` are columns as well, of text. Raises
+    Folders in a part's path that are named ``column=value`` are columns as well, of text, and go
+    before one of that name in the file, as with Spark. Raises
     DataError for what is no Parquet file, and where parts have other columns.
     """
     first, *others = parts
@@ -117,15 +118,15 @@ def _rows(
 
 
 def _of_file(file: Any, part: Part, columns: Sequence[str]) -> Iterator[RawRow]:
-    own, path = set(_own(file)), _of_path(part)
+    path = _of_path(part)
     place = f"{part.name}: " if part.name else ""
-    asked = [column for column in columns if column in own]
+    asked = [column for column in columns if column not in path]
     for batch in file.iter_batches(batch_size=1024, columns=asked):
         faults: dict[int, str] = {}
         cells = [
-            _cells(column, batch.column(column), faults)
-            if column in own
-            else [path[column]] * batch.num_rows
+            [path[column]] * batch.num_rows
+            if column in path
+            else _cells(column, batch.column(column), faults)
             for column in columns
         ]
         for at, row in enumerate(zip(*cells, strict=True)):

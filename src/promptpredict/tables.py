@@ -24,7 +24,7 @@ from promptpredict import parquetrows
 from promptpredict.charset import encoding_of, known_encoding
 from promptpredict.csvrows import RawRow, check_delimiter, find_delimiter, read_rows
 from promptpredict.errors import DataError, nearest
-from promptpredict.places import is_folder, known, opened, parts_of
+from promptpredict.places import Part, is_folder, known, opened, parts_of
 
 FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet")
 
@@ -67,7 +67,7 @@ def open_table(
         with _readable(name):
             ending = _ending(name)
             if ending == parquetrows.ENDING:
-                columns, rows = parquetrows.columns_and_rows(name, parts_of(name))
+                columns, rows = parquetrows.columns_and_rows(name, _parts(name))
                 return _table(name, columns, rows, rows.close)
             stream = stack.enter_context(opened(name, packed=ending.endswith(".gz")))
         table = _text(name, stream, ending.removesuffix(".gz"), delimiter, encoding)
@@ -112,7 +112,6 @@ def _readable(name: str) -> Iterator[None]:
 def _ending(name: str) -> str:
     path = Path(name)
     if is_folder(name):
-        _check_parts(name, [part.name for part in parts_of(name)])
         return parquetrows.ENDING
     if not (known(name) or path.exists()):
         beside = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -123,8 +122,10 @@ def _ending(name: str) -> str:
     raise DataError(f"{name} is not named as a table; possible: {', '.join(FORMATS)}")
 
 
-def _check_parts(name: str, files: Sequence[str]) -> None:
-    """Raise DataError unless all files of a folder are Parquet: whatever lies there is its rows."""
+def _parts(name: str) -> list[Part]:
+    """Return the parts of a Parquet table; all files of a folder are: whatever lies there is its rows."""
+    parts = parts_of(name)
+    files = [part.name or name for part in parts]
     other = [file for file in files if not file.lower().endswith(parquetrows.ENDING)]
     if len(other) == len(files):
         raise DataError(
@@ -136,6 +137,7 @@ def _check_parts(name: str, files: Sequence[str]) -> None:
             f"{name} is a folder of {parquetrows.ENDING} files that holds {other[0]} as well; "
             "possible: only files that are parts of the table"
         )
+    return parts
 
 
 def _table(
@@ -269,11 +271,12 @@ def new_key(found: Mapping[str, Any], columns: Mapping[str, object]) -> str:
 
 
 def stamp(path: str | Path) -> str:
-    """Return what tells a table from its later versions: size and time; of stdin, a digest."""
+    """Return what tells a table from its later versions: size and time; of stdin or parts, a digest."""
     if str(path) == "-":
         return hashlib.sha256(_stdin()).hexdigest()
     if is_folder(path):
-        found = [(part.name, part.size, part.changed) for part in parts_of(path)]
+        with _readable(str(path)):
+            found = [(part.name, part.size, part.changed) for part in parts_of(path)]
         return hashlib.sha256(repr(found).encode()).hexdigest()
     size, changed = known(path) or (0, 0)
     return f"{size} {changed}"
@@ -292,8 +295,10 @@ def count_rows(
     as many as those do. Raises DataError as ``open_table`` does.
     """
     most = sys.maxsize if limit is None else limit
-    if str(path) != "-" and _ending(str(path)) == parquetrows.ENDING:
-        return min(parquetrows.count_rows(str(path), parts_of(path)), most)
+    if str(path) != "-":
+        with _readable(str(path)):
+            if _ending(str(path)) == parquetrows.ENDING:
+                return min(parquetrows.count_rows(str(path), _parts(str(path))), most)
     with closing(open_table(path, delimiter=delimiter, encoding=encoding)) as table:
         first = [_breaks(row) for row in islice(table.rows, min(_COUNTED, most))]
     if len(first) < _COUNTED:

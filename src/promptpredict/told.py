@@ -32,6 +32,7 @@ class Told(BaseModel, frozen=True):
     prompt: str
     target: str
     approach: str
+    adapter: str = ""  # the name of its folder
     typical: bool
     calibrated: bool
     explanations: tuple[Explanation, ...]

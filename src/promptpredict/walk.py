@@ -53,11 +53,9 @@ def score_table(options: ScoreOptions, say: Say = lambda _: None) -> Summary:
     with _ledger(options) if source else nullcontext() as ledger:
         run.load(ledger)
         if on_hub and source is not None and run.lm is not None:
-            if given.card and source.adapter:
-                from promptpredict.adapters import check_base
-                from promptpredict.models import here
+            from promptpredict.adapters import check_loaded
 
-                check_base(source.adapter, given.card, here(source))
+            check_loaded(source, given.card)
             saved = _saved(given, source)
         return run.complete(saved)
 
@@ -83,7 +81,7 @@ def _source(given: Given, say: Say) -> Source | None:
     try:
         return find_model(options.model, options.adapter, given.card, say)
     except ModelError as error:
-        _do_without(given.options, error, say)
+        _do_without(options, error, say)
         return None
 
 
