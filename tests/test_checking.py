@@ -505,6 +505,19 @@ def test_an_output_in_the_folder_of_an_input_would_be_a_part_of_it(changes, opti
     )
 
 
+def test_an_output_that_a_link_in_the_folder_of_an_input_leads_to():
+    import pandas as pd
+
+    Path("t").mkdir()
+    frame = pd.DataFrame({"id": ["1"], "amount": [1], "feedback": ["x"]})
+    frame.to_parquet("elsewhere.parquet")
+    Path("t/part-0.parquet").symlink_to("../elsewhere.parquet")
+    assert fault(customers="t", out="elsewhere.parquet") == (
+        "--out would overwrite the table of customers, t; give another file to write"
+    )
+    assert pd.read_parquet("elsewhere.parquet").equals(frame)
+
+
 def test_a_shipped_prompt_file_is_not_overwritten_either():
     shipped = shipped_path("churn-shop")
     before = shipped.read_bytes()

@@ -588,6 +588,31 @@ def test_models_list_and_pull_print_what_the_library_says(monkeypatch):
 # ------------------------------------------------------------------------------------- options
 
 
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["explain", "t", "--prompt", "p.jinja"], "the table of customers"),
+        (["explain", "customers.csv", "--prompt", "p.jinja", "--train", "t"], "the labelled table"),
+        (["benchmark", "t", "--prompt", "p.jinja"], "the labelled table"),
+        (["wordings", "t", "--prompt", "p.jinja"], "the labelled table"),
+        (["tune", "t", "--prompt", "p.jinja"], "the table"),
+        (["tune", "t", "--episodes", "9", "--prompt", "p.jinja"], "the table"),
+        (["prompts", "new", "t", "--target", "left"], "the table"),
+    ],
+)
+def test_what_a_command_writes_must_not_lie_in_the_folder_of_a_table(words, what):
+    import pandas as pd
+
+    Path("t").mkdir()
+    pd.read_csv("labelled.csv").to_parquet("t/part-0.parquet")
+    assert result(*words, "--out", "t/new") == (
+        1,
+        "",
+        f"error: --out would lie in the folder of {what}, t, as a part of it; give another folder to write to\n",
+    )
+    assert os.listdir("t") == ["part-0.parquet"]
+
+
 @pytest.fixture
 def asked(monkeypatch):
     """What the commands hand to the library, in place of having it done."""

@@ -17,7 +17,8 @@ from promptpredict.baselines import (
 from promptpredict.errors import DataError
 from promptpredict.estimators import ProbeClassifier, PromptClassifier
 from promptpredict.explain import explain, log_odds
-from promptpredict.importance import Mean, faithfulness, importances
+from promptpredict.importance import faithfulness, importances
+from promptpredict.means import Mean
 from promptpredict.parts import parts_of, taken_out, typical_values
 from promptpredict.prompt import PromptFile
 from promptpredict.records import Record

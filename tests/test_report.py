@@ -92,6 +92,9 @@ def test_a_verdict_on_several_models_names_each_in_its_parts():
         "`a; b (c)`: With no label use `zero-shot` (ROC AUC 0.9, above 0.5); with 16 and 64 labels "
         "`stack`, which joins both sides, ranks higher (+0.045 to +0.089, at 16 labels).\n"
         "`tiny`: With 4 labels use `probe` (ROC AUC 0.8).\n"
+        "`tiny` beside `a; b (c)`: With 4 and 16 labels `probe` ranks lower (-0.040 to -0.020, at 4 labels); "
+        "with 16 labels `few-shot` ranks lower (-0.1).\n"
+        "`other` beside `a; b (c)`: No approach ranks surely higher or lower.\n"
         "b.jinja was chosen by the labels of training rows, which no budget counts."
     ) == [
         ("`a; b (c)`: With no label use `zero-shot`", "ROC AUC 0.9, above 0.5"),
@@ -100,6 +103,12 @@ def test_a_verdict_on_several_models_names_each_in_its_parts():
             "+0.045 to +0.089, at 16 labels",
         ),
         ("`tiny`: With 4 labels use `probe`", "ROC AUC 0.8"),
+        (
+            "`tiny` beside `a; b (c)`: With 4 and 16 labels `probe` ranks lower",
+            "-0.040 to -0.020, at 4 labels",
+        ),
+        ("`tiny` beside `a; b (c)`: with 16 labels `few-shot` ranks lower", "-0.1"),
+        ("`other` beside `a; b (c)`: No approach ranks surely higher or lower", ""),
         ("b.jinja was chosen by the labels of training rows, which no budget counts", ""),
     ]
 

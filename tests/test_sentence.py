@@ -339,6 +339,55 @@ def test_each_model_has_a_sentence_as_if_it_stood_alone():
     assert "`zero-shot` ranks the wrong way round (ROC AUC 0.400" in sentence(rows, gaps)
 
 
+def beside(value, low, high, budget, approach="few-shot", models=("a+reader", "a")):
+    named = [f"{approach} @ {model}" for model in models]
+    return difference(value, low, high, budget, *named)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "line"),
+    [
+        (
+            [
+                beside(-0.05, -0.08, -0.02, 0, "zero-shot"),
+                beside(0.09, 0.05, 0.13, 4),
+                beside(0.01, -0.03, 0.05, 4, "probe"),
+                beside(0.04, 0.01, 0.07, 1024),
+                beside(0.0, -0.01, 0.01, 64, "probe"),
+            ],
+            "`a+reader` beside `a`: With 4 and 1,024 labels `few-shot` ranks higher (+0.040 to +0.090, "
+            "at 1,024 labels, 95 % +0.010 to +0.070); with no label `zero-shot` ranks lower (-0.050, 95 % "
+            "-0.080 to -0.020).",
+        ),
+        (
+            [beside(-0.05, -0.06, -0.04, budget) for budget in (0, 1)]
+            + [beside(-0.05, -0.09, -0.01, 4)],
+            "`a+reader` beside `a`: With 0, 1 and 4 labels `few-shot` ranks lower (-0.050, at 4 labels, "
+            "95 % -0.090 to -0.010).",
+        ),
+        (
+            [beside(0.01, -0.03, 0.05, 4), beside(0.0, -0.01, 0.01, 16)],
+            "`a+reader` beside `a`: No approach ranks surely higher or lower.",
+        ),
+    ],
+)
+def test_a_model_beside_the_first(gaps, line):
+    rows = [row(f"few-shot @ {model}", 4) for model in ("a", "a+reader")]
+    assert sentence(rows, gaps).split("\n") == [*sentence(rows, []).split("\n"), line]
+
+
+def test_each_further_model_stands_beside_the_first():
+    rows = [row(f"few-shot @ {model}", 4) for model in ("a", "b", "c")]
+    gaps = [
+        beside(0.1, 0.05, 0.15, 4, models=("b", "a")),
+        beside(-0.1, -0.15, -0.05, 4, models=("c", "a")),
+    ]
+    assert sentence(rows, gaps).split("\n")[3:] == [
+        "`b` beside `a`: With 4 labels `few-shot` ranks higher (+0.100, 95 % +0.050 to +0.150).",
+        "`c` beside `a`: With 4 labels `few-shot` ranks lower (-0.100, 95 % -0.150 to -0.050).",
+    ]
+
+
 # -- folds -------------------------------------------------------------------------------------
 
 

@@ -28,11 +28,13 @@ from promptpredict import (
     training,
 )
 from promptpredict.adapters import CARD, CONFIG, WEIGHTS, Card, Tuning
+from promptpredict.calibration import columns_of
 from promptpredict.checking import ScoreOptions
 from promptpredict.episodecards import EpisodeTuning
 from promptpredict.errors import DataError, ModelError, PromptError, UnscoredError
 from promptpredict.explaining import ExplainOptions, explain_table
 from promptpredict.forecast import forecast_table
+from promptpredict.means import Mean, mean_of
 from promptpredict.plans import WITH_LM
 from promptpredict.tune import TuneOptions, tune_table
 from promptpredict.walk import score_table
@@ -98,14 +100,17 @@ def test_an_adapter_is_a_folder_with_a_card(tiny_folder):
     assert (card.rows, card.held_out, card.seed, card.tuning) == (48, 10, 0, QUICK)
     assert (card.labels, card.prompt_file) == (("1", "0"), "p.jinja")
     assert card.adapter == adapters.digest(Path("adapter"))
-    assert card.after.log_loss < card.before.log_loss
+    change = card.change
+    assert change.mean == pytest.approx(card.after.log_loss - card.before.log_loss)
+    assert change.low < change.mean < 0
     assert card.calibration.method == "platt"
     assert sorted(card.versions) == ["peft", "promptpredict", "torch", "transformers"]
     assert said[-1] == "tuning on 38 labelled rows, 10 are held out"
     assert text == (
         f"tuned on 38 labelled rows; the {adapters._ordinal(card.best)} of {card.epochs} epochs is kept\n"
         f"on 10 rows held out: log loss {card.before.log_loss:.3f} before, {card.after.log_loss:.3f} "
-        f"with the adapter; ROC AUC {card.before.roc_auc:.3f} before, {card.after.roc_auc:.3f}\n"
+        f"with the adapter ({change.mean:+.3f}, 95 % {change.low:+.3f} to {change.high:+.3f}: "
+        f"{'better' if change.high < 0 else 'undecided'}); ROC AUC {card.before.roc_auc:.3f} before, {card.after.roc_auc:.3f}\n"
         "adapter is written."
     )
 
@@ -175,6 +180,43 @@ def test_an_adapter_that_is_no_better_says_so():
         "tuned on 80 labelled rows; all 2 epochs were worse than the model as it is, which is "
         "kept\non 20 rows held out: log loss 0.500 before, 0.500 with the adapter"
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (Mean(mean=-0.02, low=-0.03, high=-0.01), " (-0.020, 95 % -0.030 to -0.010: better)"),
+        (Mean(mean=0.02, low=0.01, high=0.03), " (+0.020, 95 % +0.010 to +0.030: worse)"),
+        (Mean(mean=-0.02, low=-0.05, high=0.01), " (-0.020, 95 % -0.050 to +0.010: undecided)"),
+        (Mean(mean=-0.02), ""),
+        (None, ""),
+    ],
+)
+def test_what_the_held_out_rows_tell_of_an_adapter(change, words):
+    card = Card.model_construct(
+        rows=100, held_out=20, epochs=2, best=1, change=change,
+        before=adapters.Judged(log_loss=0.5, roc_auc=None),
+        after=adapters.Judged(log_loss=0.48, roc_auc=None),
+    )  # fmt: skip
+    assert card.describe() == (
+        "tuned on 80 labelled rows; the 1st of 2 epochs is kept\n"
+        f"on 20 rows held out: log loss 0.500 before, 0.480 with the adapter{words}"
+    )
+
+
+def test_rows_of_one_customer_count_once_in_what_an_adapter_changes(tiny_folder):
+    """Each held-out customer has two rows: they say less than as many customers would."""
+    rows = [f"c{n // 2},{n % 3},{('late', 'fine')[n // 2 % 2]} {n},{n // 2 % 2}" for n in range(80)]
+    table("train.csv", HEADER, rows)
+    asked, _, judges = parted_of(tiny_folder)
+    logprobs = np.log(np.random.default_rng(0).dirichlet([1, 1], size=(2, len(judges))))
+    found = making._worth(asked, judges, *logprobs)["change"]
+    columns = columns_of([asked.y[row] for row in judges], asked.labels)
+    lost = making.losses(logprobs[1], columns) - making.losses(logprobs[0], columns)
+    names = [asked.records[row].id for row in judges]
+    assert len(set(names)) * 2 == len(names)
+    assert found == mean_of(lost, units=names)
+    assert found != mean_of(lost)
 
 
 def test_a_row_that_cannot_be_read_is_left_out_and_said(tiny_folder, monkeypatch):
@@ -617,6 +659,17 @@ def test_another_prompt_file_is_refused_before_the_model_loads(tiny_folder, no_l
         "another; possible: the same prompt file"
     )
     assert found != card.prompt
+
+
+def test_a_card_whose_labels_were_edited_is_refused(tiny_folder, no_loading):
+    tune(tiny_folder)
+    no_loading()
+    card = Card.load("adapter/card.json")
+    card.model_copy(update={"labels": ("0", "2")}).save("adapter/card.json")
+    assert refused(score, tiny_folder) == (
+        "adapter/card.json has the labels 0, 2, and p.jinja, which it was trained with, has 1, 0; "
+        "possible: the card that promptpredict tune has written"
+    )
 
 
 def test_places_of_numbers_are_part_of_the_prompt_file(tiny_folder):

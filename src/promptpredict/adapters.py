@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field
 from promptpredict.calibration import Calibration
 from promptpredict.episodecards import EpisodeCard, Lora
 from promptpredict.errors import DataError, ModelError
+from promptpredict.means import Mean
 from promptpredict.models import AUTO, Source, find, here, pick
 from promptpredict.plural import counted
 from promptpredict.prompt import PromptFile
@@ -60,7 +61,8 @@ class Card(Saved):
     the ``columns``, ``redacted`` whether personal data was kept out of them (None: not known),
     ``adapter`` one of the weights. ``before`` are the figures of the model as it was, ``after``
     those with the adapter, both on the ``held_out`` rows and calibrated by no more than the shift
-    that training began with; ``calibration`` was found on the same rows. ``epochs`` were trained,
+    that training began with; ``change`` is what the log loss of a row gains by it, below 0 where the
+    adapter is better (None: not known). ``calibration`` was found on the same rows. ``epochs`` were trained,
     of which ``best`` was kept (0: none): the last that was not worse than any by more than a
     standard error.
     """
@@ -83,6 +85,7 @@ class Card(Saved):
     best: int
     before: Judged
     after: Judged
+    change: Mean | None = None
     calibration: Calibration
     adapter: str
     versions: dict[str, str]
@@ -90,6 +93,8 @@ class Card(Saved):
     def describe(self) -> str:
         """Return in two lines what was trained, and whether that was worth it."""
         losses = f"{self.before.log_loss:.3f} before, {self.after.log_loss:.3f} with the adapter"
+        if self.best and self.change is not None:
+            losses += _told(self.change)
         aucs = ""
         if self.before.roc_auc is not None and self.after.roc_auc is not None:
             aucs = f"; ROC AUC {self.before.roc_auc:.3f} before, {self.after.roc_auc:.3f}"
@@ -101,6 +106,14 @@ class Card(Saved):
             f"tuned on {counted(trained, 'labelled row')}; {kept}\n"
             f"on {counted(self.held_out, 'row')} held out: log loss {losses}{aucs}"
         )
+
+
+def _told(change: Mean) -> str:
+    """Return in words how the log loss changes; nothing where one customer alone says so."""
+    if change.low is None or change.high is None:
+        return ""
+    verdict = "better" if change.high < 0 else "worse" if change.low > 0 else "undecided"
+    return f" ({change.mean:+.3f}, 95 % {change.low:+.3f} to {change.high:+.3f}: {verdict})"
 
 
 def _ordinal(number: int) -> str:
@@ -182,7 +195,10 @@ def fitting_card(folder: Path, files: Sequence[PromptFile], shots: int) -> Card 
             f"{file.fingerprint}: {what}; possible: the same prompt file{too}"
         )
     if card.labels != tuple(file.words):
-        raise AssertionError(f"{folder}: labels {card.labels} with the prompt {card.prompt}")
+        raise DataError(
+            f"{folder / CARD} has the labels {', '.join(card.labels)}, and {file.name}, which it was trained "
+            f"with, has {', '.join(file.words)}; possible: the card that promptpredict tune has written"
+        )
     return card
 
 

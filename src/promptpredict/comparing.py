@@ -24,7 +24,7 @@ from promptpredict.records import Record, groups_of
 from promptpredict.results import About, Attacked, Results, write_results
 from promptpredict.splits import check_split
 from promptpredict.tables import table_name
-from promptpredict.writing import check_folder
+from promptpredict.writing import check_apart, check_folder
 
 if TYPE_CHECKING:
     from promptpredict.benchmark import Benchmark
@@ -71,7 +71,7 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
 
     Raises PromptPredictError for whatever is wrong with the files or the model.
     """
-    check_folder(asked.out)
+    _check_out(asked)
     asked.plan.check()
     card = _card(asked)
     files = [_checked(prompt, asked, say) for prompt in asked.prompts]
@@ -119,6 +119,12 @@ def benchmark_table(asked: BenchmarkOptions, say: Say) -> str:
 
 
 # -- what is given -----------------------------------------------------------------------------
+
+
+def _check_out(asked: BenchmarkOptions) -> None:
+    check_folder(asked.out)
+    read = {"the labelled table": asked.labelled, "the table of events": asked.events}
+    check_apart({"--out": asked.out}, read)
 
 
 def _checked(prompt: str, asked: BenchmarkOptions, say: Say) -> PromptFile:

@@ -19,6 +19,7 @@ from promptpredict.hindsight import said_afterwards
 from promptpredict.plainyaml import literal, quoted
 from promptpredict.tables import open_table
 from promptpredict.values import Value, parse, show, spelling
+from promptpredict.writing import check_apart
 
 GUESSED_ON = 2000  # rows from which a first prompt file is guessed
 MOST_LABELS = 20  # that an outcome may have
@@ -29,6 +30,8 @@ def new_file(
     table: str, target: str, out: str, *, delimiter: str | None, encoding: str | None
 ) -> str:
     """Write a first prompt file for a table to ``out`` (``-``: nowhere), and return its text."""
+    if out != "-":
+        check_apart({"--out": Path(out)}, {"the table": table})
     read = open_table(table, delimiter=delimiter, encoding=encoding)
     try:
         whole = (

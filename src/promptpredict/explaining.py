@@ -28,7 +28,7 @@ from promptpredict.prompt import PromptFile
 from promptpredict.records import Record, Reject, read_blocks, read_header
 from promptpredict.tables import table_name
 from promptpredict.values import spelling
-from promptpredict.writing import check_folder
+from promptpredict.writing import check_apart, check_folder
 
 if TYPE_CHECKING:
     from promptpredict.approach import Approach
@@ -138,6 +138,8 @@ def _check(asked: ExplainOptions, prompt_file: PromptFile) -> None:
         )
     if asked.out is not None:
         check_folder(asked.out)
+        read = {"the table of customers": asked.customers, "the labelled table": asked.train}
+        check_apart({"--out": asked.out}, {**read, "the table of events": asked.events})
 
 
 def _check_approach(asked: ExplainOptions, prompt_file: PromptFile) -> None:

@@ -11,16 +11,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from promptpredict.explain import Explanation
-
-LEVEL = 0.95
-
-
-class Mean(BaseModel, frozen=True):
-    """A mean over records, with its 95 % interval by Student's t; no interval of one record."""
-
-    mean: float
-    low: float | None = None
-    high: float | None = None
+from promptpredict.means import Mean, mean_of
 
 
 class Importance(BaseModel, frozen=True):
@@ -68,8 +59,8 @@ def importances(explanations: Sequence[Explanation]) -> list[Importance]:
             column=column,
             name=name,
             n=len(own),
-            moves=_spread(np.abs(own).tolist(), least=0.0),
-            adds=_spread(own) if one_label else None,
+            moves=mean_of(np.abs(own), least=0.0),
+            adds=mean_of(own) if one_label else None,
         )
         for (column, name), own in effects.items()
     ]
@@ -90,18 +81,6 @@ def faithfulness(explanations: Sequence[Explanation]) -> Faithfulness | None:
         n=len(pairs),
         top=float(top.mean()),
         random=float(random.mean()),
-        more=_spread((top - random).tolist()),
+        more=mean_of(top - random),
         ahead=float((top > random).mean()),
     )
-
-
-def _spread(values: Sequence[float], least: float = -np.inf) -> Mean:
-    """Return the mean of values, with an interval that ends at the ``least`` that there can be."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return Mean(mean=mean)
-    from scipy.stats import t
-
-    half = float(t.ppf((1 + LEVEL) / 2, len(values) - 1) * np.std(values, ddof=1))
-    half /= float(np.sqrt(len(values)))
-    return Mean(mean=mean, low=max(mean - half, least), high=mean + half)

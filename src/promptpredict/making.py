@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,10 +35,12 @@ from promptpredict.labelled import label_shares
 from promptpredict.lm import CausalLM
 from promptpredict.loading import choose_device, load_language_model
 from promptpredict.manylabels import fit_labels
+from promptpredict.means import mean_of
 from promptpredict.models import Source, here
 from promptpredict.progress import Progress
 from promptpredict.prompt import PromptFile
-from promptpredict.records import Record
+from promptpredict.records import Record, groups_of
+from promptpredict.sameness import customers_of
 from promptpredict.scores import Labels
 from promptpredict.scoring import score_records
 from promptpredict.training import Lessons, Training
@@ -117,10 +120,9 @@ def make_adapter(asked: Asked, say: Say = lambda _: None, *, quiet: bool = False
         before, shift = training.before, training.shift
         del training  # its weights are not needed beside those with the adapter
         lm, logprobs = _merged(asked, folder, judges)
-        y = [asked.y[row] for row in judges]
         calibration = fit_labels(
             logprobs,
-            y,
+            [asked.y[row] for row in judges],
             labels=asked.labels,
             positive=asked.prompt_file.front.positive,
             level=label_shares(asked.prompt_file, asked.records),
@@ -140,8 +142,7 @@ def make_adapter(asked: Asked, say: Say = lambda _: None, *, quiet: bool = False
             tuning=asked.tuning,
             epochs=epochs,
             best=best,
-            before=judged(before + shift, columns_of(y, asked.labels)),
-            after=judged(logprobs + shift, columns_of(y, asked.labels)),
+            **_worth(asked, judges, before + shift, logprobs + shift),
             calibration=calibration,
             adapter=digest(folder),
             versions={name: version(name) for name in _PACKAGES},
@@ -165,16 +166,37 @@ def part(asked: Asked) -> tuple[list[int], list[int]]:
     return parting.part(asked.prompt_file, asked.records, asked.tuning.held_out, asked.seed)
 
 
+def _worth(
+    asked: Asked, rows: Sequence[int], before: npt.ArrayLike, after: npt.ArrayLike
+) -> dict[str, Any]:
+    """Return what a card says of label log-probabilities (m, k) of rows without an adapter and with it."""
+    records = [asked.records[row] for row in rows]
+    columns = columns_of([asked.y[row] for row in rows], asked.labels)
+    units = groups_of(records) or customers_of(asked.prompt_file, records)
+    return {
+        "before": judged(before, columns),
+        "after": judged(after, columns),
+        "change": mean_of(losses(after, columns) - losses(before, columns), units=units),
+    }
+
+
 def judged(logprobs: npt.ArrayLike, columns: Columns) -> Judged:
     """Return the figures of label log-probabilities (n, k), renormalised; ``columns`` are the labels."""
-    from scipy.special import log_softmax
     from sklearn.metrics import roc_auc_score
 
-    found = log_softmax(np.asarray(logprobs, dtype=np.float64), axis=1)
-    loss = -float(found[np.arange(len(columns)), columns].mean())
+    found = np.asarray(logprobs, dtype=np.float64)
     two = found.shape[1] == 2
     auc = float(roc_auc_score(columns, found[:, 1] - found[:, 0])) if two else None
-    return Judged(log_loss=loss, roc_auc=auc)
+    return Judged(log_loss=float(losses(found, columns).mean()), roc_auc=auc)
+
+
+def losses(logprobs: npt.ArrayLike, columns: Columns) -> npt.NDArray[np.float64]:
+    """Return the log loss (n,) of each row, of label log-probabilities (n, k), renormalised."""
+    from scipy.special import log_softmax
+
+    found = log_softmax(np.asarray(logprobs, dtype=np.float64), axis=1)
+    own: npt.NDArray[np.float64] = -found[np.arange(len(columns)), columns]
+    return own
 
 
 def _merged(

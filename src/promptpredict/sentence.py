@@ -12,6 +12,7 @@ from itertools import groupby
 from statistics import mean
 from typing import Literal, TypeVar
 
+from promptpredict.modelsentence import between
 from promptpredict.plans import CHOSEN_SINGLE, CHOSEN_WITH, CHOSEN_WITHOUT, STACK, ZERO_SHOT
 from promptpredict.results import (
     LEADING,
@@ -43,13 +44,14 @@ def sentence(rows: Sequence[Row], differences: Sequence[Difference]) -> str:
     together, with the difference at the budget where it is least; then where the stack ranks higher
     than one approach. Where the two choices are not compared: the highest mean ROC AUC, and how it
     compares with the baseline. Of several language models each has a line, as of a comparison with
-    this one alone.
+    this one alone, and each but the first one more, beside the first.
     """
     models = list(dict.fromkeys(filter(None, (model_of(row.approach) for row in rows))))
     if models:
-        return "\n".join(
+        alone = (
             f"`{model}`: {_sentence(_of(model, rows), _of(model, differences))}" for model in models
         )
+        return "\n".join([*alone, *between(models, differences)])
     return _sentence(rows, differences)
 
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 
 from promptpredict.contrast import Contrast
 from promptpredict.explain import Explanation
-from promptpredict.importance import Faithfulness, Importance, Mean
+from promptpredict.importance import Faithfulness, Importance
+from promptpredict.means import Mean
 from promptpredict.plural import counted
 from promptpredict.spacing import plain
 

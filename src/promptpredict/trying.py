@@ -29,7 +29,7 @@ from promptpredict.records import Record
 from promptpredict.saying import Found
 from promptpredict.splits import Rows, draws
 from promptpredict.wordings import SHIPPED, label_keys, load_wordings, try_wordings
-from promptpredict.writing import check_place, writable
+from promptpredict.writing import check_apart, check_place, writable
 
 Say = Callable[[str], object]
 
@@ -60,8 +60,10 @@ def try_table(asked: WordingsOptions, say: Say = lambda _: None) -> str:
     check_task(prompt_file, "wordings")
     label_keys(prompt_file)
     wordings = load_wordings(asked.tried or SHIPPED)
+    read = {"the labelled table": asked.labelled, "the table of events": asked.events}
     for out in _outs(asked):
         check_place(str(out))
+        check_apart({"--out": out}, read)
         _check_out(out, prompt_file)
     records, untested, notes = _records(asked, prompt_file)
     [prompt_file], unplaced = placed_files([prompt_file], untested)

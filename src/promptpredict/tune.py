@@ -6,7 +6,7 @@ elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from promptpredict.labelled import ReadingOptions, check_task, read_labelled
 from promptpredict.models import pick
 from promptpredict.placing import placed_files
 from promptpredict.prompt import PromptFile
-from promptpredict.writing import check_folder
+from promptpredict.writing import check_apart, check_folder
 
 Say = Callable[[str], object]
 
@@ -45,7 +45,7 @@ def tune_table(options: TuneOptions, say: Say = lambda _: None) -> str:
     check_peft("tune")
     prompt_file = PromptFile.load(options.prompt)
     check_task(prompt_file, "tune")
-    check_new(options.out)
+    check_new(options.out, [options.labelled, options.events])
     records, notes = read_labelled(options.labelled, prompt_file, options.reading)
     [prompt_file], unplaced = placed_files([prompt_file], records)
     warned = [f"warning: {warning}" for warning in prompt_file.warnings]
@@ -111,7 +111,7 @@ def tune_episodes(options: EpisodeOptions, say: Say = lambda _: None) -> str:
         )
     if options.events is not None and not options.labelled:
         raise DataError("--events is of the customers of a table; --episodes is given none")
-    check_new(options.out)
+    check_new(options.out, [*options.labelled, options.events])
     for note in options.notes:
         say(note)
     tables = [
@@ -150,8 +150,10 @@ def _episode_table(options: EpisodeOptions, table: str, name: str, say: Say) -> 
     return EpisodeTable(prompt_file, records)
 
 
-def check_new(out: Path) -> None:
-    """Raise DataError where an adapter's folder cannot be made, or is there already."""
+def check_new(out: Path, tables: Iterable[str | None]) -> None:
+    """Raise DataError where an adapter's folder cannot be made, is there, or would be in a table's."""
     check_folder(out)
+    for table in tables:
+        check_apart({"--out": out}, {"the table": table})
     if out.exists():
         raise DataError(f"{out} is there already; remove it, or give another --out")

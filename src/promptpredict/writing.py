@@ -112,19 +112,23 @@ def check_apart(written: Mapping[str, Path], read: Mapping[str, str | Path | Non
     """Raise DataError where a file to write is one that is read, or would stand among the parts of one."""
     for option, output in written.items():
         for what, name in read.items():
-            if name is not None and _same_file(output, local(name)):
-                raise DataError(
-                    f"{option} would overwrite {what}, {name}; give another file to write"
-                )
             if name is not None and _lies_in(output, local(name)):
                 raise DataError(
                     f"{option} would lie in the folder of {what}, {name}, as a part of it; "
                     "give another folder to write to"
                 )
+            if name is not None and _is_of(output, local(name)):
+                raise DataError(
+                    f"{option} would overwrite {what}, {name}; give another file to write"
+                )
 
 
-def _same_file(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and one.samefile(other)
+def _is_of(output: Path, read: Path) -> bool:
+    """Whether a file to write is one that is read, or one that a link in such a folder leads to."""
+    if not output.exists():
+        return False
+    parts = read.rglob("*") if os.path.isdir(read) else [read]
+    return any(each.exists() and each.samefile(output) for each in parts)
 
 
 def _lies_in(file: Path, folder: Path) -> bool:
