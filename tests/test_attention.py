@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from conftest import build_model
-from promptpredict import attention
+from promptpredict import attention, prefix
 from promptpredict.lm import CausalLM
 from promptpredict.rendered import Prompt, Turn
 from promptpredict.scores import Labels
@@ -40,7 +40,7 @@ def test_it_equals_attention_over_prefix_and_row_at_once(kv, scale):
     query = states(heads, WIDTH, 0)
     key, value = states(kv, WIDTH, 1), states(kv, WIDTH, 2)
     other = states(kv, PREFIX, 3, rows=1), states(kv, PREFIX, 4, rows=1)
-    with attention.behind([(other[1], other[0]), other]):  # the layer is the second
+    with attention.behind([(ROWS, [(other[1], other[0]), other])]):  # the layer is the second
         found, weights = attention._attend(Layer, query, key, value, mask(), scaling=scale)
     whole = [
         torch.cat([before.expand(ROWS, -1, -1, -1), own], dim=2).repeat_interleave(heads // kv, 1)
@@ -54,11 +54,30 @@ def test_it_equals_attention_over_prefix_and_row_at_once(kv, scale):
     torch.testing.assert_close(found, expected.transpose(1, 2), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("masked", [True, False])
+def test_rows_behind_prefixes_of_their_own_see_no_other(dtype, masked):
+    query = states(4, WIDTH, 0).to(dtype)
+    key, value = states(2, WIDTH, 1).to(dtype), states(2, WIDTH, 2).to(dtype)
+    given = mask().to(dtype) if masked else None
+    several = [
+        [tuple(states(2, length, seed, rows=1).to(dtype) for seed in (length, 9))] * 2
+        for length in (PREFIX, 3 * PREFIX)
+    ]
+    with attention.behind([(1, several[0]), (2, several[1])]):
+        found, _ = attention._attend(Layer, query, key, value, given)
+    for rows, layers in ((slice(0, 1), several[0]), (slice(1, 3), several[1])):
+        own = None if given is None else given[rows]
+        with attention.behind([(rows.stop - rows.start, layers)]):
+            expected, _ = attention._attend(Layer, query[rows], key[rows], value[rows], own)
+        torch.testing.assert_close(found[rows], expected, atol=1e-6, rtol=0)
+
+
 def test_without_a_mask_each_token_sees_those_before_it():
     query, key, value = (states(4, WIDTH, seed) for seed in range(3))
     other = [(states(4, PREFIX, 3, rows=1), states(4, PREFIX, 4, rows=1))] * 2
     causal = torch.full((WIDTH, WIDTH), torch.finfo(torch.float32).min).triu(1)
-    with attention.behind(other):
+    with attention.behind([(ROWS, other)]):
         found, _ = attention._attend(Layer, query, key, value, None, scaling=0.5)
         expected, _ = attention._attend(
             Layer, query, key, value, causal.expand(ROWS, 1, -1, -1), scaling=0.5
@@ -99,7 +118,7 @@ def test_rows_of_different_lengths_need_no_mask(tokenizers, monkeypatch, shots, 
 
 
 def test_a_prefix_ends_with_its_block():
-    with attention.behind([(torch.zeros(1), torch.zeros(1))]):
+    with attention.behind([(1, [(torch.zeros(1), torch.zeros(1))])]):
         assert attention._prefix.get() is not None
     assert attention._prefix.get() is None
 
@@ -137,7 +156,7 @@ def test_a_long_prefix_in_bfloat16_is_seen_by_products(monkeypatch):
     blocks = attention._in_blocks
     monkeypatch.setattr(attention, "_in_blocks", lambda *given: called.append(1) or blocks(*given))
     for layers, expected in zip(other, ([], [1]), strict=True):
-        with attention.behind([layers, layers]):
+        with attention.behind([(ROWS, [layers, layers])]):
             attention._attend(Layer, query, key[:, :2], value[:, :2], None)
         assert called == expected
 
@@ -208,8 +227,8 @@ def test_a_prefix_is_seen_in_place_as_long_as_every_window_holds_it(tokenizers, 
     lm = CausalLM(build_model(kind), tokenizers["chatml"], name=kind)
     fitted, _ = lm.passes.fit(asked, [ask] * 3)
     longest = max(item.encoded.positions for item in fitted.values())
-    behind, used = attention.behind, []
-    monkeypatch.setattr("promptpredict.lm.behind", lambda each: used.append(1) or behind(each))
+    seen, used = prefix.seen, []
+    monkeypatch.setattr("promptpredict.lm.seen", lambda each: used.append(1) or seen(each))
     for window, whole in ((longest, True), (longest - 1, False)):
         lm = CausalLM(build_model(kind, sliding_window=window), tokenizers["chatml"], name=kind)
         used.clear()
@@ -231,7 +250,8 @@ def test_a_prefix_may_be_read_in_pieces(tokenizers, monkeypatch, kind, piece):
     monkeypatch.setattr("promptpredict.lm._PIECE", piece)
     behind, pieces = attention.behind, []
     monkeypatch.setattr(
-        "promptpredict.prefix.behind", lambda each: pieces.append(1) or behind(each)
+        "promptpredict.prefix.behind",  # the rows' own pass has three of them
+        lambda each: pieces.extend([1] if each[0][0] == 1 else []) or behind(each),
     )
     found = lm.score(asked, ask)
     shared = len(lm._prefix.ids)

@@ -11,6 +11,7 @@ import torch
 import transformers
 
 from conftest import build_model, build_tokenizer
+from promptpredict import prefix
 from promptpredict.errors import ModelError
 from promptpredict.estimators import PromptClassifier
 from promptpredict.lm import CausalLM
@@ -18,6 +19,7 @@ from promptpredict.prompt import PromptFile
 from promptpredict.records import records_from_frame
 from promptpredict.rendered import Prompt, Turn
 from promptpredict.scores import Labels, each_labels
+from promptpredict.sharing import NOTHING
 from reference import reference_scores
 
 SINGLE = Labels({"1": ["Yes"], "0": ["No"]})
@@ -97,6 +99,9 @@ def test_prefixes_behind_prefixes_equal_the_reference(tokenizers, kind, changes,
     asked = without_each(5) + without_each(2, customer=1)
     fitted, _ = lm.passes.fit(asked, [SEVERAL] * len(asked))
     assert max(len(group.prefix.steps) for group in lm.passes.groups(fitted)) > 2
+    # several prefixes in a pass, where layers see all of them in place
+    together = max(len(bundle.groups) for bundle in lm.passes.bundles(fitted)) > 1
+    assert together == (not lm.copied and changes.get("sliding_window", 2048) > 1024)
     expected, hidden = reference_scores(lm, asked, SEVERAL)
     scores = lm.score(asked, SEVERAL)
     np.testing.assert_allclose(scores.logprobs, expected, atol=1e-4)
@@ -117,6 +122,96 @@ def test_what_was_kept_before_moves_no_byte(tokenizers):
     for other in (again, third):
         np.testing.assert_array_equal(other.logprobs, first.logprobs)
         np.testing.assert_array_equal(other.hidden, first.hidden)
+
+
+def test_prefixes_that_are_read_side_by_side_take_fewer_passes(tokenizers, monkeypatch):
+    lm = CausalLM(build_model(max_position_embeddings=2048), tokenizers["chatml"], name="a")
+    asked = [prompt for customer in range(4) for prompt in without_each(customer=customer)]
+    passes = []
+    for beside in (0, None):
+        lm.passes.beside, lm._prefix = beside, prefix.Prefix.empty()
+        calls = []
+        with monkeypatch.context() as patched:
+            decoder = lm.model.get_decoder()
+            plain = decoder.forward
+            patched.setattr(decoder, "forward", lambda **given: calls.append(1) or plain(**given))  # noqa: B023
+            scores = lm.score(asked, SEVERAL)
+        passes.append(len(calls))
+        expected, hidden = reference_scores(lm, asked, SEVERAL)
+        np.testing.assert_allclose(scores.logprobs, expected, atol=1e-4)
+        np.testing.assert_allclose(scores.hidden, hidden, atol=1e-4)
+    assert passes[1] * 2 < passes[0]
+
+
+def test_the_tokens_of_a_bundle_are_those_that_are_read(tokenizers, monkeypatch):
+    lm = CausalLM(build_model(max_position_embeddings=2048), tokenizers["chatml"], name="a")
+    asked = [prompt for customer in range(3) for prompt in without_each(customer=customer)]
+    fitted, _ = lm.passes.fit(asked, [SEVERAL] * len(asked))
+    (bundle,) = lm.passes.bundles(fitted)
+    assert [group.rows for group in bundle.groups] == [g.rows for g in lm.passes.groups(fitted)]
+    assert 0 < len(bundle.base) < min(len(group.prefix) for group in bundle.groups[1:])
+    read = []
+    plain_rows, plain_prefix = prefix.padded, prefix.read_prefix
+
+    def rows(own, *given):
+        read.extend(map(len, own))
+        return plain_rows(own, *given)
+
+    def alone(model, beginning, *, known, **given):
+        read.append(len(beginning) - len(known.ids))
+        return plain_prefix(model, beginning, known=known, **given)
+
+    for module in ("lm", "prefix"):
+        monkeypatch.setattr(f"promptpredict.{module}.padded", rows)
+    monkeypatch.setattr("promptpredict.lm.read_prefix", alone)
+    for kept in (NOTHING, bundle.base):
+        read.clear()
+        assert lm.score(asked, SEVERAL).tokens == sum(read) == bundle.tokens(kept)
+
+
+@pytest.mark.parametrize("held", [0.3, 0.7])
+def test_a_run_that_goes_on_within_a_bundle_gives_the_same_bytes(tokenizers, held):
+    """What is held is not read, and moves no byte of what is."""
+    model = build_model(max_position_embeddings=2048).to(torch.bfloat16)
+    lm = CausalLM(model, tokenizers["chatml"], name="a", batch_tokens=300)
+    asked = [prompt for customer in range(3) for prompt in without_each(customer=customer)]
+    fitted, _ = lm.passes.fit(asked, [SEVERAL] * len(asked))
+    assert max(len(bundle.groups) for bundle in lm.passes.bundles(fitted)) > 1
+    whole = lm.score(asked, SEVERAL)
+    drawn = np.random.default_rng(0).random(len(asked))
+    read = []
+
+    class Some:
+        """Holds some of the batches."""
+
+        def holds(self, rows):
+            return drawn[rows[0]] < held
+
+        def keep(self, rows, scores):
+            read.extend(rows)
+
+    again = lm.score(asked, SEVERAL, journal=Some())
+    assert 0 < len(read) < len(asked)
+    np.testing.assert_array_equal(again.logprobs[read], whole.logprobs[read])
+    np.testing.assert_array_equal(again.hidden[read], whole.hidden[read])
+
+
+def test_where_memory_ends_prefixes_are_read_one_by_one(tokenizers, monkeypatch):
+    lm = CausalLM(build_model(max_position_embeddings=2048), tokenizers["chatml"], name="a")
+    asked = [prompt for customer in range(3) for prompt in without_each(customer=customer)]
+    expected = lm.score(asked, SEVERAL)
+    called = []
+
+    def fail(*_):
+        called.append(1)
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("promptpredict.lm.read_links", fail)
+    scores = lm.score(asked, SEVERAL)
+    assert called
+    assert not scores.faults
+    np.testing.assert_allclose(scores.logprobs, expected.logprobs, atol=1e-4)
+    np.testing.assert_allclose(scores.hidden, expected.hidden, atol=1e-4)
 
 
 # -- several questions about one customer --------------------------------------------------------

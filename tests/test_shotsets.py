@@ -461,7 +461,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(fakes, monkeypatch, toke
     table("customers.csv", HEADER, many(40)[0])
     given = {**SETS, "select": select, "block_rows": 16}
     score(fakes, **given, out="whole.csv")
-    whole, calls = fakes.lm._score_group, []
+    whole, calls = fakes.lm._score_bundle, []
 
     def killed(*given):
         calls.append(given)
@@ -470,7 +470,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(fakes, monkeypatch, toke
         return whole(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(fakes.lm, "_score_group", killed)
+        patched.setattr(fakes.lm, "_score_bundle", killed)
         with pytest.raises(KeyboardInterrupt):
             score(fakes, **given, out="parts.csv")
     _, said = score(fakes, **given, out="parts.csv")

@@ -39,7 +39,7 @@ def check_layers(config: Any, name: str) -> None:
 @torch.inference_mode()
 def check_sharing(
     model: Any,
-    forward: Callable[[Sequence[TokenTree], Prefix], torch.Tensor],
+    forward: Callable[[Sequence[TokenTree], Sequence[Prefix]], torch.Tensor],
     ids: Sequence[int],
     name: str,
 ) -> None:
@@ -55,7 +55,7 @@ def check_sharing(
     ends = [tree.place((*stem, *branch), WordTree.build([]))[0] for branch in branches]
     try:
         shared = read_prefix(model, Beginning(prefix, (len(prefix),)))
-        states = forward([tree], shared)[0, ends].float()  # (2, d)
+        states = forward([tree], [shared])[0, ends].float()  # (2, d)
         alone = torch.cat([_last(model, (*prefix, *stem, *branch)) for branch in branches])
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise ModelError(

@@ -18,7 +18,8 @@ Knows tensors and transformers' attention interface; knows nothing of prompts or
     what a query sees = share * far + (1 - share) * near,  share = sigmoid(log sum far - log sum near)
 
 The log sums are those of the softmax on either side (as in Hydragen, 2402.05099), so that the
-result is that of one softmax over both.
+result is that of one softmax over both. Where rows stand behind several prefixes, each prefix is far
+to its own rows, one after another.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 Layers = Sequence[tuple[torch.Tensor, torch.Tensor]]
+Stack = Sequence[tuple[int, Layers]]  # rows of a batch, and what all of these stand behind
 Seen = tuple[
     torch.Tensor, torch.Tensor
 ]  # what queries see (b, heads, s, d), log sums (b, heads, s)
@@ -45,7 +47,7 @@ _FIRST = 16  # keys among which one is looked for whose share tells the sum
 _LEAST = 1e-30  # of such a share; bfloat16 ends at 1e-38
 _on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _on_cuda = torch.ops.aten._scaled_dot_product_flash_attention
-_prefix: ContextVar[Layers | None] = ContextVar("prefix", default=None)
+_prefix: ContextVar[Stack | None] = ContextVar("prefix", default=None)
 
 
 def why_copied(model: Any) -> str | None:
@@ -69,9 +71,9 @@ def use_merged(model: Any) -> None:
 
 
 @contextmanager
-def behind(layers: Layers) -> Iterator[None]:
-    """Put keys and values (1, kv heads, p, d) of every layer in front of all rows."""
-    token = _prefix.set(layers)
+def behind(stack: Stack) -> Iterator[None]:
+    """Put keys and values (1, kv heads, p, d) of every layer in front of rows, of all in turn."""
+    token = _prefix.set(stack)
     try:
         yield
     finally:
@@ -92,23 +94,21 @@ def _attend(
     ``key`` and ``value`` (b, kv heads, s, d) are those of the row. ``attention_mask`` (b, 1, s, s)
     is None where each token sees those before it in its row.
     """
-    layers = _prefix.get()
-    if layers is None:
+    stack = _prefix.get()
+    if stack is None:
         found: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **given
         )
         return found
     scale = query.shape[3] ** -0.5 if scaling is None else scaling
-    before, values = layers[module.layer_idx]
-    rows, heads, width, size = query.shape
-    kv = before.shape[1]
-    # One sequence a key head: the query heads that share it stand behind one another, so that
-    # neither they nor the rows need a copy of the prefix.
-    flat = query.view(rows, kv, heads // kv, width, size).permute(1, 2, 0, 3, 4)
-    far, far_sum = _far(flat.reshape(1, kv, -1, size), before, values, scale)
-    shape = (kv, heads // kv, rows, width)
-    far = far.view(*shape, size).permute(2, 0, 1, 3, 4).reshape(rows, heads, width, size)
-    far_sum = far_sum.view(shape).permute(2, 0, 1, 3).reshape(rows, heads, width)
+    parts = torch.split(query, [rows for rows, _ in stack])
+    every = []
+    for part, (_, layers) in zip(parts, stack, strict=True):
+        keys, values = layers[module.layer_idx]
+        every.append(_far(part, keys, values, scale))
+    far, far_sum = every[0]
+    if len(every) > 1:
+        far, far_sum = (torch.cat(each) for each in zip(*every, strict=True))
     near, near_sum = _near(query, key, value, attention_mask, scale)
     share = torch.sigmoid(far_sum - near_sum)[..., None]  # of the prefix, (b, heads, s, 1), float32
     merged = near.float() + share * (far.float() - near.float())
@@ -116,11 +116,21 @@ def _attend(
 
 
 def _far(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float) -> Seen:
-    """Return what queries (1, kv heads, m, d) see of a prefix (1, kv heads, p, d), all of it."""
+    """Return what queries (b, heads, s, d) see of a prefix (1, kv heads, p, d), all of it."""
+    rows, heads, width, size = query.shape
+    kv = keys.shape[1]
+    # One sequence a key head: the query heads that share it stand behind one another, so that
+    # neither they nor the rows need a copy of the prefix.
+    flat = query.view(rows, kv, heads // kv, width, size).permute(1, 2, 0, 3, 4)
+    flat = flat.reshape(1, kv, -1, size)
     on_cpu = query.device.type == "cpu"
     if on_cpu and query.dtype == torch.bfloat16 and keys.shape[2] >= _LONG:
-        return _in_blocks(query, keys, values, scale)
-    return _kernel(query, keys, values, scale=scale)
+        seen, sums = _in_blocks(flat, keys, values, scale)
+    else:
+        seen, sums = _kernel(flat, keys, values, scale=scale)
+    shape = (kv, heads // kv, rows, width)
+    seen = seen.view(*shape, size).permute(2, 0, 1, 3, 4).reshape(rows, heads, width, size)
+    return seen, sums.view(shape).permute(2, 0, 1, 3).reshape(rows, heads, width)
 
 
 def _near(

@@ -1,6 +1,6 @@
-"""The scores of a block while its batches come in.
+"""The scores of a block while its batches come in, from the states of each batch on.
 
-Knows tensors and arrays of numbers; knows nothing of weights or attention.
+Knows tensors, label words and the output matrix; knows nothing of how states come about.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import numpy as np
 import torch
 
 from promptpredict.batching import Fitted
+from promptpredict.outputs import Outputs, by_label, entry_logprobs
 from promptpredict.passes import Branches
+from promptpredict.prefix import sent
 from promptpredict.scores import Journal, Scores
+from promptpredict.words import WordIds
 
 
 @dataclass(frozen=True)
@@ -97,3 +100,40 @@ class Draft:
             tokens,
             self.read[rows],
         )
+
+
+def read_rows(
+    outputs: Outputs,
+    states: torch.Tensor,
+    places: Mapping[int, list[int]],
+    pooled: torch.Tensor,
+    fitted: Mapping[int, Fitted],
+    keys: Mapping[int, list[str]],
+) -> list[ReadRows]:
+    """Return what states (p, d) say of rows at their places, the answer's first; ``pooled`` (r, d)."""
+    # Side questions have words of their own, and many of the places in common: the output
+    # matrix is gone through once for all of them.
+    distinct = sorted({place for own in places.values() for place in own})
+    index = {place: at for at, place in enumerate(distinct)}
+    groups: dict[WordIds, list[int]] = {}
+    for at, row in enumerate(places):
+        groups.setdefault(fitted[row].encoded.words, []).append(at)
+    wanted = sorted({t for words in groups for path in words.tree().steps for _, t in path})
+    hidden = states[sent(np.array(distinct), states.device)]  # (p, d)
+    logprobs = outputs.logprobs(hidden, wanted)  # (p, wanted)
+    rows, parts = list(places), []
+    for words, members in groups.items():
+        own = [[index[place] for place in places[rows[member]]] for member in members]
+        of = sent(np.array(own), states.device)  # (m, 1 + nodes)
+        entries = entry_logprobs(logprobs[of], wanted, words.tree())  # (m, entries)
+        labels = keys[rows[members[0]]]
+        columns = [labels.index(entry.label) for entry in words.entries]
+        parts.append(
+            ReadRows(
+                rows=[rows[member] for member in members],
+                logprobs=by_label(entries, columns, len(labels)),
+                mass=torch.logsumexp(entries, dim=1).exp(),
+                hidden=torch.cat([hidden[of[:, 0]].float(), pooled[members]], dim=1),
+            )
+        )
+    return parts

@@ -61,6 +61,7 @@ class Forecast:
     alike: int = 0
     prefixes: int = 0
     kept: Beginning = NOTHING
+    last: Beginning = NOTHING
     truncated: int = 0
     rejects: list[Reject] = field(default_factory=list)
     fields: Sequence[str] = ()
@@ -180,16 +181,18 @@ def _add(found: Forecast, lm: CausalLM, fitted: Mapping[int, Fitted]) -> None:
     encoded = [item.encoded for item in fitted.values()]
     found.same += len(encoded) - len({(each.ids, each.words) for each in encoded})
     found.truncated += sum(item.truncated for item in fitted.values())
-    for group in lm.passes.groups(fitted):
-        size = len(group.prefix)
-        every = [fitted[row].encoded for row in group.rows]
-        alone = sum(len(each.ids) + len(each.words.tree().tokens) for each in every)
-        found.whole += alone
-        found.read += group.tokens(found.kept)
-        found.prefixes += group.prefix.ids != found.kept.ids
-        found.kept = group.prefix
-        found.in_front += size * len(group.rows)
-        found.alike += alone - size * len(group.rows) - group.own
+    for bundle in lm.passes.bundles(fitted):
+        found.read += bundle.tokens(found.kept)
+        found.kept = bundle.base
+        for group in bundle.groups:
+            size = len(group.prefix)
+            every = [fitted[row].encoded for row in group.rows]
+            alone = sum(len(each.ids) + len(each.words.tree().tokens) for each in every)
+            found.whole += alone
+            found.prefixes += group.prefix.ids != found.last.ids
+            found.last = group.prefix
+            found.in_front += size * len(group.rows)
+            found.alike += alone - size * len(group.rows) - group.own
 
 
 def tried(lm: CausalLM, given: Given, found: Forecast) -> Trial:

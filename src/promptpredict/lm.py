@@ -1,6 +1,6 @@
 """A causal language model that scores label words: one forward pass per prompt, nothing generated.
 
-Knows token ids, weights and logits; knows nothing of tables, prompt files or calibration. The
+Knows token ids, weights and logits; knows nothing of tables, prompt files or calibration. A
 prefix that a block's prompts share is read once; the prompts' own tokens go through in batches;
 only positions that predict a label token go through the output matrix, there with a whole row
 in float32, because label mass needs the log-sum-exp over the vocabulary.
@@ -11,25 +11,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from promptpredict.architectures import check_layers, check_sharing
-from promptpredict.attention import behind, use_merged, why_copied
+from promptpredict.attention import use_merged, why_copied
 from promptpredict.batching import Fitted, batches
-from promptpredict.drafts import Draft, ReadRows
+from promptpredict.drafts import Draft, ReadRows, read_rows
 from promptpredict.encoding import Encoder
 from promptpredict.errors import ModelError
 from promptpredict.gated import work_in_place
 from promptpredict.hardware import batch_tokens as tokens_of_a_batch
 from promptpredict.hardware import out_of_memory, pass_tokens
-from promptpredict.outputs import Outputs, by_label, entry_logprobs
-from promptpredict.passes import BLOCK_ROWS, Branches, Group, Passes, positions_of
+from promptpredict.outputs import Outputs
+from promptpredict.passes import BLOCK_ROWS, Branches, Bundle, Passes, positions_of
 from promptpredict.prefix import (
     Prefix,
     attention_masks,
     mean_states,
+    padded,
+    read_links,
     read_prefix,
+    runs,
+    seen,
     sent,
     sliding_window,
 )
@@ -37,7 +40,6 @@ from promptpredict.rendered import Prompt
 from promptpredict.scores import Journal, Labels, Scores, each_labels
 from promptpredict.sharing import Beginning
 from promptpredict.trees import TokenTree
-from promptpredict.words import WordIds
 
 _TRIAL = Prompt("", (), "A customer", "")
 _PIECE = 1_024  # tokens of a prefix that a CPU reads at a time, the others by blocks of products
@@ -91,6 +93,17 @@ class CausalLM:
         self.copied = why_copied(self.model) or self._try_merging(trial)
         if self.copied:
             check_sharing(self.model, self._forward, trial, name)
+
+    @property
+    def copied(self) -> str | None:
+        """Why a shared prefix is copied to each row of a batch; None where it is not."""
+        return self._copied
+
+    @copied.setter
+    def copied(self, why: str | None) -> None:
+        """Copy it from now on, or no longer: only in place may a pass have several prefixes."""
+        self._copied = why
+        self.passes.beside = 0 if why else self._window
 
     def __sklearn_clone__(self) -> CausalLM:
         """Return itself: a clone of an estimator shares the weights."""
@@ -160,41 +173,47 @@ class CausalLM:
         progress(len(faults))
         keys = {row: list(labels[row].words) for row in fitted}
         tokens = 0
-        for group in self.passes.groups(fitted):
-            tokens += self._score_group(group, fitted, keys, draft, progress)
+        for bundle in self.passes.bundles(fitted):
+            tokens += self._score_bundle(bundle, fitted, keys, draft, progress)
         return draft.scores(tokens)
 
     @torch.inference_mode()
-    def _score_group(
+    def _score_bundle(
         self,
-        group: Group,
+        bundle: Bundle,
         fitted: Mapping[int, Fitted],
         keys: Mapping[int, list[str]],
         draft: Draft,
         progress: Callable[[int], object],
     ) -> int:
-        """Score the rows of a group into ``draft``; return the tokens read."""
-        sizes = [len(branches.tree) for branches in group.trees]
+        """Score the rows of a bundle into ``draft``; return the tokens read."""
+        trees = bundle.trees
+        sizes = [len(branches.tree) for branches in trees]
         every = [
-            [group.trees[at] for at in batch]
+            [trees[at] for at in sorted(batch)]  # those behind one prefix next to one another
             for batch in batches(sizes, self.batch_tokens, self.passes.pass_tokens)
         ]
         todo = [batch for batch in every if not draft.holds(_rows(batch))]
-        left = Group(group.prefix, group.rows, [branches for batch in todo for branches in batch])
-        tokens = left.tokens(self._prefix.beginning) if todo else 0
-        progress(len(group.rows) - len(_rows(left.trees)))
+        left = [branches for batch in todo for branches in batch]
+        tokens = bundle.tokens(self._prefix.beginning, left) if todo else 0
+        progress(len(_rows(trees)) - len(_rows(left)))
         waiting: list[ReadRows] = []  # of the batch before: a GPU works on the next one meanwhile
+        kept: dict[Beginning, Prefix] | None = None
         while todo:
             batch = todo.pop(0)
             try:
-                found = self.read(batch, self._shared_prefix(group.prefix), fitted, keys)
+                kept = self._prefixes(bundle) if kept is None else kept
+                prefixes = [
+                    kept.get(each.prefix) or self._shared_prefix(each.prefix) for each in batch
+                ]
+                found = self.read(batch, prefixes, fitted, keys)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
                 draft.take(waiting)
-                waiting = []
+                waiting, kept = [], {}  # what bundles keep takes memory, too
                 self.batch_tokens = max(self.batch_tokens // 2, 1)  # of the groups to come
-                todo[:0] = self.passes.halved(batch, len(group.prefix), fitted)
+                todo[:0] = self.passes.halved(batch, fitted)
                 if len(_rows(batch)) == 1:
                     draft.faults |= dict.fromkeys(batch[0].nodes, _NO_ROOM)
                     progress(1)
@@ -203,7 +222,7 @@ class CausalLM:
             ready, waiting = (found, []) if self.device.type == "cpu" else (waiting, found)
             draft.take(ready)
             for branches in batch:
-                draft.note(branches, len(group.prefix), fitted)
+                draft.note(branches, len(branches.prefix), fitted)
             progress(len(_rows(batch)))
         draft.take(waiting)
         return tokens
@@ -211,12 +230,15 @@ class CausalLM:
     def read(
         self,
         batch: Sequence[Branches],
-        prefix: Prefix,
+        prefixes: Sequence[Prefix],
         fitted: Mapping[int, Fitted],
         keys: Mapping[int, list[str]],
     ) -> list[ReadRows]:
-        """Read a batch, and the logits of its label words; nothing leaves the device yet."""
-        states = self._forward([branches.tree for branches in batch], prefix)  # (b, s, d)
+        """Read a batch, and the logits of its label words; nothing leaves the device yet.
+
+        Each tree stands behind one of ``prefixes``, those behind the same one next to one another.
+        """
+        states = self._forward([branches.tree for branches in batch], prefixes)  # (b, s, d)
         width = states.shape[1]
         places: dict[int, list[int]] = {}  # row → its nodes in the flattened batch
         paths = []
@@ -224,44 +246,8 @@ class CausalLM:
             for row, nodes in branches.nodes.items():
                 places[row] = [at * width + node for node in nodes]
                 paths.append((at, branches.tree.path(nodes[0]), fitted[row].encoded.start))
-        pooled = mean_states(states, paths, prefix)  # (r, d)
-        return self._parts(states.flatten(0, 1), places, pooled, fitted, keys)
-
-    def _parts(
-        self,
-        states: torch.Tensor,
-        places: Mapping[int, list[int]],
-        pooled: torch.Tensor,
-        fitted: Mapping[int, Fitted],
-        keys: Mapping[int, list[str]],
-    ) -> list[ReadRows]:
-        """Return what states (p, d) say of rows at their places, the answer's first; ``pooled`` (r, d)."""
-        # Side questions have words of their own, and many of the places in common: the output
-        # matrix is gone through once for all of them.
-        distinct = sorted({place for own in places.values() for place in own})
-        index = {place: at for at, place in enumerate(distinct)}
-        groups: dict[WordIds, list[int]] = {}
-        for at, row in enumerate(places):
-            groups.setdefault(fitted[row].encoded.words, []).append(at)
-        wanted = sorted({t for words in groups for path in words.tree().steps for _, t in path})
-        hidden = states[sent(np.array(distinct), self.device)]  # (p, d)
-        logprobs = self.outputs.logprobs(hidden, wanted)  # (p, wanted)
-        rows, parts = list(places), []
-        for words, members in groups.items():
-            own = [[index[place] for place in places[rows[member]]] for member in members]
-            of = sent(np.array(own), self.device)  # (m, 1 + nodes)
-            entries = entry_logprobs(logprobs[of], wanted, words.tree())  # (m, entries)
-            labels = keys[rows[members[0]]]
-            columns = [labels.index(entry.label) for entry in words.entries]
-            parts.append(
-                ReadRows(
-                    rows=[rows[member] for member in members],
-                    logprobs=by_label(entries, columns, len(labels)),
-                    mass=torch.logsumexp(entries, dim=1).exp(),
-                    hidden=torch.cat([hidden[of[:, 0]].float(), pooled[members]], dim=1),
-                )
-            )
-        return parts
+        pooled = mean_states(states, paths, prefixes)  # (r, d)
+        return read_rows(self.outputs, states.flatten(0, 1), places, pooled, fitted, keys)
 
     def _shared_prefix(self, beginning: Beginning) -> Prefix:
         """Return the keys and values of a prefix; the last one is kept, and extended."""
@@ -275,36 +261,41 @@ class CausalLM:
         self._prefix = prefix
         return prefix
 
+    def _prefixes(self, bundle: Bundle) -> dict[Beginning, Prefix]:
+        """Read the prefixes of a bundle, those that go on from others in as few passes as may be."""
+        found = {bundle.base: self._shared_prefix(bundle.base)}
+        for sizes, links in bundle.levels():
+            for batch in batches(sizes, self.batch_tokens, self.passes.pass_tokens):
+                own, above = zip(*(links[at] for at in sorted(batch)), strict=True)
+                read = read_links(self.model, own, [found[each] for each in above], self.context)
+                found |= zip(own, read, strict=True)
+        return found
+
     def _hides(self, depth: int) -> bool:
         """Whether a token sees less than all before it: masks say that, attention in place cannot."""
         return self._window is not None and depth >= self._window
 
-    def _forward(self, trees: Sequence[TokenTree], prefix: Prefix) -> torch.Tensor:
+    def _forward(self, trees: Sequence[TokenTree], prefixes: Sequence[Prefix]) -> torch.Tensor:
         """Return the hidden states (b, s, d) of the nodes of every tree, padded at the right.
 
         A node stands at the position that it has in its own sequence and sees the prefix, its
-        ancestors and itself, so one pass scores every sequence of a tree exactly.
+        ancestors and itself, so one pass scores every sequence of a tree exactly. Trees have
+        ``prefixes`` of their own only where these are attended to in place.
         """
-        width = max(map(len, trees))
-        ids = torch.zeros(len(trees), width, dtype=torch.long)  # (b, s)
-        # Padding goes on counting: positions that begin anew are taken for a second sequence in
-        # the row, and cost a mask where none is needed.
-        deepest = max(max(tree.depths) for tree in trees)
-        positions = torch.arange(width).clamp(max=deepest).repeat(len(trees), 1)  # (b, s)
-        for row, tree in enumerate(trees):
-            ids[row, : len(tree)] = torch.tensor(tree.tokens)
-            positions[row, : len(tree)] = torch.tensor(tree.depths)
-        positions += len(prefix.ids)
+        depths = [tree.depths for tree in trees]
+        ids, positions = padded([tree.tokens for tree in trees], prefixes, self.context, depths)
         given = {
             "input_ids": sent(ids, self.device),
             "position_ids": sent(positions, self.device),
         }
-        decoder = self.model.get_decoder()
+        decoder, prefix = self.model.get_decoder(), prefixes[0]
+        deepest = max(map(max, depths))
         if prefix.ids and not self.copied and not self._hides(len(prefix.ids) + deepest):
             mask = attention_masks(self.model, trees, positions, 0)
-            with behind(prefix.layers):
+            with seen(prefixes):
                 output = decoder(**given, attention_mask=mask, use_cache=False)
         else:
+            assert len(runs(prefixes)) == 1, "a cache has one prefix"
             mask = attention_masks(self.model, trees, positions, len(prefix.ids))
             output = decoder(
                 **given,

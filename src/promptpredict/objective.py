@@ -42,8 +42,8 @@ def label_logprobs(
         for batch in batches(sizes, lm.batch_tokens, lm.passes.pass_tokens):
             keys_seen = len(group.prefix) + max(sizes[at] for at in batch)
             with _by_products(lm.model, keys_seen):
-                prefix = read_prefix(lm.model, group.prefix)
-                parts = lm.read([group.trees[at] for at in batch], prefix, fitted, keys)
+                prefixes = [read_prefix(lm.model, group.prefix)] * len(batch)
+                parts = lm.read([group.trees[at] for at in batch], prefixes, fitted, keys)
             rows = [row for part in parts for row in part.rows]
             yield rows, torch.cat([part.logprobs for part in parts])
 

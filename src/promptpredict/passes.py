@@ -21,6 +21,7 @@ from promptpredict.trees import TokenTree, clusters
 
 BLOCK_ROWS = 1024
 _T = TypeVar("_T")
+_TOGETHER = 8_192  # tokens of prefixes that are kept at once: 4 GB of a model of 7B, 1 GB of most
 _BESIDE = 512  # tokens of a chat template and a label word, amply
 
 
@@ -42,8 +43,9 @@ def positions_of(get: Callable[[str], Any]) -> int:
 
 @dataclass(frozen=True)
 class Branches:
-    """A tree, and for each row of the block that it holds the nodes whose logits are read."""
+    """A tree behind a prefix, and for each row of the block that it holds the nodes whose logits are read."""
 
+    prefix: Beginning
     tree: TokenTree
     nodes: Mapping[int, Sequence[int]]
 
@@ -61,16 +63,69 @@ class Group:
         """How many tokens are read behind the prefix."""
         return sum(len(branches.tree) for branches in self.trees)
 
-    def tokens(self, kept: Beginning) -> int:
-        """Return how many tokens are read in all, where the prefix ``kept`` is there already."""
-        return len(self.prefix) - self.prefix.common(kept) + self.own
+
+@dataclass(frozen=True)
+class Bundle:
+    """Groups that go through a model together: what their prefixes have in common is read once.
+
+    What each has beyond is read side by side with that of the others, and so are their trees: a
+    pass takes its time whether it reads a few tokens or many.
+    """
+
+    groups: Sequence[Group]
+
+    @property
+    def base(self) -> Beginning:
+        """What all prefixes begin with; of one group its whole prefix."""
+        found = self.groups[0].prefix
+        for group in self.groups[1:]:
+            found = found.upto(found.common(group.prefix))
+        return found
+
+    @property
+    def trees(self) -> list[Branches]:
+        """The trees of all groups."""
+        return [branches for group in self.groups for branches in group.trees]
+
+    def links(self) -> list[tuple[Beginning, Beginning]]:
+        """Return what is read behind the base, each step once: how far it goes, and what it goes on from."""
+        base = self.base
+        found: dict[Beginning, Beginning] = {}
+        for group in self.groups:
+            above = base
+            for step in group.prefix.steps[len(base.steps) :]:
+                link = group.prefix.upto(step)
+                found[link] = above
+                above = link
+        return list(found.items())
+
+    def levels(self) -> list[tuple[list[int], list[tuple[Beginning, Beginning]]]]:
+        """Return links by their number of steps, each with its own tokens: these can be read at once."""
+        found: dict[int, list[tuple[Beginning, Beginning]]] = {}
+        for link in self.links():
+            found.setdefault(len(link[0].steps), []).append(link)
+        return [
+            ([len(link) - len(above) for link, above in found[steps]], found[steps])
+            for steps in sorted(found)
+        ]
+
+    def tokens(self, kept: Beginning, trees: Sequence[Branches] | None = None) -> int:
+        """Return how many tokens are read in all, where the prefix ``kept`` is there already.
+
+        Of the ``trees`` all are read if none are given.
+        """
+        base = self.base
+        linked = sum(len(link) - len(above) for link, above in self.links())
+        own = sum(len(each.tree) for each in (self.trees if trees is None else trees))
+        return len(base) - base.common(kept) + linked + own
 
 
 class Passes:
     """How prompts go through a model that reads ``context`` tokens and knows ``vocabulary`` of them.
 
     A tree has at most ``batch_tokens`` tokens, and a pass takes as long as ``pass_tokens`` of them by
-    itself; ``share=False`` reads every prompt whole.
+    itself; ``share=False`` reads every prompt whole. Prefixes may stand side by side in a pass where
+    prompts have at most ``beside`` positions (None: any; 0: a pass has one prefix).
     """
 
     def __init__(
@@ -86,6 +141,7 @@ class Passes:
         """Keep what is given."""
         self.encoder, self.context, self.vocabulary = encoder, context, vocabulary
         self.batch_tokens, self.pass_tokens, self.share = batch_tokens, pass_tokens, share
+        self.beside: int | None = None
 
     def fit(
         self, prompts: Sequence[Prompt], labels: Sequence[Labels]
@@ -110,13 +166,31 @@ class Passes:
             chosen = [rows[member] for member in shared.members]
             ids = fitted[chosen[0]].encoded.ids[: max(shared.steps, default=0)]
             prefix = Beginning(ids, shared.steps)
-            yield Group(prefix, chosen, self.trees(chosen, len(prefix), fitted))
+            yield Group(prefix, chosen, self.trees(chosen, prefix, fitted))
+
+    def bundles(self, fitted: Mapping[int, Fitted]) -> Iterator[Bundle]:
+        """Yield the groups of a block, those together whose prefixes are short and not empty.
+
+        All of them are kept at once, so they have a limited number of tokens.
+        """
+        positions = max((item.encoded.positions for item in fitted.values()), default=0)
+        apart = self.beside is not None and positions > self.beside
+        room = 0 if apart else min(2 * self.batch_tokens, _TOGETHER)
+        some: list[Group] = []
+        for group in self.groups(fitted):
+            tokens = sum(len(each.prefix) for each in [*some, group])
+            if some and (tokens > room or not min(len(some[0].prefix), len(group.prefix))):
+                yield Bundle(some)
+                some = []
+            some.append(group)
+        if some:
+            yield Bundle(some)
 
     def trees(
-        self, rows: Sequence[int], shared: int, fitted: Mapping[int, Fitted]
+        self, rows: Sequence[int], prefix: Beginning, fitted: Mapping[int, Fitted]
     ) -> list[Branches]:
-        """Return rows as trees of what stands behind their ``shared`` first ids."""
-        suffixes = [fitted[row].encoded.ids[shared:] for row in rows]
+        """Return rows as trees of what stands behind the ``prefix`` that they share."""
+        suffixes = [fitted[row].encoded.ids[len(prefix) :] for row in rows]
         apart = [[at] for at in range(len(rows))]
         found = []
         for members in clusters(suffixes, self.batch_tokens) if self.share else apart:
@@ -125,18 +199,18 @@ class Passes:
                 rows[at]: tree.place(suffixes[at], fitted[rows[at]].encoded.words.tree())
                 for at in members
             }
-            found.append(Branches(tree, nodes))
+            found.append(Branches(prefix, tree, nodes))
         return found
 
     def halved(
-        self, batch: Sequence[Branches], shared: int, fitted: Mapping[int, Fitted]
+        self, batch: Sequence[Branches], fitted: Mapping[int, Fitted]
     ) -> list[list[Branches]]:
         """Return a batch in two parts, a single tree in two trees; nothing of a single prompt."""
         if len(batch) > 1:
             return _halves(batch)
         rows = list(batch[0].nodes)
         parts = _halves(rows) if len(rows) > 1 else []
-        return [self.trees(part, shared, fitted) for part in parts]
+        return [self.trees(part, batch[0].prefix, fitted) for part in parts]
 
     def count(
         self,
@@ -149,9 +223,9 @@ class Passes:
         for start in range(0, len(prompts), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
             fitted, _ = self.fit(prompts[block], every[block])
-            for group in self.groups(fitted):
-                tokens += group.tokens(kept)
-                kept = group.prefix
+            for bundle in self.bundles(fitted):
+                tokens += bundle.tokens(kept)
+                kept = bundle.base
         return tokens
 
     def fault(self, prompt: Prompt, labels: Labels) -> str | None:

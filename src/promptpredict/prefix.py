@@ -6,7 +6,7 @@ Knows tensors and attention masks; knows nothing of tokenizers, labels or tables
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,7 +99,7 @@ def read_prefix(
             for at, (keys, values) in enumerate(layers):
                 cache.update(keys, values, at)
             mask = attention_masks(model, [TokenTree.chain(ids)], positions, start)
-        with behind(layers) if layers and not copied else nullcontext():
+        with behind([(1, layers)]) if layers and not copied else nullcontext():
             output = model.get_decoder()(
                 input_ids=tokens,
                 position_ids=positions,
@@ -113,6 +113,73 @@ def read_prefix(
     return Prefix(beginning, layers, torch.cat(states)) if states else prefix
 
 
+def read_links(
+    model: Any, links: Sequence[Beginning], prefixes: Sequence[Prefix], limit: int
+) -> list[Prefix]:
+    """Read longer prefixes side by side in one pass, each behind one of ``prefixes``, in place.
+
+    Those behind the same one stand next to one another. The model reads ``limit`` positions.
+    """
+    own = [link.ids[len(prefix.ids) :] for link, prefix in zip(links, prefixes, strict=True)]
+    ids, positions = padded(own, prefixes, limit)
+    cache = DynamicCache()  # without the model's config, as in ``read_prefix``
+    with seen(prefixes):
+        output = model.get_decoder()(
+            input_ids=sent(ids, model.device),
+            position_ids=sent(positions, model.device),
+            past_key_values=cache,
+            use_cache=True,
+        )
+    found = []
+    for row, (link, prefix) in enumerate(zip(links, prefixes, strict=True)):
+        at = slice(row, row + 1), slice(None), slice(len(own[row]))
+        read = tuple((layer.keys[at], layer.values[at]) for layer in cache.layers)
+        states = [output.last_hidden_state[row, : len(own[row])]]
+        states = [prefix.states, *states] if prefix.ids else states
+        found.append(Prefix(link, _appended(prefix.layers, read), torch.cat(states)))
+    return found
+
+
+def padded(
+    own: Sequence[Sequence[int]],
+    prefixes: Sequence[Prefix],
+    limit: int,
+    depths: Sequence[Sequence[int]] | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token ids and positions (b, s) of rows behind prefixes, padded at the right.
+
+    ``depths`` are the positions behind the prefix, of a plain sequence if none are given.
+    """
+    width = max(map(len, own))
+    ids = torch.zeros(len(own), width, dtype=torch.long)
+    # Padding goes on counting: positions that begin anew are taken for a second sequence in
+    # the row, and cost a mask where none is needed.
+    positions = torch.arange(width).repeat(len(own), 1)
+    for row, tokens in enumerate(own):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        if depths is not None:
+            positions[row, : len(tokens)] = torch.tensor(depths[row])
+    positions += torch.tensor([len(prefix.ids) for prefix in prefixes])[:, None]
+    return ids, positions.clamp(max=limit - 1)
+
+
+def seen(prefixes: Sequence[Prefix]) -> AbstractContextManager[None]:
+    """Let rows attend in place to the prefix of each; to nothing where all of them are empty."""
+    stack = [(len(rows), prefix.layers) for prefix, rows in runs(prefixes)]
+    return behind(stack) if prefixes[0].ids else nullcontext()
+
+
+def runs(prefixes: Sequence[Prefix]) -> list[tuple[Prefix, range]]:
+    """Return the prefixes of rows, and the rows next to one another that stand behind each."""
+    found: list[tuple[Prefix, range]] = []
+    for row, prefix in enumerate(prefixes):
+        if found and found[-1][0] is prefix:
+            found[-1] = prefix, range(found[-1][1].start, row + 1)
+        else:
+            found.append((prefix, range(row, row + 1)))
+    return found
+
+
 def _appended(layers: Layers, more: Layers) -> Layers:
     """Return the keys and values of every layer with more of them behind."""
     if not layers:
@@ -124,14 +191,24 @@ def _appended(layers: Layers, more: Layers) -> Layers:
 
 
 def mean_states(
-    states: torch.Tensor, paths: Sequence[tuple[int, Sequence[int], int]], prefix: Prefix
+    states: torch.Tensor,
+    paths: Sequence[tuple[int, Sequence[int], int]],
+    prefixes: Sequence[Prefix],
 ) -> torch.Tensor:
     """Return the mean (r, d) of prompts' states, each from a position of its own on, in float32.
 
-    ``states`` (b, s, d) are those of a batch's trees. A path is a prompt's tree, its nodes there,
-    and the position; what stands in the shared prefix counts alike, so the mean does not depend on
-    what was shared.
+    ``states`` (b, s, d) are those of a batch's trees, which stand behind ``prefixes``. A path is a
+    prompt's tree, in order, its nodes there, and the position; what stands in a prefix counts alike,
+    so the mean does not depend on what was shared.
     """
+    found = []
+    for prefix, rows in runs(prefixes):
+        own = [(tree - rows.start, *path) for tree, *path in paths if tree in rows]
+        found.append(_mean_states(states[rows.start : rows.stop], own, prefix))
+    return torch.cat(found)
+
+
+def _mean_states(states: torch.Tensor, paths: Sequence[Any], prefix: Prefix) -> torch.Tensor:
     shared = len(prefix.ids)
     trees = [tree for tree, _, _ in paths]
     within = [trees[:row].count(tree) for row, tree in enumerate(trees)]

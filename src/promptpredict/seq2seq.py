@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from promptpredict.batching import Fitted
-from promptpredict.drafts import ReadRows
+from promptpredict.drafts import ReadRows, read_rows
 from promptpredict.errors import ModelError
 from promptpredict.hardware import batch_tokens as tokens_of_a_batch
 from promptpredict.hardware import pass_tokens
@@ -45,7 +45,6 @@ class Seq2SeqLM(CausalLM):
         self.device = model.device
         self.batch_tokens = batch_tokens or tokens_of_a_batch(model)
         self.context = context_of(tokenizer, config)
-        self.copied = None
         self._window = None
         self._prefix = Prefix.empty()
         self.outputs = Outputs(model)
@@ -57,6 +56,7 @@ class Seq2SeqLM(CausalLM):
             pass_tokens=pass_tokens(self.device),
             share=False,
         )
+        self.copied = None
         self._check()
 
     @torch.inference_mode()
@@ -79,7 +79,7 @@ class Seq2SeqLM(CausalLM):
     def read(
         self,
         batch: Sequence[Branches],
-        prefix: Prefix,
+        prefixes: Sequence[Prefix],
         fitted: Mapping[int, Fitted],
         keys: Mapping[int, list[str]],
     ) -> list[ReadRows]:
@@ -107,7 +107,9 @@ class Seq2SeqLM(CausalLM):
         flat = {row: [each * width + place for each, place in own] for row, own in places.items()}
         turns = [slice(encoded[row].start, len(encoded[row].ids)) for row in rows]
         pooled = [read[at, turn].float().mean(0) for at, turn in enumerate(turns)]
-        return self._parts(states.flatten(0, 1), flat, torch.stack(pooled), fitted, keys)
+        return read_rows(
+            self.outputs, states.flatten(0, 1), flat, torch.stack(pooled), fitted, keys
+        )
 
     def _encode(self, every: Sequence[Ids]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the encoder's states (b, s, d) of sequences, and what of them is no padding (b, s)."""
