@@ -12,6 +12,7 @@ import transformers
 
 from conftest import build_model, build_tokenizer
 from promptpredict import prefix
+from promptpredict.batching import batches
 from promptpredict.errors import ModelError
 from promptpredict.estimators import PromptClassifier
 from promptpredict.lm import CausalLM
@@ -196,10 +197,66 @@ def test_a_run_that_goes_on_within_a_bundle_gives_the_same_bytes(tokenizers, hel
     np.testing.assert_array_equal(again.hidden[read], whole.hidden[read])
 
 
+def unlike_lengths():
+    """Return two groups, one with a long prefix and short rows, one with a short prefix and long rows."""
+    letters = np.random.default_rng(0).choice(list("bcdfghjklmnpqrstvwxz0123456789"), size=5_000)
+    drawn = iter(letters.tolist())
+
+    def some(count):
+        return "".join(next(drawn) for _ in range(count))
+
+    asked = []
+    for front, tail in ((170, 20), (100, 60)):
+        start = some(front)
+        asked += [Prompt("J.", (), f"{start}{chr(65 + n)}{some(tail)}", "S") for n in range(24)]
+    return asked
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["llama", "mistral"])
+def test_padding_never_leaves_the_context_or_the_window(tokenizers, monkeypatch, kind, dtype):
+    """Padding behind the longest prefix would reach beyond what is read, and be taken for a second text."""
+    # as on a GPU, where rows of unlike lengths share a batch
+    monkeypatch.setattr(
+        "promptpredict.lm.batches", lambda sizes, budget, _: batches(sizes, budget, 1024)
+    )
+    ask = Labels({"1": ["x"], "0": ["y"]}, "")
+    first = CausalLM(build_model(kind), tokenizers["chatml"], name=kind)
+    fitted, _ = first.passes.fit(unlike_lengths(), [ask] * 48)
+    longest = max(item.encoded.positions for item in fitted.values())
+    limit = {"llama": "max_position_embeddings", "mistral": "sliding_window"}[kind]
+    for room, together in ((longest, False), (longest + 200, True)):
+        model = build_model(kind, **{limit: room})
+        expected, _ = reference_scores(
+            CausalLM(model, tokenizers["chatml"], name="a"), unlike_lengths(), ask
+        )
+        lm = CausalLM(model.to(dtype), tokenizers["chatml"], name=kind, batch_tokens=400)
+        bundles = list(lm.passes.bundles(fitted))
+        assert (max(len(bundle.groups) for bundle in bundles) > 1) == together
+        tolerance = 1e-4 if dtype == torch.float32 else 0.4
+        found = lm.score(unlike_lengths(), ask)
+        assert not found.faults
+        np.testing.assert_allclose(found.logprobs, expected, atol=tolerance)
+
+
+def test_no_more_tokens_of_prefixes_are_kept_than_there_is_room_for(tokenizers):
+    lm = CausalLM(build_model(max_position_embeddings=8192), tokenizers["chatml"], name="a")
+    asked = [prompt for customer in range(4) for prompt in without_each(20, customer=customer)]
+    fitted, _ = lm.passes.fit(asked, [SEVERAL] * len(asked))
+    bundles = list(lm.passes.bundles(fitted))
+    assert len(bundles) > 1
+    for bundle in bundles:
+        kept = {bundle.base, *(link for link, _ in bundle.links())}
+        assert sum(map(len, kept)) <= 2 * lm.batch_tokens or len(bundle.groups) == 1
+
+
 def test_where_memory_ends_prefixes_are_read_one_by_one(tokenizers, monkeypatch):
     lm = CausalLM(build_model(max_position_embeddings=2048), tokenizers["chatml"], name="a")
     asked = [prompt for customer in range(3) for prompt in without_each(customer=customer)]
-    expected = lm.score(asked, SEVERAL)
+    asked.append(
+        Prompt("You judge.", (), "quite another text " * 60, "It feels")
+    )  # a batch of its own
+    expected, size = lm.score(asked, SEVERAL), lm.batch_tokens
     called = []
 
     def fail(*_):
@@ -209,6 +266,7 @@ def test_where_memory_ends_prefixes_are_read_one_by_one(tokenizers, monkeypatch)
     monkeypatch.setattr("promptpredict.lm.read_links", fail)
     scores = lm.score(asked, SEVERAL)
     assert called
+    assert lm.batch_tokens == size
     assert not scores.faults
     np.testing.assert_allclose(scores.logprobs, expected.logprobs, atol=1e-4)
     np.testing.assert_allclose(scores.hidden, expected.hidden, atol=1e-4)

@@ -187,16 +187,10 @@ class CausalLM:
         progress: Callable[[int], object],
     ) -> int:
         """Score the rows of a bundle into ``draft``; return the tokens read."""
-        trees = bundle.trees
-        sizes = [len(branches.tree) for branches in trees]
-        every = [
-            [trees[at] for at in sorted(batch)]  # those behind one prefix next to one another
-            for batch in batches(sizes, self.batch_tokens, self.passes.pass_tokens)
-        ]
-        todo = [batch for batch in every if not draft.holds(_rows(batch))]
+        todo = [batch for batch in self._batches(bundle.trees) if not draft.holds(_rows(batch))]
         left = [branches for batch in todo for branches in batch]
         tokens = bundle.tokens(self._prefix.beginning, left) if todo else 0
-        progress(len(_rows(trees)) - len(_rows(left)))
+        progress(len(_rows(bundle.trees)) - len(_rows(left)))
         waiting: list[ReadRows] = []  # of the batch before: a GPU works on the next one meanwhile
         kept: dict[Beginning, Prefix] | None = None
         while todo:
@@ -211,7 +205,12 @@ class CausalLM:
                 if not out_of_memory(error):
                     raise
                 draft.take(waiting)
-                waiting, kept = [], {}  # what bundles keep takes memory, too
+                waiting, prefixes = [], []
+                if kept is None:  # what a bundle keeps takes memory, too: its prefixes one by one
+                    kept = {}
+                    todo.insert(0, batch)
+                    continue
+                kept = {}
                 self.batch_tokens = max(self.batch_tokens // 2, 1)  # of the groups to come
                 todo[:0] = self.passes.halved(batch, fitted)
                 if len(_rows(batch)) == 1:
@@ -226,6 +225,12 @@ class CausalLM:
             progress(len(_rows(batch)))
         draft.take(waiting)
         return tokens
+
+    def _batches(self, trees: Sequence[Branches]) -> list[list[Branches]]:
+        """Return trees in batches, those behind one prefix next to one another in each."""
+        sizes = [len(branches.tree) for branches in trees]
+        found = batches(sizes, self.batch_tokens, self.passes.pass_tokens)
+        return [[trees[at] for at in sorted(batch)] for batch in found]
 
     def read(
         self,

@@ -63,6 +63,11 @@ class Group:
         """How many tokens are read behind the prefix."""
         return sum(len(branches.tree) for branches in self.trees)
 
+    @property
+    def deepest(self) -> int:
+        """How many positions the longest tree has behind the prefix."""
+        return 1 + max(max(branches.tree.depths) for branches in self.trees)
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -124,8 +129,8 @@ class Passes:
     """How prompts go through a model that reads ``context`` tokens and knows ``vocabulary`` of them.
 
     A tree has at most ``batch_tokens`` tokens, and a pass takes as long as ``pass_tokens`` of them by
-    itself; ``share=False`` reads every prompt whole. Prefixes may stand side by side in a pass where
-    prompts have at most ``beside`` positions (None: any; 0: a pass has one prefix).
+    itself; ``share=False`` reads every prompt whole. Prefixes may stand side by side in a pass
+    within ``beside`` positions (None: any; 0: a pass has one prefix).
     """
 
     def __init__(
@@ -171,18 +176,25 @@ class Passes:
     def bundles(self, fitted: Mapping[int, Fitted]) -> Iterator[Bundle]:
         """Yield the groups of a block, those together whose prefixes are short and not empty.
 
-        All of them are kept at once, so they have a limited number of tokens.
+        All prefixes of a bundle, and those that they go on from, are kept at once, so they have a
+        limited number of tokens. The longest of them with the longest of the trees stays within what
+        a model reads, and sees in place: a tree is padded to the longest of its batch.
         """
-        positions = max((item.encoded.positions for item in fitted.values()), default=0)
-        apart = self.beside is not None and positions > self.beside
-        room = 0 if apart else min(2 * self.batch_tokens, _TOGETHER)
+        most = self.context if self.beside is None else min(self.context, self.beside)
+        room = min(2 * self.batch_tokens, _TOGETHER)
         some: list[Group] = []
+        kept: set[Beginning] = set()
         for group in self.groups(fitted):
-            tokens = sum(len(each.prefix) for each in [*some, group])
-            if some and (tokens > room or not min(len(some[0].prefix), len(group.prefix))):
+            own = {group.prefix.upto(step) for step in group.prefix.steps}
+            every = [*some, group]
+            longest = max(len(each.prefix) for each in every) + max(each.deepest for each in every)
+            tokens = sum(map(len, kept | own))
+            empty = not min(len(each.prefix) for each in every)
+            if some and (tokens > room or longest > most or empty):
                 yield Bundle(some)
-                some = []
+                some, kept = [], set()
             some.append(group)
+            kept |= own
         if some:
             yield Bundle(some)
 

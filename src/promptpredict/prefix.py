@@ -133,7 +133,8 @@ def read_links(
     found = []
     for row, (link, prefix) in enumerate(zip(links, prefixes, strict=True)):
         at = slice(row, row + 1), slice(None), slice(len(own[row]))
-        read = tuple((layer.keys[at], layer.values[at]) for layer in cache.layers)
+        # a copy, or one row would keep those of the whole batch
+        read = tuple((layer.keys[at].clone(), layer.values[at].clone()) for layer in cache.layers)
         states = [output.last_hidden_state[row, : len(own[row])]]
         states = [prefix.states, *states] if prefix.ids else states
         found.append(Prefix(link, _appended(prefix.layers, read), torch.cat(states)))
