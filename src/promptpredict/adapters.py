@@ -61,8 +61,8 @@ class Card(Saved):
     the ``columns``, ``redacted`` whether personal data was kept out of them (None: not known),
     ``adapter`` one of the weights. ``before`` are the figures of the model as it was, ``after``
     those with the adapter, both on the ``held_out`` rows and calibrated by no more than the shift
-    that training began with; ``change`` is what the log loss of a row gains by it, below 0 where the
-    adapter is better (None: not known). ``calibration`` was found on the same rows. ``epochs`` were trained,
+    that training began with; ``change`` is the log loss after less that before, and its interval (None:
+    not known). ``calibration`` was found on the same rows. ``epochs`` were trained,
     of which ``best`` was kept (0: none): the last that was not worse than any by more than a
     standard error.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from promptpredict.batching import Fitted, fit
@@ -63,7 +63,7 @@ class Group:
         """How many tokens are read behind the prefix."""
         return sum(len(branches.tree) for branches in self.trees)
 
-    @property
+    @cached_property
     def deepest(self) -> int:
         """How many positions the longest tree has behind the prefix."""
         return 1 + max(max(branches.tree.depths) for branches in self.trees)
@@ -79,7 +79,7 @@ class Bundle:
 
     groups: Sequence[Group]
 
-    @property
+    @cached_property
     def base(self) -> Beginning:
         """What all prefixes begin with; of one group its whole prefix."""
         found = self.groups[0].prefix
@@ -185,16 +185,14 @@ class Passes:
         some: list[Group] = []
         kept: set[Beginning] = set()
         for group in self.groups(fitted):
-            own = {group.prefix.upto(step) for step in group.prefix.steps}
-            every = [*some, group]
-            longest = max(len(each.prefix) for each in every) + max(each.deepest for each in every)
-            tokens = sum(map(len, kept | own))
-            empty = not min(len(each.prefix) for each in every)
-            if some and (tokens > room or longest > most or empty):
+            kept |= (own := {group.prefix.upto(step) for step in group.prefix.steps})
+            ends = [(len(each.prefix), each.deepest) for each in (*some, group)]
+            front, behind = map(max, zip(*ends, strict=True))
+            whole = all(length for length, _ in ends) and front + behind <= most
+            if some and not (whole and sum(map(len, kept)) <= room):
                 yield Bundle(some)
-                some, kept = [], set()
+                some, kept = [], own
             some.append(group)
-            kept |= own
         if some:
             yield Bundle(some)
 

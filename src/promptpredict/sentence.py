@@ -12,8 +12,8 @@ from itertools import groupby
 from statistics import mean
 from typing import Literal, TypeVar
 
-from promptpredict.modelsentence import between
 from promptpredict.plans import CHOSEN_SINGLE, CHOSEN_WITH, CHOSEN_WITHOUT, STACK, ZERO_SHOT
+from promptpredict.rankings import at_budgets, between, by_how_much, labels
 from promptpredict.results import (
     LEADING,
     Difference,
@@ -172,10 +172,10 @@ def _merged(advised: Sequence[_Advice | str]) -> Iterator[str]:
 def _told(group: Sequence[_Advice]) -> str:
     least = min(group, key=lambda each: each.low)
     first, end = group[0].budget, group[-1].budget
-    when = f"with {_labels(first)}" if first == end else f"with {first:,} to {_labels(end)}"
+    when = f"with {labels(first)}" if first == end else f"with {first:,} to {labels(end)}"
     aucs = [_number(each(advice.auc for advice in group)) for each in (min, max)]
     figures = f"{LEADING[group[0].metric]} {' to '.join(dict.fromkeys(aucs))}, "
-    figures += f"at {_labels(least.budget)} " if first != end else ""
+    figures += f"at {labels(least.budget)} " if first != end else ""
     figures += signed(least.value)
     other = _against(least)
     figures += f" over {other}" if least.kind == "better" else ""
@@ -201,16 +201,9 @@ def _stacked(differences: Sequence[Difference]) -> Iterator[str]:
     ]
     if not better:
         return
-    least = min(better, key=lambda each: each.holm_low)
-    *most, last = [f"{each.budget:,}" for each in better]
-    budgets = f"{', '.join(most)} and {last}" if most else last
-    values = [signed(each(one.value for one in better)) for each in (min, max)]
-    figures = " to ".join(dict.fromkeys(values))
-    figures += f", at {_labels(least.budget)}" if most else ""
-    figures += f", 95 % {signed(least.holm_low)} to {signed(least.holm_high)}"
     yield (
-        f"with {budgets} labels `{STACK}`, which joins both sides, ranks higher than the one "
-        f"approach that the labels choose among all ({figures})"
+        f"with {at_budgets(better)} `{STACK}`, which joins both sides, ranks higher than the one "
+        f"approach that the labels choose among all ({by_how_much(better)})"
     )
 
 
@@ -247,7 +240,7 @@ def _highest(at: Sequence[Row], among: Sequence[Difference]) -> str:
     highs = [one.high for one in ends if one.high is not None]
     if not compared and lows and highs:  # few test rows may say next to nothing
         compared = [f", 95 % of single draws {_number(min(lows))} to {_number(max(highs))}"]
-    when = f"with {_labels(at[0].budget)}"
+    when = f"with {labels(at[0].budget)}"
     return f"{when} `{approach}` is highest ({LEADING[metric]} {_number(best)}{''.join(compared)})"
 
 
@@ -290,10 +283,6 @@ def _auc(rows: Sequence[Row]) -> float | None:
     values = [row.metrics[metric].value for row in rows if metric in row.metrics]
     known = [value for value in values if value is not None]
     return mean(known) if known else None
-
-
-def _labels(budget: int) -> str:
-    return "no label" if budget == 0 else f"{budget:,} label{'s' if budget > 1 else ''}"
 
 
 def _number(value: float) -> str:

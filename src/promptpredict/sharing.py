@@ -132,7 +132,8 @@ class _Planner:
             within = self.below(child, kept)
             apart = self.below(child, child.depth)
             cost = within.tokens + self._repeated(child, within.left, node.depth, kept)
-            # A pass for the prefix, and one for the sequences that nothing else is read with.
+            # A pass for the prefix, and one for the sequences that nothing else is read with; that other
+            # prefixes may share them (``passes.Bundle``) is not reckoned with (benchmarks/LOG.md).
             passes = 1 + bool(apart.left)
             behind = child.depth - kept + passes * self.spare + apart.tokens
             if behind < cost:

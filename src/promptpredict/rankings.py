@@ -1,4 +1,4 @@
-"""What a verdict says of one language model beside another, on the same approaches and rows.
+"""What a verdict says of differences of one answer: at which budgets, by how much, with which model.
 
 Knows differences of results.json and the names in them; knows nothing of what models are.
 """
@@ -38,22 +38,24 @@ def _clauses(pairs: Sequence[Difference]) -> Iterator[str]:
                 each for each in pairs if (base_of(each.approach), each.verdict) == (name, verdict)
             ]
             if told:
-                yield f"with {_budgets(told)} `{name}` {ranks} ({_figures(told)})"
+                yield f"with {at_budgets(told)} `{name}` {ranks} ({by_how_much(told)})"
 
 
-def _budgets(told: Sequence[Difference]) -> str:
+def at_budgets(told: Sequence[Difference]) -> str:
+    """Return the budgets of differences."""
     *most, last = [f"{each.budget:,}" for each in told]
-    return f"{', '.join(most)} and {last} labels" if most else _labels(told[0].budget)
+    return f"{', '.join(most)} and {last} labels" if most else labels(told[0].budget)
 
 
-def _figures(told: Sequence[Difference]) -> str:
-    """Return by how much one is ahead, or behind, and the interval of the least."""
+def by_how_much(told: Sequence[Difference]) -> str:
+    """Return by how much approaches are ahead, or behind, and the interval of the least."""
     least = min(told, key=lambda each: min(abs(each.holm_low), abs(each.holm_high)))
     values = [signed(each(one.value for one in told)) for each in (min, max)]
-    figures = " to ".join(dict.fromkeys(values))
-    figures += f", at {_labels(least.budget)}" if len(told) > 1 else ""
-    return f"{figures}, 95 % {signed(least.holm_low)} to {signed(least.holm_high)}"
+    how_much = " to ".join(dict.fromkeys(values))
+    at = f", at {labels(least.budget)}" if len(told) > 1 else ""
+    return f"{how_much}{at}, 95 % {signed(least.holm_low)} to {signed(least.holm_high)}"
 
 
-def _labels(budget: int) -> str:
+def labels(budget: int) -> str:
+    """Return a budget with its noun."""
     return counted(budget, "label") if budget else "no label"
